@@ -1,0 +1,167 @@
+# Every task by one word; CI and the hooks use the same words. `make` alone lists them.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+PORT ?= 8000
+BASE ?= HEAD
+IMAGE ?= treeline
+MODEL ?=
+FILE ?=
+ARGS ?=
+
+UV := uv==0.13.8
+EXAMPLE := MODEL=tree-survival
+# Absolute, so that stages started by DVC find the same tools as we do, before any others.
+BIN := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
+TOOLS := codespell dvc hadolint lint-imports mypy pytest python ruff shellcheck yamllint
+export PATH := $(BIN):$(PATH)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PORT
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup setup-dev run serve repro train params compare adopt notebook benchmark
+.PHONY: check format test lock image clean
+
+help: ## List the tasks
+	@echo "Treeline ships tabular models from git. Tasks:"
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "Settings, given as NAME=value after the task, and their defaults:"
+	@echo "  MODEL, FILE (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
+	@echo "  ARGS: further options for repro, test, lock and benchmark, e.g. make test ARGS='-k gate'"
+
+# --- run -----------------------------------------------------------------------------------------
+
+setup: $(VENV)/.train ## Install what training and serving need, as locked
+setup-dev: $(VENV)/.dev ## Install besides what checks, tests and notebooks need
+
+run: repro serve ## Set up, bring every model up to date, serve them: all there is to it
+
+serve: setup ## Serve the exported models on PORT until Ctrl-C
+	@exec ./initializer.sh
+
+repro: setup ## Run the stages that are out of date, for every model
+	@echo "Bringing every model up to date"
+	@dvc repro --keep-going $(ARGS) || { \
+		echo "A stage failed; what passed is there all the same: make serve" >&2; exit 1; }
+
+train: setup ## The same for one MODEL, up to its export
+	$(call need,MODEL,$(EXAMPLE))
+	@echo "Bringing $(MODEL) up to date"
+	@dvc repro "export@$(MODEL)"
+
+params: setup ## Check params.yaml and print the schema it must fit
+	@python -m treeline.commands.params
+
+compare: setup ## Compare the models here with those of the commit BASE
+	@python -m treeline.commands.compare --base "$(BASE)"
+
+adopt: setup ## Take a data FILE of your own as the rows of MODEL
+	$(call need,MODEL,$(EXAMPLE))
+	$(call need,FILE,$(EXAMPLE) FILE=path/to/table.csv)
+	@python -m treeline.commands.adopt "$(MODEL)" "$(FILE)"
+
+# --- work on the code ----------------------------------------------------------------------------
+
+check: setup-dev ## Everything that can be said without running the code
+	@$(checks)
+
+format: setup-dev ## Rewrite the code the way `make check` wants it
+	@ruff check --fix-only --quiet . && ruff format .
+
+test: setup-dev ## Run the tests
+	@python -m pytest $(ARGS)
+
+notebook: setup-dev ## Run the notebooks from top to bottom and keep what they show
+	@jupyter nbconvert --execute --inplace --to notebook --log-level WARN notebooks/*.ipynb
+
+benchmark: setup-dev ## Measure the service and the pipeline
+	@python -m benchmarks $(ARGS)
+
+image: ## Build the serving image IMAGE with the models exported here
+	@command -v docker >/dev/null || { echo "make image needs docker" >&2; exit 1; }
+	@docker build --tag "$(IMAGE)" .
+
+lock: ## Pin and hash every distribution anew (ARGS=--upgrade takes newer ones)
+	@$(create)
+	@python -m pip install -qq --target "$(VENV)/uv" --upgrade "$(UV)"
+	@python requirements/lock.py "$(VENV)/uv/bin/uv" $(ARGS)
+
+clean: ## Remove the environment and all caches of tools; data and models stay
+	@rm -rf "$(VENV)" .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	@find api src tests -name __pycache__ -prune -exec rm -rf {} +
+
+# --- how it is done ------------------------------------------------------------------------------
+
+# A stamp is newer than what it was installed from. The larger set holds the smaller one.
+$(VENV)/.train: pyproject.toml requirements/build.txt requirements/train.txt
+	@$(call install,train)
+$(VENV)/.dev: pyproject.toml requirements/build.txt requirements/dev.txt
+	@$(call install,dev)
+	@touch "$(VENV)/.train"
+
+# An environment that was moved or copied points to where it came from.
+ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
+.PHONY: $(VENV)/.train $(VENV)/.dev
+endif
+
+# Create the environment where there is none, or one that was moved or left half-installed.
+define create
+set -e; home=$$(cat "$(VENV)/.home" 2>/dev/null || true); \
+if [ "$$home" != "$(CURDIR)" ] || [ -e "$(VENV)/.unfinished" ] || ! [ -x "$(VENV)/bin/python" ]; then \
+	found=; for python in "$(PYTHON)" python3; do \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		found=$$python; break; \
+	done; \
+	[ -n "$$found" ] || { \
+		echo "Treeline needs Python 3.11 or later; neither $(PYTHON) nor python3 is one." >&2; \
+		echo "Name yours: make setup PYTHON=/path/to/python3" >&2; exit 1; }; \
+	echo "Creating $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear "$(VENV)"; \
+	printf '%s\n' "$(CURDIR)" > "$(VENV)/.home"; \
+fi
+endef
+
+# The backend comes first and by itself: it builds ours and the few that come as source only.
+define install
+$(create); touch "$(VENV)/.unfinished"; \
+echo "Installing requirements/$(1).txt into $(VENV) (from nothing it takes about a minute)"; \
+pip="python -m pip install -qq --no-deps"; \
+$$pip --no-compile --require-hashes -r requirements/build.txt; \
+$$pip --no-compile --require-hashes --no-build-isolation -r requirements/$(1).txt; \
+rm "$(VENV)/.unfinished"; \
+$$pip --no-index --no-build-isolation --editable .; \
+touch "$(VENV)/.$(1)"
+endef
+
+define need
+@[ -n "$($(1))" ] || { echo "make $@ needs $(1), e.g. make $@ $(2)" >&2; exit 2; }
+endef
+
+# Every check runs, whatever the others found; only those that fail speak.
+define checks
+failed=0; \
+step() { \
+	printf '  %-42s' "$$1"; shift; \
+	if said=$$("$$@" 2>&1); then echo ok; else echo FAILED; echo "$$said"; failed=1; fi; }; \
+ours() { \
+	for tool in $(TOOLS); do \
+		[ "$$(command -v $$tool)" = "$(BIN)/$$tool" ] || { echo "$$tool is not $(VENV)'s"; return 1; }; \
+	done; }; \
+scripts() { git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run; }; \
+step "tools come from $(VENV)" ours; \
+step "lock files fit pyproject.toml" python requirements/lock.py; \
+step "format (ruff)" ruff format --check --output-format concise .; \
+step "lint (ruff)" ruff check --quiet --output-format concise .; \
+step "types (mypy)" mypy; \
+step "imports go one way (import-linter)" lint-imports --no-logo; \
+step "pipeline parses (dvc)" dvc dag; \
+step "YAML (yamllint)" yamllint --strict .; \
+step "shell (shellcheck)" shellcheck $$(scripts); \
+step "image (hadolint)" hadolint Dockerfile; \
+step "spelling (codespell)" codespell; \
+[ $$failed = 0 ]
+endef
