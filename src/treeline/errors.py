@@ -1,0 +1,93 @@
+"""Every error Treeline raises on purpose: one tree, each message naming place, value and way out.
+
+    TreelineError
+    ├── ConfigError             params.yaml is not a valid declaration
+    │   ├── UnknownNameError    a declared name is in no table
+    │   └── MissingExtraError   the name is known, its optional package is not installed
+    ├── SourceError             rows could not be collected
+    ├── DataError               collected rows break their declaration
+    ├── TrainingError           no candidate could be fitted or scored
+    ├── GateError               the gate refused the champion
+    ├── ExportError             the estimator could not be turned into an artifact
+    ├── ComparisonError         candidate and incumbent could not be set side by side
+    ├── ArtifactError           an artifact on disk cannot be served
+    │   ├── ArtifactNotFoundError   nothing is exported under that name
+    │   └── ArtifactRejectedError   its files contradict its signature
+    └── InvalidInputError       values given for a prediction break the signature
+
+The tree knows nothing of HTTP: the service maps it to status codes in one table (`api.errors`).
+"""
+
+from dataclasses import dataclass
+
+
+class TreelineError(Exception):
+    """Root of the tree: catch this to catch everything Treeline raises on purpose."""
+
+
+class ConfigError(TreelineError):
+    """`params.yaml` is not a valid declaration."""
+
+
+class UnknownNameError(ConfigError):
+    """A declared name is in no table."""
+
+
+class MissingExtraError(ConfigError):
+    """A declared name is known, but the optional package behind it is not installed."""
+
+
+class SourceError(TreelineError):
+    """The rows of a source could not be collected."""
+
+
+class DataError(TreelineError):
+    """Collected rows break their declaration."""
+
+
+class TrainingError(TreelineError):
+    """No candidate could be fitted or scored."""
+
+
+class GateError(TreelineError):
+    """The gate refused the champion; the message gives its reasons."""
+
+
+class ExportError(TreelineError):
+    """An estimator could not be turned into an artifact."""
+
+
+class ComparisonError(TreelineError):
+    """Candidate and incumbent could not be set side by side."""
+
+
+class ArtifactError(TreelineError):
+    """An artifact on disk cannot be served."""
+
+
+class ArtifactNotFoundError(ArtifactError):
+    """Nothing is exported under that name."""
+
+
+class ArtifactRejectedError(ArtifactError):
+    """The files of an artifact contradict its signature."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one value: where it stands, what is wrong, and the value itself.
+
+    `place` is a path such as `Soil` or `3.Light_ISF`; `value` is None where the value is absent.
+    """
+
+    place: str
+    message: str
+    value: object = None
+
+
+class InvalidInputError(TreelineError):
+    """Values given for a prediction break the signature; `problems` lists every one found."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(f"{problem.place}: {problem.message}" for problem in problems))
+        self.problems = problems

@@ -1,0 +1,40 @@
+"""Parquet files ↔ tables and frames; written whole or not at all."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from treeline.files import replacing
+
+COMPRESSION = "zstd"
+
+
+def write_tables(target: Path, tables: Iterable[pa.Table]) -> int:
+    """Stream tables of one schema into a Parquet file; return the number of rows."""
+    rows = 0
+    with replacing(target) as draft:
+        writer: parquet.ParquetWriter | None = None
+        try:
+            for table in tables:
+                writer = writer or parquet.ParquetWriter(
+                    draft, table.schema, compression=COMPRESSION
+                )
+                writer.write_table(table)
+                rows += table.num_rows
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows
+
+
+def write_frame(target: Path, frame: pd.DataFrame) -> None:
+    """Write a frame, without its index, to a Parquet file."""
+    write_tables(target, [pa.Table.from_pandas(frame, preserve_index=False)])
+
+
+def read_frame(path: Path) -> pd.DataFrame:
+    """Read a Parquet file as a frame with a plain index 0, 1, …"""
+    return pd.read_parquet(path)
