@@ -1,0 +1,26 @@
+"""The artifact: files + signature, the only thing that training and serving share."""
+
+from collections.abc import Mapping
+from typing import Protocol, Self
+
+from treeline.artifact.encoding import Matrix
+from treeline.artifact.prediction import Prediction
+
+RUNTIMES = {
+    "onnx": "treeline.artifact.onnx:OnnxRuntime",
+    "pickle": "treeline.artifact.pickled:PickleRuntime",
+}
+
+
+class Runtime(Protocol):
+    """An artifact in memory."""
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes]) -> Self:
+        """Open the checked bytes of the artifact, by file name; raises ArtifactRejectedError."""
+
+    def predict(self, matrix: Matrix) -> Prediction:
+        """Predict for a float32 matrix of shape (n_rows, n_features)."""
+
+    def embedded_signature(self) -> str | None:
+        """Return the JSON of the signature that the artifact itself carries, if it can."""

@@ -1,0 +1,51 @@
+"""Pickle runtime: `model.pkl` → the fitted pipeline itself, where no ONNX converter exists.
+
+Loading a pickle runs code. It is opened only by a store that was told to admit pickles, and only
+after its digest was found equal to the one in the committed signature. It needs the libraries it
+was trained with: `pip install '.[pickle]'`.
+"""
+
+import io
+import pickle
+from collections.abc import Mapping
+from typing import Any, Self
+
+from treeline.artifact.encoding import Matrix
+from treeline.artifact.prediction import Prediction
+from treeline.errors import ArtifactRejectedError
+
+
+class PickleRuntime:
+    """A fitted scikit-learn pipeline in memory."""
+
+    def __init__(self, estimator: Any) -> None:
+        self._estimator = estimator
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes]) -> Self:
+        """Unpickle the one file among `files`, whose digest the caller has checked."""
+        try:
+            (payload,) = (body for name, body in files.items() if name.endswith(".pkl"))
+            return cls(pickle.load(io.BytesIO(payload)))
+        except Exception as error:  # a pickle can raise anything its classes raise
+            raise ArtifactRejectedError(
+                f"{', '.join(files)}: cannot be unpickled here: {type(error).__name__}: {error}; "
+                "serve it with the library versions named in its signature"
+            ) from error
+
+    def predict(self, matrix: Matrix) -> Prediction:
+        """Predict for a float32 matrix of shape (n_rows, n_features)."""
+        return predict(self._estimator, matrix)
+
+    def embedded_signature(self) -> str | None:
+        """Return None: a pickle carries no signature."""
+        return None
+
+
+def predict(estimator: Any, matrix: Any) -> Prediction:
+    """Let a fitted pipeline predict for float32 codes of shape (n_rows, n_features)."""
+    predicted = estimator.predict(matrix)
+    if not hasattr(estimator, "classes_"):
+        return Prediction(values=predicted)
+    scores = estimator.predict_proba(matrix) if hasattr(estimator, "predict_proba") else None
+    return Prediction(labels=predicted, scores=scores)

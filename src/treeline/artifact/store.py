@@ -1,0 +1,112 @@
+"""Artifacts on disk: `<root>/<model>/signature.json` and the files it names → a model in memory.
+
+Files are checked against the digests of the signature before anything opens them, and a loaded
+model must repeat the example of its signature before it is handed out.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from treeline.artifact import RUNTIMES, Runtime
+from treeline.artifact.encoding import Encoder
+from treeline.artifact.prediction import Prediction
+from treeline.artifact.signature import Signature
+from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
+from treeline.registry import resolve
+
+SIGNATURE_FILE = "signature.json"
+TRIAL_TOLERANCE = 1e-4  # the example is repeated on another processor, in float32
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to predict: its contract, its encoder and its runtime."""
+
+    signature: Signature
+    encoder: Encoder
+    runtime: Runtime
+
+
+class ArtifactStore:
+    """The models exported below one folder, read-only."""
+
+    def __init__(self, root: Path, *, admitted: frozenset[str] = frozenset({"onnx"})) -> None:
+        """Read below `root`, and open only artifacts whose runtime is `admitted`."""
+        self._root = root
+        self._admitted = admitted
+
+    def names(self) -> list[str]:
+        """Return the names of all exported models, sorted."""
+        return sorted(path.parent.name for path in self._root.glob(f"*/{SIGNATURE_FILE}"))
+
+    def signature(self, name: str) -> Signature:
+        """Read the signature of a model; raises ArtifactNotFoundError, ArtifactRejectedError."""
+        path = self._root / name / SIGNATURE_FILE
+        if name not in self.names():
+            raise ArtifactNotFoundError(
+                f"{path}: no such model; exported are: {', '.join(self.names()) or 'none'}"
+            )
+        signature = Signature.read(path)
+        if signature.name != name:
+            raise ArtifactRejectedError(f"{path}: belongs to {signature.name!r}, not {name!r}")
+        return signature
+
+    def load(self, name: str) -> Model:
+        """Check, open and try a model; raises ArtifactNotFoundError, ArtifactRejectedError."""
+        signature = self.signature(name)
+        if signature.runtime not in self._admitted:
+            raise ArtifactRejectedError(
+                f"{name}: needs the {signature.runtime} runtime, and this service admits only "
+                f"{', '.join(sorted(self._admitted))}"
+            )
+        runtime_class = resolve(
+            RUNTIMES, signature.runtime, place=f"{name}/{SIGNATURE_FILE}: runtime"
+        )
+        runtime: Runtime = runtime_class.load(self._checked_files(signature))
+        carried = runtime.embedded_signature()
+        if carried is not None and carried != signature.embedded():
+            raise ArtifactRejectedError(
+                f"{name}: the signature inside the artifact is not the committed one; export again"
+            )
+        model = Model(signature=signature, encoder=Encoder(signature.features), runtime=runtime)
+        try_example(model)
+        return model
+
+    def _checked_files(self, signature: Signature) -> Mapping[str, bytes]:
+        folder = self._root / signature.name
+        files = {}
+        for name, expected in signature.files.items():
+            path = folder / name
+            if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
+                raise ArtifactRejectedError(f"{path}: missing; fetch it with: dvc pull {path}")
+            files[name] = path.read_bytes()
+            found = hashlib.sha256(files[name]).hexdigest()
+            if found != expected:
+                raise ArtifactRejectedError(
+                    f"{path}: its SHA-256 begins {found[:12]}, the signature says "
+                    f"{expected[:12]}; fetch the right one with: dvc pull {path}"
+                )
+        return files
+
+
+def try_example(model: Model) -> None:
+    """Let a model predict its own example; raises ArtifactRejectedError when it differs."""
+    example = model.signature.example
+    prediction = model.runtime.predict(model.encoder.matrix([example.record]))
+    scores = scores_of(prediction)
+    if not np.allclose(scores, example.scores, rtol=TRIAL_TOLERANCE, atol=TRIAL_TOLERANCE):
+        raise ArtifactRejectedError(
+            f"{model.signature.name}: its example gives {scores}, not {list(example.scores)}"
+        )
+
+
+def scores_of(prediction: Prediction) -> list[float]:
+    """Return what the first row got: a probability per class, or a label code, or a value."""
+    for found in (prediction.scores, prediction.labels, prediction.values):
+        if found is not None:
+            return [float(score) for score in np.atleast_1d(found[0])]
+    raise ArtifactRejectedError("the artifact predicts nothing: it has no output of a known name")
