@@ -1,0 +1,71 @@
+"""`params.yaml` → frozen specs, and every path, once."""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from treeline.artifact.features import Closed
+from treeline.artifact.signature import Slug
+from treeline.config.layout import PARAMS, Layout
+from treeline.config.models import ModelSpec
+from treeline.errors import ConfigError
+
+__all__ = ["PARAMS", "Layout", "Params", "declared_model", "read_params"]
+
+RESERVED = "sources"  # `dataset/sources` is no model's folder
+
+
+class Params(Closed):
+    """The whole declaration."""
+
+    default: Slug
+    models: Annotated[dict[Slug, ModelSpec], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _default_is_declared(self) -> Self:
+        if self.default not in self.models:
+            raise ValueError(f"`default` names {self.default!r}, which is not under `models`")
+        if RESERVED in self.models:
+            raise ValueError(f"a model cannot be called {RESERVED!r}; give it another name")
+        return self
+
+
+def read_params(path: Path = PARAMS) -> Params:
+    """Read a declaration; raises ConfigError naming every wrong place, its value and the way out."""
+    try:
+        # YAML 1.2, as DVC reads it: with 1.1 `1e-3` would be text and `off` would be false
+        document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: not found; run this from the root of the repository") from None
+    except YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    try:
+        return Params.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_problems(error, path))) from None
+
+
+def declared_model(name: str, path: Path = PARAMS) -> tuple[ModelSpec, Layout]:
+    """Return the spec and the paths of one model; raises ConfigError when it is not declared."""
+    models = read_params(path).models
+    if name not in models:
+        raise ConfigError(f"{path}: models.{name}: not declared; declared are {', '.join(models)}")
+    return models[name], Layout(name)
+
+
+def _problems(error: ValidationError, path: Path) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
+        message = problem["msg"].removeprefix("Value error, ")
+        value = problem["input"]
+        if problem["type"] == "extra_forbidden":
+            message = "not a known key; check its spelling, or remove it"
+        elif problem["type"] == "missing":
+            message, value = "missing; add it", None
+        shown = f" (found {value!r})" if isinstance(value, (str, int, float, bool)) else ""
+        lines.append(f"{path}: {place or 'document'}: {message}{shown}")
+    return lines
