@@ -1,0 +1,76 @@
+"""URL source: a CSV or Parquet file behind http(s) → tables."""
+
+import hashlib
+import tempfile
+import time
+from collections.abc import Iterator
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import pyarrow as pa
+from tqdm import tqdm
+
+from treeline import __version__
+from treeline.config.sources import UrlSource
+from treeline.errors import SourceError
+from treeline.files import CHUNK_BYTES
+from treeline.sources.reading import format_of, read_tables
+
+ATTEMPTS = 3
+FIRST_PAUSE_SECONDS = 0.5  # doubled before each further attempt
+
+
+class UrlTables:
+    """The rows of one remote file, downloaded whole before any of them is read."""
+
+    def __init__(self, spec: UrlSource) -> None:
+        self._spec = spec
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows in file order; raises SourceError."""
+        spec, suffix = self._spec, format_of(urlsplit(self._spec.url).path)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"download{suffix}"
+            found = self._download(path)
+            if spec.sha256 is not None and found != spec.sha256:
+                raise SourceError(
+                    f"{spec.url}: its SHA-256 is {found}, declared is {spec.sha256}; "
+                    "if the new content is wanted, declare its digest"
+                )
+            yield from read_tables(
+                path, suffix=suffix, delimiter=spec.delimiter, missing=spec.missing
+            )
+
+    def _download(self, path: Path) -> str:
+        """Fetch the file to `path`, retrying what may pass; return its SHA-256."""
+        spec, pause = self._spec, FIRST_PAUSE_SECONDS
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with path.open("wb") as target:
+                    return self._fetch(target)
+            except HTTPError as error:
+                fault, final = f"answered {error.code} {error.reason}", error.code < 500
+            except (OSError, HTTPException) as error:
+                fault, final = str(error) or type(error).__name__, False
+            if final or attempt == ATTEMPTS:
+                raise SourceError(f"{spec.url}: {fault} (attempt {attempt} of {ATTEMPTS})")
+            time.sleep(pause)
+            pause *= 2
+        raise AssertionError("the loop above returns or raises")
+
+    def _fetch(self, target: BinaryIO) -> str:
+        sha256 = hashlib.sha256()
+        request = Request(self._spec.url, headers={"User-Agent": f"treeline/{__version__}"})
+        with urlopen(request, timeout=self._spec.timeout_seconds) as answer:
+            expected = int(answer.headers.get("Content-Length") or 0)
+            with tqdm(total=expected or None, unit="B", unit_scale=True, disable=None) as bar:
+                while chunk := answer.read(CHUNK_BYTES):
+                    sha256.update(chunk)
+                    bar.update(target.write(chunk))
+            if expected and target.tell() < expected:
+                raise HTTPException(f"ended after {target.tell()} of {expected} bytes")
+        return sha256.hexdigest()
