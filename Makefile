@@ -134,6 +134,8 @@ $$pip --no-compile --require-hashes -r requirements/build.txt; \
 $$pip --no-compile --require-hashes --no-build-isolation -r requirements/$(1).txt; \
 rm "$(VENV)/.unfinished"; \
 $$pip --no-index --no-build-isolation --editable .; \
+dvc config --local remote.local.url >/dev/null 2>&1 || \
+	dvc remote modify --local local url "$(CURDIR)/.dvc/storage"; \
 touch "$(VENV)/.$(1)"
 endef
 
