@@ -1,0 +1,66 @@
+"""Who turns a declared candidate into a fitted estimator: protocol and table."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pandas as pd
+from numpy.typing import NDArray
+
+from treeline.artifact.features import Feature, Task
+from treeline.artifact.prediction import Prediction
+from treeline.config.models import Candidate, Search
+from treeline.preparation.splitting import Fold
+
+TRAINERS = {"sklearn": "treeline.trainers.sklearn:SklearnTrainer"}
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training split as estimators see it.
+
+    `frame` is float32 of shape (n_rows, n_features); `target` holds int64 class codes or float64
+    values, shape (n_rows,); every candidate is judged on the same `folds`.
+    """
+
+    frame: pd.DataFrame
+    target: NDArray[Any]
+    features: dict[str, Feature]
+    task: Task
+    folds: Sequence[Fold]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of the hyperparameters and what each metric was on each fold."""
+
+    hyperparameters: dict[str, Any]
+    folds: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A candidate after its search: refitted on the whole training split with the best setting."""
+
+    estimator: Any
+    best: Trial
+    trials: list[Trial]
+    seconds: float
+
+
+class Trainer(Protocol):
+    """A kind of trainer; importing its module is what needs its engine."""
+
+    def fit(
+        self,
+        training: TrainingSet,
+        *,
+        candidate: Candidate,
+        search: Search,
+        metric: str,
+        place: str,
+    ) -> Fitted:
+        """Search, then fit the best setting by `metric`; raises TrainingError naming `place`."""
+
+    def predict(self, estimator: Any, frame: pd.DataFrame) -> Prediction:
+        """Predict with an estimator of this trainer for a float32 frame (n_rows, n_features)."""

@@ -1,0 +1,90 @@
+"""A declared candidate → an unfitted scikit-learn pipeline, and the settings to try."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scipy.stats import loguniform, randint, uniform
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.pipeline import Pipeline
+
+from treeline.artifact.features import Feature
+from treeline.config.models import Candidate, Search, Span, Step
+from treeline.errors import TrainingError
+from treeline.registry import load_class
+from treeline.trainers.columns import NamedColumns, TypedColumns
+
+
+def build(
+    candidate: Candidate, features: Mapping[str, Feature], *, seed: int, place: str
+) -> Pipeline:
+    """Return names → preprocessors → typed columns → estimator, unfitted.
+
+    An estimator that takes `random_state` gets the declared seed, and one from outside scikit-learn
+    that takes `n_jobs` one thread, unless its options say otherwise: threads of an estimator fight
+    with those of the folds, and change sums by an ulp. Raises UnknownNameError and TrainingError
+    naming `place`.
+    """
+    steps: list[tuple[str, Any]] = [("names", NamedColumns(list(features)))]
+    for number, step in enumerate(candidate.preprocessors, start=1):
+        made = _made(step, place=f"{place}.preprocessors")
+        steps.append((f"preprocessor{number}", _framed(made)))
+    categories = {name: len(f.categories) for name, f in features.items() if f.categories}
+    numbers = [_made(step, place=f"{place}.numbers") for step in candidate.numbers]
+    onehot = candidate.categories == "onehot"
+    steps.append(("columns", TypedColumns(categories, numbers, onehot=onehot)))
+    declared = Step.model_validate({"class": candidate.estimator, "options": candidate.options})
+    estimator = _made(declared, place=f"{place}.estimator")
+    _steady(estimator, seed=seed, options=candidate.options)
+    return Pipeline([*steps, ("estimator", estimator)])
+
+
+def settings(candidate: Candidate, search: Search) -> list[dict[str, Any]]:
+    """Return the settings to try, in order: the whole grid, or `trials` draws from it.
+
+    A random search over lists that has no more combinations than trials tries them all.
+    """
+    lists = {key: list(v) for key, v in candidate.search.items() if not isinstance(v, Span)}
+    whole = ParameterGrid(lists)
+    fully_listed = len(lists) == len(candidate.search)
+    if fully_listed and (search.strategy == "grid" or len(whole) <= search.trials):
+        return list(whole)
+    return list(ParameterSampler(distributions(candidate), search.trials, random_state=search.seed))
+
+
+def distributions(candidate: Candidate) -> dict[str, Any]:
+    """Return what each hyperparameter is drawn from: a list or a scipy distribution."""
+    return {key: _drawn_from(values) for key, values in candidate.search.items()}
+
+
+def _drawn_from(values: Sequence[Any] | Span) -> Any:
+    if not isinstance(values, Span):
+        return list(values)
+    if values.integer:
+        return randint(int(values.low), int(values.high) + 1)
+    if values.log:
+        return loguniform(values.low, values.high)
+    return uniform(values.low, values.high - values.low)
+
+
+def _made(step: Step, *, place: str) -> Any:
+    made = load_class(step.class_path, place=place)
+    try:
+        return made(**step.options)
+    except TypeError as error:
+        raise TrainingError(f"{place}: {step.class_path} cannot be made: {error}") from error
+
+
+def _framed(transformer: Any) -> Any:
+    """Let a library transformer return a frame, so that columns keep their names."""
+    if hasattr(transformer, "set_output"):
+        transformer.set_output(transform="pandas")
+    return transformer
+
+
+def _steady(estimator: Any, *, seed: int, options: Mapping[str, Any]) -> None:
+    if hasattr(estimator, "get_params"):
+        wanted = {"random_state": seed}
+        if not type(estimator).__module__.startswith("sklearn."):
+            wanted["n_jobs"] = 1
+        open_ = set(estimator.get_params()) - set(options)
+        estimator.set_params(**{key: value for key, value in wanted.items() if key in open_})
