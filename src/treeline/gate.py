@@ -1,0 +1,63 @@
+"""Evaluation + declared thresholds → verdict, with reasons in plain words. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from treeline.artifact.signature import Verdict
+from treeline.config.metrics import METRICS
+from treeline.config.models import BASELINE, Gate
+
+CHAMPION = "champion"
+
+
+def decide(evaluation: Mapping[str, Any], gate: Gate, *, metric: str) -> Verdict:
+    """Judge a champion by floor, ceiling and baseline.
+
+    `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`, and
+    `advantage.baseline` in the same form; `metric` is the declared champion metric. A floor and a
+    ceiling bound the good side of a metric: for a metric where lower is better, a floor of 0.4
+    admits at most 0.4, and a ceiling of 0.01 at least 0.01.
+    """
+    champion = evaluation[CHAMPION]
+    checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
+    checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
+    if gate.beats == BASELINE:
+        checks.append(_beats(evaluation, metric))
+    passed = all(good for good, _ in checks)
+    reasons = [reason for good, reason in checks if passed or not good]
+    return Verdict(passed=passed, reasons=tuple(reasons or ["nothing was asked of the model"]))
+
+
+def _floor(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+    if name not in champion:
+        return False, f"{name} has a floor of {limit:g}, but the champion gives no probabilities"
+    value, sign = champion[name]["value"], METRICS[name].sign
+    side = "at least" if sign > 0 else "at most"
+    if sign * value >= sign * limit:
+        return True, f"{name} is {value:.4g}; {side} {limit:g} was asked"
+    return False, f"{name} is {value:.4g}, but {side} {limit:g} is asked"
+
+
+def _ceiling(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+    if name not in champion:
+        return False, f"{name} has a ceiling of {limit:g}, but the champion gives no probabilities"
+    value, sign = champion[name]["value"], METRICS[name].sign
+    side = "above" if sign > 0 else "below"
+    if sign * value <= sign * limit:
+        return True, f"{name} is {value:.4g}, not {side} {limit:g}, where a leak is to be suspected"
+    return False, (
+        f"{name} is {value:.4g}, {side} {limit:g}: too good to be true until someone explains it; "
+        "look for a feature that knows the target"
+    )
+
+
+def _beats(evaluation: Mapping[str, Any], metric: str) -> tuple[bool, str]:
+    value = evaluation[CHAMPION][metric]["value"]
+    rival = evaluation[BASELINE].get(metric, {}).get("value")
+    if rival is None:
+        return False, f"the baseline has no {metric} to be beaten by; choose a metric it can give"
+    lead = evaluation["advantage"][BASELINE][metric]
+    told = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
+    if lead["value"] > 0:
+        return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({told})"
+    return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"

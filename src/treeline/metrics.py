@@ -1,0 +1,93 @@
+"""Truth + prediction → scores, one function per declared metric.
+
+Truth is integer class codes of shape (n,) that index the classes, or float values of shape (n,).
+The positive class of a binary target has code 1.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as library
+
+from treeline.artifact.prediction import Prediction
+from treeline.config.metrics import METRICS
+from treeline.registry import resolve
+
+Array = NDArray[Any]
+
+
+def score(truth: Array, prediction: Prediction, names: Iterable[str]) -> dict[str, float]:
+    """Return each named metric, as a float in the metric's own unit.
+
+    A metric of probabilities is left out where the prediction has none.
+    """
+    found = {}
+    for name in names:
+        judged = getattr(prediction, METRICS[name].judges)
+        if judged is not None:
+            function = resolve({name: METRICS[name].function}, name, place="metric")
+            found[name] = float(function(truth, judged))
+    return found
+
+
+def accuracy(truth: Array, labels: Array) -> float:
+    """Share of rows whose label is right."""
+    return float(np.mean(truth == labels))
+
+
+def f1(truth: Array, labels: Array) -> float:
+    """Harmonic mean of precision and recall: of class 1 of two, else the mean over classes."""
+    average = "binary" if max(truth.max(), labels.max()) <= 1 else "macro"
+    return float(library.f1_score(truth, labels, average=average, zero_division=0))
+
+
+def roc_auc(truth: Array, scores: Array) -> float:
+    """Area under the ROC curve; beyond two classes the mean of each class against the rest."""
+    if scores.shape[1] == 2:
+        return float(library.roc_auc_score(truth, scores[:, 1]))
+    shares = scores / scores.sum(axis=1, keepdims=True)
+    return float(
+        library.roc_auc_score(truth, shares, multi_class="ovr", labels=np.arange(scores.shape[1]))
+    )
+
+
+def ks(truth: Array, scores: Array) -> float:
+    """Largest gap between the score distributions of the two classes (Kolmogorov-Smirnov)."""
+    positive = scores[:, 1]
+    ones, zeros = np.sort(positive[truth == 1]), np.sort(positive[truth == 0])
+    passed = [np.searchsorted(side, positive, side="right") / len(side) for side in (ones, zeros)]
+    return float(np.max(np.abs(passed[0] - passed[1])))
+
+
+def log_loss(truth: Array, scores: Array) -> float:
+    """Mean negative log of the probability given to the true class, in nats."""
+    given = scores[np.arange(len(truth)), truth] / scores.sum(axis=1)
+    return float(-np.mean(np.log(np.clip(given, np.finfo(np.float32).eps, 1))))
+
+
+def brier(truth: Array, scores: Array) -> float:
+    """Mean squared error of the probabilities (Brier 1950).
+
+    For two classes that of the positive class, from 0 to 1; beyond two, summed over the classes,
+    from 0 to 2.
+    """
+    if scores.shape[1] == 2:
+        return float(np.mean((scores[:, 1] - truth) ** 2))
+    return float(np.mean(np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1)))
+
+
+def rmse(truth: Array, values: Array) -> float:
+    """Square root of the mean squared error, in the unit of the target."""
+    return float(np.sqrt(np.mean((truth - values) ** 2)))
+
+
+def mae(truth: Array, values: Array) -> float:
+    """Mean absolute error, in the unit of the target."""
+    return float(np.mean(np.abs(truth - values)))
+
+
+def r2(truth: Array, values: Array) -> float:
+    """Share of the variance explained; 0 for always answering the mean."""
+    return float(library.r2_score(truth, values))
