@@ -1,0 +1,54 @@
+"""Champion on the test split → a folder of CSV curves for DVC and a folder of pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from treeline.files import replacing_folder
+from treeline.plots import classification, regression
+from treeline.plots.charts import Chart, Series, csv
+from treeline.plots.images import png
+from treeline.plots.judged import Judged
+
+__all__ = ["Judged", "charts_of", "draw"]
+
+TASKS = {
+    "binary": classification.charts,
+    "multiclass": classification.charts,
+    "regression": regression.charts,
+}
+
+
+def draw(judged: Judged, *, curves: Path, images: Path) -> None:
+    """Draw every chart twice: as `<chart>.csv` into `curves`, as `<chart>.png` into `images`.
+
+    Whatever the folders held before is gone; the same input gives the same bytes.
+    """
+    charts = list(charts_of(judged))
+    with replacing_folder(curves) as folder:
+        for chart in charts:
+            (folder / f"{chart.name}.csv").write_bytes(csv(chart))
+    with replacing_folder(images) as folder:
+        for chart in charts:
+            (folder / f"{chart.name}.png").write_bytes(png(chart))
+
+
+def charts_of(judged: Judged) -> Iterator[Chart]:
+    """Yield every chart that makes sense for the task and for what the model gives."""
+    yield from TASKS[judged.target.task](judged)
+    if judged.importances:
+        yield importance(judged)
+
+
+def importance(judged: Judged) -> Chart:
+    """How much the metric worsens when a feature is shuffled, with the deviation over shuffles."""
+    columns = {
+        key: np.array([entry[key] for entry in judged.importances])
+        for key in ("feature", "loss", "deviation")
+    }
+    losses, further = columns["loss"], {"deviation": columns["deviation"]}
+    bars = Series("importance", losses, columns["feature"], "bar", further=further)
+    told = f"{judged.rows}; bar: mean over shuffles, line: deviation"
+    title, x_title = "Importance of features", f"worsening of {judged.metric} when shuffled"
+    return Chart("importance", title, told, x_title, "feature", (bars,))
