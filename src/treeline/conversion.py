@@ -1,0 +1,148 @@
+"""Fitted scikit-learn pipeline → ONNX graph with one float32 matrix in and codes and scores out.
+
+What the graph takes and gives is written in `treeline.artifact.onnx`. Each step is converted by
+itself and the pieces are joined, because the converter loses the width of a matrix between steps.
+Conversion raises no error for some estimators that it converts wrongly, so nothing is exported on
+its word: the export stage compares graph and estimator on the test split.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import compose, helper
+from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+from skl2onnx import to_onnx, update_registered_converter
+from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.shape_calculator import (
+    calculate_linear_classifier_output_shapes,
+    calculate_linear_regressor_output_shapes,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier, XGBRegressor
+
+from treeline.artifact.onnx import SIGNATURE_KEY
+from treeline.errors import ExportError
+
+OPSET = {"": 21, "ai.onnx.ml": 3}  # the newest pair that every converter used here can write
+IR_VERSION = 10  # what goes with opset 21
+# With the plain division a scaler rounds as scikit-learn does, so that no row changes its side of
+# a split behind it; multiplying by the reciprocal, the converter's default, does not.
+EXACT = {StandardScaler: {"div": "div"}}
+
+
+def converted(pipeline: Pipeline) -> onnx.ModelProto:
+    """Return the graph of a fitted pipeline; raises ExportError naming what has no converter."""
+    _register_xgboost()
+    (_, named), *steps = pipeline.steps
+    rows = named.transform(np.zeros((1, len(named.names)), np.float32))
+    graph = None
+    for number, (name, step) in enumerate(steps):
+        piece = _piece(_plain(name, step), width=rows.shape[1])
+        piece = compose.add_prefix(piece, f"step{number}_")
+        graph = piece if graph is None else _joined(graph, piece)
+        if name != "estimator":
+            rows = step.transform(rows)
+    assert graph is not None  # a fitted pipeline has steps
+    _rename(graph.graph, {graph.graph.input[0].name: "features"})
+    graph.graph.name = "treeline"
+    return _with_outputs(graph, pipeline)
+
+
+def sealed(graph: onnx.ModelProto, signature: str) -> bytes:
+    """Return the bytes of a graph that carries its signature; same input, same bytes."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(graph)
+    helper.set_model_props(copy, {SIGNATURE_KEY: signature})
+    return plain_bytes(copy)
+
+
+def plain_bytes(graph: onnx.ModelProto) -> bytes:
+    """Return the bytes of a graph; same graph, same bytes."""
+    payload: bytes = graph.SerializeToString(deterministic=True)
+    return payload
+
+
+def _register_xgboost() -> None:
+    for estimator, shapes, options in (
+        (
+            XGBClassifier,
+            calculate_linear_classifier_output_shapes,
+            {"zipmap": [True, False, "columns"], "nocl": [True, False]},
+        ),
+        (XGBRegressor, calculate_linear_regressor_output_shapes, None),
+    ):
+        update_registered_converter(
+            estimator, f"Treeline{estimator.__name__}", shapes, convert_xgboost, options=options
+        )
+
+
+def _plain(name: str, step: Any) -> Any:
+    """Return the library transformer behind a step of ours; raises ExportError without one."""
+    if hasattr(step, "plain"):
+        return step.plain()
+    if name == "estimator" or type(step).__module__.startswith("sklearn."):
+        return step
+    raise ExportError(
+        f"no ONNX converter: {type(step).__name__} has no method `plain` that returns the fitted "
+        "scikit-learn transformer that does the same"
+    )
+
+
+def _piece(step: Any, *, width: int) -> onnx.ModelProto:
+    options = dict(EXACT)
+    if hasattr(step, "classes_"):
+        options[id(step)] = {"zipmap": False}
+    try:
+        piece: onnx.ModelProto = to_onnx(
+            step,
+            initial_types=[("features", FloatTensorType([None, width]))],
+            options=options,
+            target_opset=OPSET,
+            name="piece",
+        )
+    except Exception as error:  # converters raise whatever their library raises
+        reason = str(error).strip().split("\n")[0]
+        raise ExportError(
+            f"no ONNX converter for {type(step).__name__}: {type(error).__name__}: {reason}"
+        ) from error
+    # Each piece is written for OPSET but stamped with the oldest version that would do.
+    del piece.opset_import[:]
+    piece.opset_import.extend(helper.make_opsetid(d, version) for d, version in OPSET.items())
+    piece.ir_version = IR_VERSION
+    return piece
+
+
+def _joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
+    seam = (first.graph.output[0].name, second.graph.input[0].name)
+    joined: onnx.ModelProto = compose.merge_models(first, second, io_map=[seam])
+    return joined
+
+
+def _with_outputs(graph: onnx.ModelProto, pipeline: Pipeline) -> onnx.ModelProto:
+    """Give the graph our outputs; labels and values become vectors of shape (n_rows,)."""
+    body = graph.graph
+    found = [output.name for output in body.output]
+    del body.output[:]
+    body.initializer.append(onnx.numpy_helper.from_array(np.array([-1], np.int64), "flat"))
+    classifier = hasattr(pipeline, "classes_")
+    int64, float32 = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
+    vector, kind = ("label", int64) if classifier else ("value", float32)
+    body.node.append(helper.make_node("Reshape", [found[0], "flat"], [vector]))
+    body.output.append(helper.make_tensor_value_info(vector, kind, ["rows"]))
+    if classifier and hasattr(pipeline, "predict_proba"):
+        body.node.append(helper.make_node("Identity", [found[1]], ["scores"]))
+        shape: list[str | int | None] = ["rows", len(pipeline.classes_)]
+        body.output.append(helper.make_tensor_value_info("scores", float32, shape))
+    onnx.checker.check_model(graph)
+    return graph
+
+
+def _rename(body: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Rename inputs of a graph, and wherever its nodes read them."""
+    for entry in body.input:
+        entry.name = names.get(entry.name, entry.name)
+    for node in body.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = names.get(name, name)
