@@ -1,0 +1,1 @@
+"""The stages of the pipeline, each: read files → call one pure thing → write files."""

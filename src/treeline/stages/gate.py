@@ -1,0 +1,38 @@
+"""Gate stage: evaluation.json → verdict.json, report.md; exit code 1 if refused."""
+
+import json
+
+import pandas as pd
+
+from treeline.config import Layout
+from treeline.config.models import ModelSpec
+from treeline.errors import GateError
+from treeline.files import write_json, write_text
+from treeline.gate import decide
+from treeline.reports.training import Record, report
+from treeline.stages.running import run
+
+
+def gate(spec: ModelSpec, paths: Layout) -> str:
+    """Decide whether the champion may be exported; raises GateError with the reasons if not."""
+    evaluation = json.loads(paths.evaluation.read_text())
+    verdict = decide(evaluation, spec.gate, metric=spec.champion.metric)
+    record = Record(
+        name=paths.name,
+        description=spec.description,
+        summary=json.loads(paths.summary.read_text()),
+        candidates=pd.read_csv(paths.candidates),
+        training=json.loads(paths.training.read_text()),
+        evaluation=evaluation,
+        verdict=verdict,
+        images=tuple(f"images/{path.name}" for path in sorted(paths.images.glob("*.png"))),
+    )
+    write_text(paths.report, report(record))
+    write_json(paths.verdict, verdict.model_dump(mode="json"))
+    if not verdict.passed:
+        raise GateError("refused: " + "; ".join(verdict.reasons))
+    return "passed: " + "; ".join(verdict.reasons)
+
+
+if __name__ == "__main__":
+    run("gate", gate)

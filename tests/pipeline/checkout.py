@@ -1,0 +1,110 @@
+"""A scratch clone of this repository with small models, driven by the real git and the real DVC."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+CARRIED = ("dvc.yaml", ".dvcignore", ".gitignore", "src", "dataset/sources", "requirements")
+
+PARAMS = """\
+default: flowers
+models:
+  flowers:
+    source: {kind: library, dataset: iris, labels: species}
+    target: {name: species, task: multiclass}
+    features:
+      petal length (cm): {type: number, minimum: 0}
+      petal width (cm): {type: number, minimum: 0}
+    split: {test: 0.3, seed: 0}
+    candidates:
+      logistic: {estimator: sklearn.linear_model.LogisticRegression}
+    search: {folds: 3}
+    champion: {metric: log_loss}
+    gate: {floor: {accuracy: 0.8}, beats: baseline}
+
+  sugar:
+    source: {kind: library, dataset: diabetes}
+    target: {name: target, task: regression}
+    features:
+      bmi: {type: number}
+      s5: {type: number}
+    split: {test: 0.25, seed: 0}
+    candidates:
+      ridge: {estimator: sklearn.linear_model.Ridge, options: {alpha: 0.1}}
+    search: {folds: 3}
+    champion: {metric: rmse}
+    gate: {floor: {r2: 0.05}, beats: baseline, may_drop_by: {rmse: 0.5}}
+"""
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A clone of the scratch repository."""
+
+    root: Path
+
+    def run(self, *command: str, good: bool | None = True) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; `good` says whether it must succeed, None that it may."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment(), capture_output=True, text=True, check=False
+        )
+        if good is not None:
+            assert (done.returncode == 0) == good, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def python(self, *arguments: str, good: bool | None = True) -> subprocess.CompletedProcess[str]:
+        """Run Python in the clone."""
+        return self.run(sys.executable, *arguments, good=good)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a user whose virtual environment is active."""
+        tools = str(Path(sys.executable).parent)
+        return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": "src"}
+
+    def change(self, old: str, new: str) -> None:
+        """Edit params.yaml."""
+        path = self.root / "params.yaml"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+    def commit(self, message: str) -> str:
+        """Commit everything git does not ignore; return the commit."""
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--allow-empty", "--message", message)
+        return self.run("git", "rev-parse", "HEAD").stdout.strip()
+
+    def bytes_of(self, pattern: str) -> dict[str, bytes]:
+        """Return the content of every file that matches, by its path below the clone."""
+        found = sorted(path for path in self.root.glob(pattern) if path.is_file())
+        return {str(path.relative_to(self.root)): path.read_bytes() for path in found}
+
+    def copy(self, target: Path) -> "Checkout":
+        """Return a copy of the whole clone, cache and remote storage included."""
+        shutil.copytree(self.root, target, symlinks=True)
+        return Checkout(target)
+
+
+def create(root: Path, *, params: str = PARAMS) -> Checkout:
+    """Make a repository that holds this project's code and the given declaration."""
+    for name in CARRIED:
+        source, target = ROOT / name, root / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.dvc"))
+        else:
+            shutil.copyfile(source, target)
+    (root / ".dvc").mkdir()
+    for name in ("config", ".gitignore"):
+        shutil.copyfile(ROOT / ".dvc" / name, root / ".dvc" / name)
+    (root / "params.yaml").write_text(params)
+    made = Checkout(root)
+    made.run("git", "init", "--quiet", "--initial-branch", "main")
+    made.run("git", "config", "user.name", "A test")
+    made.run("git", "config", "user.email", "test@example.invalid")
+    made.commit("Declare two models")
+    return made

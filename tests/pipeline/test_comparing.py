@@ -1,0 +1,54 @@
+"""`make compare`: the candidate against the incumbent of a revision, on the candidate's test rows."""
+
+import json
+
+from tests.pipeline.checkout import Checkout
+
+COMPARE = ("-m", "treeline.commands.compare", "--base")
+
+
+def test_the_same_model_may_ship(clone: Checkout):
+    done = clone.python(*COMPARE, "HEAD")
+    assert "## sugar may ship" in done.stdout and "## flowers may ship" in done.stdout
+    found = json.loads((clone.root / "model/sugar/comparison.json").read_text())
+    assert found["advantage"]["incumbent"]["rmse"] == {"value": 0, "low": 0, "high": 0}
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
+    clone.change("alpha: 0.1", "alpha: 3")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
+    assert "## sugar must not ship" in done.stdout
+    assert "rmse rose" in done.stdout and "a drop of 0.5 is allowed" in done.stdout
+
+
+def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout):
+    clone.run("dvc", "push")
+    clone.run("rm", "-rf", ".dvc/cache")
+    assert "## sugar may ship" in clone.python(*COMPARE, "HEAD", "sugar").stdout
+
+
+def test_an_incumbent_that_is_nowhere_is_told(clone: Checkout):
+    clone.change("alpha: 0.1", "alpha: 0.2")
+    clone.run("dvc", "repro", "export@sugar")
+    clone.run("rm", "-rf", ".dvc/cache")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
+    assert "cannot be fetched" in done.stdout and "was it pushed" in done.stdout
+
+
+def test_a_model_that_is_new_has_nothing_to_be_compared_with(clone: Checkout):
+    first = clone.run("git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
+    assert "has no such model" in clone.python(*COMPARE, first, "sugar").stdout
+
+
+def test_an_unknown_revision_is_named(clone: Checkout):
+    done = clone.python(*COMPARE, "nowhere", "sugar", good=False)
+    assert "nowhere: no such revision" in done.stdout
+
+
+def test_a_changed_contract_asks_for_a_person(clone: Checkout):
+    clone.change("      s5: {type: number}\n", "")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
+    assert "'s5'" in done.stdout and "the contract changed" in done.stdout
