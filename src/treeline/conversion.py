@@ -6,6 +6,7 @@ Conversion raises no error for some estimators that it converts wrongly, so noth
 its word: the export stage compares graph and estimator on the test split.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -92,16 +93,18 @@ def _plain(name: str, step: Any) -> Any:
 
 def _piece(step: Any, *, width: int) -> onnx.ModelProto:
     options = dict(EXACT)
-    if hasattr(step, "classes_"):
+    if hasattr(step, "predict_proba"):
         options[id(step)] = {"zipmap": False}
     try:
-        piece: onnx.ModelProto = to_onnx(
-            step,
-            initial_types=[("features", FloatTensorType([None, width]))],
-            options=options,
-            target_opset=OPSET,
-            name="piece",
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of one library of the converter's about another
+            piece: onnx.ModelProto = to_onnx(
+                step,
+                initial_types=[("features", FloatTensorType([None, width]))],
+                options=options,
+                target_opset=OPSET,
+                name="piece",
+            )
     except Exception as error:  # converters raise whatever their library raises
         reason = str(error).strip().split("\n")[0]
         raise ExportError(

@@ -1,0 +1,202 @@
+"""What is exported predicts what the estimator predicts, or it is not exported as ONNX."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator
+
+from treeline.artifact.features import Feature, Target
+from treeline.artifact.onnx import OnnxRuntime
+from treeline.artifact.signature import Lineage, Signature, Verdict, version_of
+from treeline.config.models import Candidate, Search
+from treeline.exporting import Package, Proof, packaged
+from treeline.preparation.encoding import encoded
+from treeline.trainers import TrainingSet
+from treeline.trainers.sklearn import SklearnTrainer
+
+FEATURES = {
+    "soil": Feature(type="category", categories=("clay", "loam", "sand"), nullable=True),
+    "light": Feature(type="number", minimum=0, maximum=1),
+    "height": Feature(type="number", nullable=True),
+    "wet": Feature(type="boolean"),
+}
+TREES = {"n_estimators": 20}
+
+
+class Ratio(BaseEstimator):
+    """A preprocessor of a user's own that says nothing of a library transformer."""
+
+    def fit(self, frame, target=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, frame):
+        return frame.assign(ratio=frame["light"] / (1 + frame["wet"]))
+
+
+def _rows(n_rows: int = 400) -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    soil = rng.choice(["clay", "loam", "sand", None], n_rows, p=[0.3, 0.3, 0.3, 0.1])
+    height = np.where(rng.random(n_rows) < 0.2, np.nan, rng.normal(20, 5, n_rows).round(2))
+    return pd.DataFrame(
+        {
+            "soil": pd.Series(soil, dtype="str"),
+            "light": rng.random(n_rows).round(3),
+            "height": height,
+            "wet": rng.random(n_rows) < 0.5,
+        }
+    )
+
+
+def _target(task: str) -> np.ndarray:
+    rows = _rows()
+    signal = rows["light"] * 3 + (rows["soil"] == "clay") + rows["height"].fillna(20) / 10
+    values = signal.to_numpy() + np.random.default_rng(1).normal(0, 0.3, len(rows))
+    return values if task == "regression" else pd.qcut(values, 2 if task == "binary" else 3).codes
+
+
+def _package(task: str = "binary", **candidate) -> Package:
+    frame, target = encoded(_rows(), FEATURES), _target(task)
+    half = np.arange(len(frame)) < len(frame) // 2
+    training = TrainingSet(
+        frame=frame,
+        target=target.astype(np.float64 if task == "regression" else np.int64),
+        features=FEATURES,
+        task=task,
+        folds=[(np.flatnonzero(half), np.flatnonzero(~half))],
+    )
+    fitted = SklearnTrainer().fit(
+        training,
+        candidate=Candidate.model_validate(candidate),
+        search=Search(),
+        metric="rmse" if task == "regression" else "accuracy",
+        place="models.test.candidates.one",
+    )
+    proof = Proof(
+        matrix=frame.to_numpy(),
+        first={"soil": "clay", "light": 0.5, "height": None, "wet": True},
+        tolerance=1e-5,
+    )
+    return packaged(fitted.estimator, _draft(task), proof)
+
+
+def _draft(task: str) -> dict:
+    digest = "0" * 64
+    return {
+        "name": "test",
+        "target": Target(name="alive", task=task, positive=1 if task == "binary" else None),
+        "classes": () if task == "regression" else tuple(map(float, range(2 + (task != "binary")))),
+        "features": FEATURES,
+        "metrics": {},
+        "verdict": Verdict(passed=True, reasons=()),
+        "lineage": Lineage(
+            data={}, params=digest, code=digest, libraries={}, champion="one",
+            estimator="x", hyperparameters={},
+        ),
+        "reference": {},
+    }  # fmt: skip
+
+
+IMPUTED = {"numbers": "sklearn.impute.SimpleImputer"}
+
+
+@pytest.mark.parametrize(
+    ("task", "candidate"),
+    [
+        ("binary", {"estimator": "sklearn.linear_model.LogisticRegression", **IMPUTED}),
+        ("multiclass", {"estimator": "sklearn.linear_model.LogisticRegression", "options": {"max_iter": 2000}, **IMPUTED}),
+        ("binary", {"estimator": "sklearn.ensemble.GradientBoostingClassifier", **IMPUTED}),
+        ("binary", {"estimator": "sklearn.ensemble.RandomForestClassifier", "options": TREES, **IMPUTED}),
+        ("multiclass", {"estimator": "sklearn.ensemble.ExtraTreesClassifier", "options": TREES, **IMPUTED}),
+        ("binary", {"estimator": "sklearn.ensemble.HistGradientBoostingClassifier"}),
+        ("binary", {"estimator": "xgboost.XGBClassifier", "options": TREES}),
+        ("binary", {"estimator": "xgboost.XGBClassifier", "options": TREES, "categories": "codes"}),
+        ("multiclass", {"estimator": "xgboost.XGBClassifier", "options": TREES}),
+        ("regression", {"estimator": "xgboost.XGBRegressor", "options": TREES}),
+        ("regression", {"estimator": "sklearn.linear_model.Ridge", **IMPUTED}),
+        ("regression", {"estimator": "sklearn.ensemble.RandomForestRegressor", "options": TREES, **IMPUTED}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value["estimator"].rpartition(".")[2],
+)  # fmt: skip
+def test_an_estimator_with_a_faithful_converter_is_exported_as_onnx(task: str, candidate: dict):
+    package = _package(task, **candidate)
+    assert package.signature.parity.note == ""
+    assert list(package.files) == ["model.onnx"]
+    assert package.signature.parity.labels_differing == 0
+    assert package.signature.parity.largest_difference <= 1e-5
+
+
+def test_a_scaler_before_trees_rounds_as_scikit_learn_does():
+    package = _package(
+        numbers=["sklearn.impute.SimpleImputer", "sklearn.preprocessing.StandardScaler"],
+        estimator="sklearn.ensemble.RandomForestClassifier",
+        options=TREES,
+    )
+    assert list(package.files) == ["model.onnx"]
+
+
+def test_a_converter_that_is_silently_wrong_is_found_out():
+    package = _package(
+        estimator="sklearn.ensemble.HistGradientBoostingClassifier",
+        categories="codes",
+        options={"categorical_features": [3]},
+    )
+    assert list(package.files) == ["model.pkl"]
+    assert "differs from the estimator" in package.signature.parity.note
+    assert package.signature.runtime == "pickle"
+
+
+def test_what_has_no_converter_is_served_as_a_pickle_and_says_so():
+    package = _package(
+        numbers=["sklearn.impute.SimpleImputer", "sklearn.preprocessing.SplineTransformer"],
+        estimator="sklearn.linear_model.LogisticRegression",
+    )
+    assert list(package.files) == ["model.pkl"]
+    assert "no ONNX converter" in package.signature.parity.note
+
+
+def test_a_preprocessor_of_ones_own_works_and_is_served_as_a_pickle():
+    package = _package(
+        preprocessors=f"{__name__}.Ratio", estimator="xgboost.XGBClassifier", options=TREES
+    )
+    assert "Ratio has no method `plain`" in package.signature.parity.note
+
+
+def test_columns_can_be_dropped_in_the_graph():
+    package = _package(
+        preprocessors={
+            "class": "treeline.trainers.preprocessors.DropColumns",
+            "options": {"columns": ["height", "soil"]},
+        },
+        estimator="sklearn.linear_model.LogisticRegression",
+    )
+    assert list(package.files) == ["model.onnx"]
+
+
+def test_an_estimator_without_probabilities_gives_labels_only():
+    package = _package(estimator="sklearn.svm.LinearSVC", **IMPUTED)
+    assert package.signature.parity.note == ""
+    assert not package.signature.probabilities
+    (payload,) = package.files.values()
+    found = OnnxRuntime.load({"model.onnx": payload}).predict(encoded(_rows(), FEATURES).to_numpy())
+    assert found.scores is None and found.labels is not None and found.labels.shape == (400,)
+
+
+def test_a_lone_onnx_file_is_complete():
+    package = _package(estimator="xgboost.XGBClassifier", options=TREES)
+    carried = OnnxRuntime.load(package.files).embedded_signature()
+    assert carried is not None
+    assert Signature.parse(carried, place="model.onnx") == package.signature
+
+
+def test_the_same_estimator_has_the_same_bytes_and_version():
+    one, two = (_package(estimator="xgboost.XGBClassifier", options=TREES) for _ in range(2))
+    assert one == two
+
+
+def test_another_contract_is_another_version():
+    one = _package(estimator="xgboost.XGBClassifier", options=TREES).signature
+    renamed = {**FEATURES, "light": FEATURES["light"].model_copy(update={"maximum": 2.0})}
+
+    versions = {version_of(b"graph", features=f, target=one.target) for f in (FEATURES, renamed)}
+    assert len(versions) == 2
