@@ -5,14 +5,19 @@ shape (n_rows,), and `scores`, float32 of shape (n_rows, n_classes); without pro
 no `scores`. A regression gives only `value`, float32 of shape (n_rows,).
 """
 
+import os
 from collections.abc import Mapping
 from typing import Self
-
-import onnxruntime
 
 from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
 from treeline.errors import ArtifactRejectedError
+
+# Since 1.29 onnxruntime reports every session, with hashes of its model, to its makers, and keeps
+# a device id on disk. It asks for this variable once, when it is imported: so this comes first.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime
 
 SIGNATURE_KEY = "treeline.signature"
 

@@ -96,9 +96,16 @@ class ArtifactStore:
 def try_example(model: Model) -> None:
     """Let a model predict its own example; raises ArtifactRejectedError when it differs."""
     example = model.signature.example
-    prediction = model.runtime.predict(model.encoder.matrix([example.record]))
-    scores = scores_of(prediction)
-    if not np.allclose(scores, example.scores, rtol=TRIAL_TOLERANCE, atol=TRIAL_TOLERANCE):
+    try:
+        scores = scores_of(model.runtime.predict(model.encoder.matrix([example.record])))
+    except Exception as error:  # a graph or a pickle can fail in ways of its own
+        raise ArtifactRejectedError(
+            f"{model.signature.name}: its example cannot be predicted: "
+            f"{type(error).__name__}: {error}; export the model again"
+        ) from error
+    if len(scores) != len(example.scores) or not np.allclose(
+        scores, example.scores, rtol=TRIAL_TOLERANCE, atol=TRIAL_TOLERANCE
+    ):
         raise ArtifactRejectedError(
             f"{model.signature.name}: its example gives {scores}, not {list(example.scores)}"
         )

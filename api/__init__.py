@@ -1,0 +1,1 @@
+"""The service: artifacts below `model/` → predictions over HTTP."""

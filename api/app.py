@@ -1,0 +1,45 @@
+"""Settings → the application: catalogue, routes, problems and pages, put together."""
+
+from fastapi import FastAPI
+
+from api import problems
+from api.catalogue import Catalogue
+from api.middleware import RequestIdMiddleware
+from api.openapi import documenting
+from api.routes import models, pages, predict, system
+from api.settings import Settings
+from treeline import __version__
+from treeline.artifact.store import ArtifactStore
+
+DESCRIPTION = """Models shipped from git, each behind the contract it was trained on.
+
+A request is checked against the signature of its model: names, types, categories and bounds.
+What is refused is answered as `application/problem+json` and lists everything that is wrong.
+Every answer carries an `X-Request-ID`; one that you send is taken over."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Return an application over the models below `settings.model_dir`, which it loads.
+
+    Models that cannot be loaded are told by `/readyz`. Settings are read from the environment
+    when none are given.
+    """
+    settings = settings or Settings()
+    app = FastAPI(
+        title="Treeline",
+        version=__version__,
+        description=DESCRIPTION,
+        docs_url=None,  # the pages of FastAPI fetch their assets from elsewhere: see routes.pages
+        redoc_url=None,
+    )
+    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
+    store = ArtifactStore(settings.model_dir, admitted=admitted)
+    app.state.settings = settings
+    app.state.catalogue = Catalogue.load(store, default=settings.default_model)
+    app.add_middleware(RequestIdMiddleware)
+    problems.install(app)
+    for routes in (predict, models, system, pages):
+        app.include_router(routes.router)
+    pages.mount_assets(app)
+    app.openapi = documenting(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
+    return app

@@ -1,0 +1,105 @@
+"""Catalogue → OpenAPI 3.1: each model's own request, answer and example, from its signature.
+
+Routing stays generic (`/v1/models/{model}/predict`), so that models can come and go; the document
+names each concrete path, because that is what has one schema.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic_core import to_jsonable_python
+
+from api.catalogue import Catalogue
+from api.errors import STATUS
+from api.examples import example_record
+from api.predictor import Predictor
+from api.problems import MEDIA_TYPE, ProblemDocument
+from api.schemas import answer_schema, record_schema
+
+Json = dict[str, Any]
+SCHEMAS = "#/components/schemas/"
+EXAMPLE_ID = "0123456789abcdef0123456789abcdef"
+PREDICTION_FAILS = (400, 413, 415, 422, 500)
+READING_FAILS = {"/v1/models/{model}": (404, 503), "/readyz": (503,)}
+TAGS = (
+    {"name": "predict", "description": "One record in, its prediction out."},
+    {"name": "models", "description": "What is served, and the contract of each model."},
+    {"name": "system", "description": "For supervisors and load balancers."},
+)
+
+
+def documenting(app: FastAPI) -> Callable[[], Json]:
+    """Return what FastAPI calls for the document; made anew each time, as models come and go."""
+
+    def document() -> Json:
+        catalogue: Catalogue = app.state.catalogue
+        found = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            routes=app.routes,
+            tags=list(TAGS),
+        )
+        schemas = found.setdefault("components", {}).setdefault("schemas", {})
+        for unused in ("HTTPValidationError", "ValidationError"):  # api.problems answers instead
+            schemas.pop(unused, None)
+        problem = ProblemDocument.model_json_schema(ref_template=SCHEMAS + "{model}")
+        schemas |= problem.pop("$defs") | {"Problem": problem}
+        for path, statuses in READING_FAILS.items():
+            responses = found["paths"][path]["get"]["responses"]
+            responses.pop("422", None)
+            responses |= failures(statuses)
+        found["paths"] = prediction_paths(catalogue, schemas) | found["paths"]
+        return found
+
+    return document
+
+
+def prediction_paths(catalogue: Catalogue, schemas: Json) -> Json:
+    """Return the paths that predict, and add the schemas they refer to."""
+    paths = {}
+    for entry in catalogue.entries():
+        if (predictor := entry.predictor) is None:
+            continue
+        schemas[f"{entry.name}.record"] = record_schema(predictor.signature)
+        schemas[f"{entry.name}.prediction"] = answer_schema(predictor.signature)
+        paths[f"/v1/models/{entry.name}/predict"] = {"post": operation(predictor)}
+        if entry.name == catalogue.default_name:
+            paths = {"/v1/predict": {"post": operation(predictor, default=True)}} | paths
+    return paths
+
+
+def operation(predictor: Predictor, *, default: bool = False) -> Json:
+    """Return the description of one way to ask a model: by its name, or as the default one."""
+    signature = predictor.signature
+    example = predictor.signed(predictor.example_answer, prediction_id=EXAMPLE_ID)
+    record = {"$ref": f"{SCHEMAS}{signature.name}.record"}
+    prediction = {"$ref": f"{SCHEMAS}{signature.name}.prediction"}
+    question = {"schema": record, "example": example_record(signature)}
+    answer = {"schema": prediction, "example": to_jsonable_python(example)}
+    which = "the default model, " if default else ""
+    return {
+        "tags": ["predict"],
+        "operationId": "predict" if default else f"predict_{signature.name}",
+        "summary": f"Predict {signature.target.name} with {which}{signature.name}",
+        "description": signature.description,
+        "requestBody": {"required": True, "content": {"application/json": question}},
+        "responses": {
+            "200": {"description": "The prediction", "content": {"application/json": answer}},
+            **failures(PREDICTION_FAILS),
+        },
+    }
+
+
+def failures(statuses: tuple[int, ...]) -> Json:
+    """Return the description of the problems that come with these statuses."""
+    titles: dict[int, list[str]] = {status: [] for status in statuses}
+    for kind in STATUS.values():
+        titles.get(kind.status, []).append(kind.title)
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"{SCHEMAS}Problem"}}}
+    return {
+        str(status): {"description": "; or: ".join(named), "content": content}
+        for status, named in titles.items()
+    }

@@ -1,0 +1,125 @@
+"""Catalogue → the web page: what is served, and a form of one model made from its signature."""
+
+from html import escape
+from importlib.resources import files
+from string import Template
+
+from api.catalogue import Catalogue, Entry
+from api.examples import curl
+from api.schemas import feature_text
+from treeline import __version__
+from treeline.artifact.features import Feature, Value
+from treeline.artifact.signature import Signature
+
+NO_MODELS = """<section><h2>No model yet</h2>
+<p>Fetch the exported ones with <code>dvc pull</code>, or make them with <code>dvc repro</code>;
+then start the service again.</p></section>"""
+
+
+def render(catalogue: Catalogue, *, shown: Entry | None, base_url: str) -> str:
+    """Return the HTML of the page, with the form of the model that is `shown`."""
+    template = Template((files("api") / "page.html").read_text(encoding="utf-8"))
+    by_default_first = sorted(
+        catalogue.entries(), key=lambda entry: entry.name != catalogue.default_name
+    )
+    return template.substitute(
+        title="Treeline" if shown is None else f"{escape(shown.name)} · Treeline",
+        models="".join(card(entry, catalogue, shown) for entry in by_default_first),
+        model=NO_MODELS if shown is None else section(shown, base_url=base_url),
+        version=escape(__version__),
+    )
+
+
+def card(entry: Entry, catalogue: Catalogue, shown: Entry | None) -> str:
+    """Return the link to one model among all."""
+    notes = [f"version {entry.signature.version}" if entry.signature else "unreadable"]
+    if entry.name == catalogue.default_name:
+        notes.append("default")
+    if entry.predictor is None:
+        notes.append("not served")
+    current = ' aria-current="page"' if entry is shown else ""
+    kind = "" if entry.predictor else ' class="broken"'
+    return (
+        f'<a href="?model={escape(entry.name)}"{current}{kind}><strong>{escape(entry.name)}'
+        f'</strong><small class="soft">{escape(" · ".join(notes))}</small></a>'
+    )
+
+
+def section(entry: Entry, *, base_url: str) -> str:
+    """Return one model in full: its form, or the reason why it has none."""
+    if entry.predictor is None or entry.signature is None:
+        return (
+            f"<section><h2>{escape(entry.name)} is not served</h2>"
+            f"<p>{escape(entry.reason)}</p></section>"
+        )
+    signature, path = entry.signature, f"v1/models/{entry.name}/predict"
+    fields = "".join(
+        field(name, feature, signature.example.record.get(name))
+        for name, feature in signature.features.items()
+    )
+    command = curl(signature, url=f"{base_url}{path}")
+    return f"""<section><h2>{escape(signature.description or entry.name)}</h2>
+<p class="soft">{escape(target_text(signature))}</p>
+<form action="{escape(path)}" data-target="{escape(signature.target.name)}"
+  data-share="{escape(share_text(signature))}" novalidate>{fields}
+<div class="actions"><button>Predict</button>
+<div id="answer" role="status" hidden><div id="headline"></div><pre id="raw"></pre></div>
+</div></form>
+<h3>The same from a terminal</h3><pre>{escape(command)}</pre></section>"""
+
+
+def target_text(signature: Signature) -> str:
+    """Say what comes back: the target, what it means, and its classes or unit."""
+    target = signature.target
+    text = f"Predicts {target.name}" + (f": {target.description}" if target.description else "")
+    if signature.classes:
+        return f"{text.rstrip('.')}. Classes: {', '.join(map(plain, signature.classes))}."
+    return f"{text.rstrip('.')}." + (f" Unit: {target.unit}." if target.unit else "")
+
+
+def share_text(signature: Signature) -> str:
+    """Say in front of a probability what it is the probability of."""
+    if signature.target.task != "binary" or not signature.classes:
+        return "probability:"
+    return f"probability that {signature.target.name} is {plain(signature.classes[-1])}:"
+
+
+def field(name: str, feature: Feature, example: Value | None) -> str:
+    """Return one labelled input, filled with the value of the example."""
+    choices = {"category": feature.categories, "boolean": ("true", "false")}.get(feature.type)
+    given = "" if example is None else plain(example)
+    attributes = f'name="{escape(name)}" data-type="{feature.type}"'
+    if choices is None:
+        control = f'<input type="number" {attributes} value="{escape(given)}"{limits(feature)}>'
+    else:
+        texts = ["", *choices] if feature.optional else choices
+        options = "".join(option(text, given) for text in texts)
+        control = f"<select {attributes}>{options}</select>"
+    bounded = (feature.minimum, feature.maximum) != (None, None) or feature.type == "integer"
+    wanted = feature.describe().capitalize() if bounded else ""
+    note = ". ".join(part for part in (feature_text(feature), wanted) if part)
+    hint = f"<small>{escape(note)}</small>" if note else ""
+    return f'<label><span>{escape(name)}</span>{control}{hint}<small class="wrong"></small></label>'
+
+
+def option(text: str, given: str) -> str:
+    """Return one choice of a list; an empty one stands for leaving the value out."""
+    chosen = " selected" if text == given else ""
+    return f'<option value="{escape(text)}"{chosen}>{escape(text) or "(left out)"}</option>'
+
+
+def limits(feature: Feature) -> str:
+    """Return the attributes that keep a number within its bounds."""
+    bounds = {"min": feature.minimum, "max": feature.maximum}
+    step = "1" if feature.type == "integer" else "any"
+    written = "".join(
+        f' {key}="{plain(bound)}"' for key, bound in bounds.items() if bound is not None
+    )
+    return f' step="{step}"{written}'
+
+
+def plain(value: Value) -> str:
+    """Return a value as a person writes it: 1 rather than 1.0, true rather than True."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value).removesuffix(".0")

@@ -1,0 +1,118 @@
+"""What a person sees: the page with its form, the documentation; nothing from another host."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.api.conftest import Serve
+from tests.browser import Page, browsing, find_chromium
+from tests.serving import Service, serving
+from tests.tiny_models import ARTIFACT, DIABETES, IRIS, write_model
+from treeline.artifact.features import Feature
+
+PRESS = 'document.querySelector("form button").click()'
+ANSWERED = '!document.getElementById("answer").hidden'
+
+
+def test_the_page_holds_a_form_of_the_default_model(client: TestClient) -> None:
+    page = client.get("/").text
+    assert "Will this seedling die before the season ends?" in page
+    assert '<option value="Prunus serotina" selected>' in page
+    assert 'name="Light_ISF" data-type="number" value="0.25" step="any" min="0" max="1"' in page
+    assert 'name="Leaves" data-type="integer" value="4" step="1" min="0"' in page
+
+
+@pytest.mark.parametrize("name", ["iris", "diabetes"])
+def test_every_other_model_has_a_form_too(client: TestClient, name: str) -> None:
+    assert f'action="v1/models/{name}/predict"' in client.get("/", params={"model": name}).text
+
+
+def test_an_unknown_model_has_no_page(client: TestClient) -> None:
+    assert client.get("/", params={"model": "oak"}).status_code == 404
+
+
+def test_the_page_of_an_empty_service_says_what_to_do(tmp_path: Path, serve: Serve) -> None:
+    assert "dvc pull" in serve(tmp_path).get("/").text
+
+
+def test_the_page_of_a_broken_model_says_why(tmp_path: Path, serve: Serve) -> None:
+    write_model(tmp_path, IRIS)
+    (tmp_path / "iris" / ARTIFACT).unlink()
+    assert "iris is not served" in serve(tmp_path).get("/").text
+
+
+def test_what_a_contract_says_is_shown_and_never_run(tmp_path: Path, serve: Serve) -> None:
+    nasty = "<script>alert(1)</script>\"'"
+    recipe = replace(
+        DIABETES,
+        description=nasty,
+        features={nasty: Feature(type="category", categories=(nasty,), description=nasty)},
+        example={nasty: nasty},
+        weights={},
+    )
+    write_model(tmp_path, recipe)
+    assert "<script>alert" not in serve(tmp_path).get("/").text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_names_no_other_host(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    named = re.findall(r"(?:src|href)=[\"'](https?:)?//", answer.text)
+    assert named == []
+    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+@pytest.fixture(scope="module")
+def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    log = tmp_path_factory.mktemp("service") / "log"
+    with serving(models, log, WEB_CONCURRENCY="1") as service:
+        yield service
+
+
+@pytest.fixture
+def browser() -> Iterator[Page]:
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium on this machine")
+    with browsing(chromium) as page:
+        yield page
+
+
+def test_a_person_fills_the_form_and_sees_the_answer(service: Service, browser: Page) -> None:
+    browser.open(service.url)
+    browser.run('document.querySelector("[name=Species]").value = "Quercus rubra"')
+    browser.run('document.querySelector("[name=Light_ISF]").value = "0.01"')
+    browser.run('document.querySelector("[name=EMF]").value = ""')
+    browser.run(PRESS)
+    browser.wait_for(ANSWERED)
+    headline = browser.run('document.getElementById("headline").textContent')
+    assert headline == "Event = 1 · probability that Event is 1: 93.5 %"
+    assert browser.complaints() == []
+
+
+def test_a_person_is_shown_what_is_wrong_beside_the_field(service: Service, browser: Page) -> None:
+    browser.open(service.url)
+    browser.run('document.querySelector("[name=Light_ISF]").value = "7"')
+    browser.run(PRESS)
+    browser.wait_for(ANSWERED)
+    wrong = browser.run(
+        'document.querySelector("[name=Light_ISF]").closest("label").querySelector(".wrong").textContent'
+    )
+    assert wrong == "7 is not admitted; give a number from 0 to 1"
+
+
+def test_the_documentation_works_without_any_other_host(service: Service, browser: Page) -> None:
+    browser.open(f"{service.url}/docs")
+    browser.wait_for('document.querySelectorAll(".opblock").length >= 8')
+    browser.run('document.querySelector(".opblock-summary-control").click()')
+    browser.wait_for('document.querySelector(".opblock textarea")?.value.includes("Prunus")')
+    browser.run('document.querySelector(".opblock .execute").click()')
+    browser.wait_for('document.querySelector(".live-responses-table .response-col_status")')
+    shown = browser.run('document.querySelector(".live-responses-table").textContent')
+    assert '"model": "tree-survival"' in shown
+    assert [url for url in browser.requested() if not url.startswith(service.url)] == []
+    assert browser.complaints() == []
