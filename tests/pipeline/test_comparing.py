@@ -2,7 +2,7 @@
 
 import json
 
-from tests.pipeline.checkout import Checkout
+from tests.checkout import Checkout
 
 COMPARE = ("-m", "treeline.commands.compare", "--base")
 

@@ -2,11 +2,13 @@
 
 import json
 
-from tests.pipeline.checkout import Checkout
+from tests.checkout import Checkout
 
 
 def test_a_refused_model_stops_and_the_others_go_on(clone: Checkout):
-    good = clone.bytes_of("model/flowers/artifact/*") | clone.bytes_of("model/flowers/signature.json")
+    good = clone.bytes_of("model/flowers/artifact/*") | clone.bytes_of(
+        "model/flowers/signature.json"
+    )
     clone.change("floor: {accuracy: 0.8}", "floor: {accuracy: 1.01}")
     clone.change("alpha: 0.1", "alpha: 0.2")
     done = clone.run("dvc", "repro", "--keep-going", good=False)
@@ -15,8 +17,12 @@ def test_a_refused_model_stops_and_the_others_go_on(clone: Checkout):
     assert "Running stage 'export@flowers'" not in done.stdout
     verdict = json.loads((clone.root / "model/flowers/verdict.json").read_text())
     assert not verdict["passed"]
-    assert "# flowers was refused at the gate" in (clone.root / "model/flowers/report.md").read_text()
-    kept = clone.bytes_of("model/flowers/artifact/*") | clone.bytes_of("model/flowers/signature.json")
+    assert (
+        "# flowers was refused at the gate" in (clone.root / "model/flowers/report.md").read_text()
+    )
+    kept = clone.bytes_of("model/flowers/artifact/*") | clone.bytes_of(
+        "model/flowers/signature.json"
+    )
     assert kept == good
 
 

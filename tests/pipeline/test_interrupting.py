@@ -12,7 +12,7 @@ import pytest
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import ArtifactError
 
-from tests.pipeline.checkout import Checkout
+from tests.checkout import Checkout
 
 DEADLINE_SECONDS = 120
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.pipeline.checkout import Checkout
+from tests.checkout import Checkout
 
 FIFTH = """
   bottles:
@@ -34,7 +34,9 @@ def test_every_model_ends_with_an_artifact_a_signature_a_card_and_a_report(repro
 
 def test_git_holds_the_contract_and_the_numbers_but_no_data_and_no_model(reproduced: Checkout):
     tracked = reproduced.run("git", "ls-files").stdout.split()
-    assert {"dvc.lock", "model/flowers/signature.json", "model/flowers/metrics.json"} <= set(tracked)
+    assert {"dvc.lock", "model/flowers/signature.json", "model/flowers/metrics.json"} <= set(
+        tracked
+    )
     assert not [name for name in tracked if name.endswith((".parquet", ".pkl", ".onnx"))]
 
 
@@ -91,5 +93,7 @@ def test_metrics_and_plots_are_those_of_dvc(clone: Checkout):
 
 
 def _made(clone: Checkout) -> dict[str, bytes]:
-    made = clone.bytes_of("dataset/**/*") | clone.bytes_of("model/**/*") | clone.bytes_of("dvc.lock")
+    made = (
+        clone.bytes_of("dataset/**/*") | clone.bytes_of("model/**/*") | clone.bytes_of("dvc.lock")
+    )
     return {name: content for name, content in made.items() if not name.endswith("seconds.json")}

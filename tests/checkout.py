@@ -7,7 +7,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 CARRIED = ("dvc.yaml", ".dvcignore", ".gitignore", "src", "dataset/sources", "requirements")
 
 PARAMS = """\
@@ -50,7 +52,12 @@ class Checkout:
     def run(self, *command: str, good: bool | None = True) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; `good` says whether it must succeed, None that it may."""
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment(), capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if good is not None:
             assert (done.returncode == 0) == good, f"{command}\n{done.stdout}\n{done.stderr}"
@@ -63,7 +70,11 @@ class Checkout:
     def environment(self) -> dict[str, str]:
         """Return the environment of a user whose virtual environment is active."""
         tools = str(Path(sys.executable).parent)
-        return {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": "src"}
+        return {
+            **os.environ,
+            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": "src",
+        }
 
     def change(self, old: str, new: str) -> None:
         """Edit params.yaml."""
@@ -99,8 +110,10 @@ def create(root: Path, *, params: str = PARAMS) -> Checkout:
         else:
             shutil.copyfile(source, target)
     (root / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        shutil.copyfile(ROOT / ".dvc" / name, root / ".dvc" / name)
+    for name in ("config", ".gitignore", "plots/chart.json"):
+        target = root / ".dvc" / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(ROOT / ".dvc" / name, target)
     (root / "params.yaml").write_text(params)
     made = Checkout(root)
     made.run("git", "init", "--quiet", "--initial-branch", "main")
@@ -108,3 +121,24 @@ def create(root: Path, *, params: str = PARAMS) -> Checkout:
     made.run("git", "config", "user.email", "test@example.invalid")
     made.commit("Declare two models")
     return made
+
+
+@pytest.fixture(scope="session")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a clone that has been reproduced and committed, to be left as it is."""
+    made = create(tmp_path_factory.mktemp("reproduced") / "clone")
+    made.run("dvc", "repro")
+    made.commit("Reproduce")
+    return made
+
+
+@pytest.fixture
+def clone(reproduced: Checkout, tmp_path: Path) -> Checkout:
+    """Return a copy of the reproduced clone, to be changed at will."""
+    return reproduced.copy(tmp_path / "clone")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Checkout:
+    """Return a clone in which nothing has run."""
+    return create(tmp_path / "clone")

@@ -1,0 +1,111 @@
+"""What many tests share: the deposited seedlings, and a scratch repository folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from ruamel.yaml import YAML
+
+from tests.checkout import clone, fresh, reproduced
+from tests.real_data import real_seedlings
+from treeline.config import Layout, Params, read_params
+from treeline.config.models import ModelSpec
+
+__all__ = ["clone", "declaration", "fresh", "project", "real_seedlings", "reproduced"]
+
+# a test finds the same today as tomorrow, on a busy machine too, and leaves no folder behind
+settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+settings.load_profile("repeatable")
+
+NAME = "seedlings"
+
+PARAMS = """\
+default: seedlings
+models:
+  seedlings:
+    description: Will this seedling die?
+    source:
+      kind: file
+      path: dataset/sources/file/seedlings.csv
+      columns: {Plot: integer, Harvest: integer}
+      where: {Harvest: 0}
+    target: {name: Event, task: binary, positive: 1}
+    features:
+      Species: {type: category, categories: [Acer, Quercus]}
+      Light: {type: number, minimum: 0, maximum: 1}
+      EMF: {type: number, minimum: 0, maximum: 100, fill: 0}
+    split: {test: 0.25, group: Plot, seed: 0}
+    candidates:
+      logistic:
+        estimator: sklearn.linear_model.LogisticRegression
+        search: {C: [0.1, 1]}
+    search: {strategy: grid, folds: 3}
+    champion: {metric: roc_auc}
+    gate: {floor: {roc_auc: 0.5}, beats: null}
+"""
+
+ROWS = "\n".join(
+    ["Plot,Species,Light,EMF,Event,Harvest"]
+    + [
+        f"{row % 12},{('Acer', 'Quercus')[row % 2]},{(row * 37 % 100) / 100},"
+        f"{'NA' if row % 3 == 0 else row % 50},{int(row * 37 % 100 < 50)},{int(row % 10 == 9)}"
+        for row in range(120)
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A scratch repository folder, which is also the working directory."""
+
+    root: Path
+    name: str = NAME
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def paths(self) -> Layout:
+        return Layout(self.name)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self.read().models[self.name]
+
+    def read(self) -> Params:
+        return read_params(self.params)
+
+    def document(self) -> Any:
+        """Return params.yaml as plain dictionaries, to be changed and written back."""
+        return YAML(typ="safe", pure=True).load(self.params.read_text())
+
+    def write(self, document: Any) -> None:
+        with self.params.open("w") as file:
+            YAML(typ="safe", pure=True).dump(document, file)
+
+    def replace(self, old: str, new: str) -> None:
+        """Change the text of params.yaml in one place."""
+        text = self.params.read_text()
+        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in params.yaml"
+        self.params.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """Return a folder with params.yaml and a source of 120 rows, as the working directory."""
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    source = tmp_path / "dataset" / "sources" / "file" / "seedlings.csv"
+    source.parent.mkdir(parents=True)
+    source.write_text(ROWS + "\n")
+    monkeypatch.chdir(tmp_path)
+    return Project(tmp_path)
+
+
+@pytest.fixture
+def declaration() -> dict[str, Any]:
+    """Return the model block of the scratch repository, to be changed at will."""
+    block: dict[str, Any] = YAML(typ="safe", pure=True).load(PARAMS)["models"][NAME]
+    return block
