@@ -1,6 +1,7 @@
 """Test split + predictions → metrics with intervals, differences with intervals, importances.
 
-Intervals are percentile bootstrap intervals over the rows of the test split (Efron 1979). Where
+Intervals are percentile bootstrap intervals over the rows of the test split (Efron 1979), drawn
+within each class. Where
 several models are judged, every resample draws the same rows for all of them (a paired bootstrap),
 so that their difference has an interval of its own. Only the model varies: the interval says how
 far the metric could have come out on other test rows, not on another training.
@@ -43,16 +44,16 @@ def resampled(
 ) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Return each metric of each prediction on the same bootstrap resamples.
 
-    Arrays have shape (resamples,). A resample that misses a class of `truth` is drawn again, for
-    some metrics are undefined there.
+    Arrays have shape (resamples,). Rows are drawn within each class, so that no resample misses
+    one: some metrics are undefined then.
     """
     rng = np.random.default_rng(seed)
-    classes = len(np.unique(truth)) if np.issubdtype(truth.dtype, np.integer) else 0
+    strata = [np.arange(len(truth))]
+    if np.issubdtype(truth.dtype, np.integer):
+        strata = [np.flatnonzero(truth == code) for code in np.unique(truth)]
     drawn: dict[str, list[Scores]] = {name: [] for name in predictions}
-    while len(next(iter(drawn.values()))) < resamples:
-        rows = rng.integers(0, len(truth), len(truth))
-        if classes and len(np.unique(truth[rows])) < classes:
-            continue
+    for _ in range(resamples):
+        rows = np.concatenate([rng.choice(stratum, len(stratum)) for stratum in strata])
         for name, prediction in predictions.items():
             drawn[name].append(score(truth[rows], chosen(prediction, rows), names))
     return {

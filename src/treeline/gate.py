@@ -5,9 +5,7 @@ from typing import Any
 
 from treeline.artifact.signature import Verdict
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, Gate
-
-CHAMPION = "champion"
+from treeline.config.models import BASELINE, CHAMPION, Gate
 
 
 def decide(evaluation: Mapping[str, Any], gate: Gate, *, metric: str) -> Verdict:

@@ -55,6 +55,8 @@ def roc_auc(truth: Array, scores: Array) -> float:
 
 def ks(truth: Array, scores: Array) -> float:
     """Largest gap between the score distributions of the two classes (Kolmogorov-Smirnov)."""
+    if not 0 < np.sum(truth) < len(truth):
+        return float("nan")
     positive = scores[:, 1]
     ones, zeros = np.sort(positive[truth == 1]), np.sort(positive[truth == 0])
     passed = [np.searchsorted(side, positive, side="right") / len(side) for side in (ones, zeros)]

@@ -10,6 +10,8 @@ import pickle
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
 from treeline.errors import ArtifactRejectedError
@@ -44,8 +46,8 @@ class PickleRuntime:
 
 def predict(estimator: Any, matrix: Any) -> Prediction:
     """Let a fitted pipeline predict for float32 codes of shape (n_rows, n_features)."""
-    predicted = estimator.predict(matrix)
-    if not hasattr(estimator, "classes_"):
+    predicted = np.asarray(estimator.predict(matrix))
+    if not (hasattr(estimator, "classes_") or np.issubdtype(predicted.dtype, np.integer)):
         return Prediction(values=predicted)
     scores = estimator.predict_proba(matrix) if hasattr(estimator, "predict_proba") else None
     return Prediction(labels=predicted, scores=scores)

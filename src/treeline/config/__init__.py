@@ -11,6 +11,7 @@ from treeline.artifact.features import Closed
 from treeline.artifact.signature import Slug
 from treeline.config.layout import PARAMS, Layout
 from treeline.config.models import ModelSpec
+from treeline.config.problems import problems, yaml_problem
 from treeline.errors import ConfigError
 
 __all__ = ["PARAMS", "Layout", "Params", "declared_model", "read_params"]
@@ -34,18 +35,21 @@ class Params(Closed):
 
 
 def read_params(path: Path = PARAMS) -> Params:
-    """Read a declaration; raises ConfigError naming every wrong place, its value and the way out."""
+    """Read a declaration; raises ConfigError with each wrong place, its value and the way out."""
     try:
         # YAML 1.2, as DVC reads it: with 1.1 `1e-3` would be text and `off` would be false
         document = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: not found; run this from the root of the repository") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+        raise ConfigError(f"{path}: not valid YAML: {yaml_problem(error)}") from error
     try:
         return Params.model_validate(document)
     except ValidationError as error:
-        raise ConfigError("\n".join(_problems(error, path))) from None
+        lines = [f"{path}: {problem}" for problem in problems(error, document)]
+        raise ConfigError("\n".join(lines)) from None
 
 
 def declared_model(name: str, path: Path = PARAMS) -> tuple[ModelSpec, Layout]:
@@ -54,18 +58,3 @@ def declared_model(name: str, path: Path = PARAMS) -> tuple[ModelSpec, Layout]:
     if name not in models:
         raise ConfigError(f"{path}: models.{name}: not declared; declared are {', '.join(models)}")
     return models[name], Layout(name)
-
-
-def _problems(error: ValidationError, path: Path) -> list[str]:
-    lines = []
-    for problem in error.errors(include_url=False):
-        place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
-        message = problem["msg"].removeprefix("Value error, ")
-        value = problem["input"]
-        if problem["type"] == "extra_forbidden":
-            message = "not a known key; check its spelling, or remove it"
-        elif problem["type"] == "missing":
-            message, value = "missing; add it", None
-        shown = f" (found {value!r})" if isinstance(value, (str, int, float, bool)) else ""
-        lines.append(f"{path}: {place or 'document'}: {message}{shown}")
-    return lines

@@ -101,7 +101,7 @@ class Layout:
 
     @property
     def artifact(self) -> Path:
-        """The folder of what is served: `model.onnx`, or `model.pkl` where it cannot be converted."""
+        """The folder of what is served: `model.onnx`, or `model.pkl` if it cannot be converted."""
         return self.model / "artifact"
 
     @property

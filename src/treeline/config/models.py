@@ -9,6 +9,7 @@ from treeline.artifact.signature import Slug
 from treeline.config.metrics import metrics_of
 from treeline.config.sources import SourceSpec
 
+CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
 BASELINE = "baseline"  # the candidate that stands in every table and can never be champion
 
 
@@ -50,7 +51,7 @@ class Candidate(Closed):
     categories: Literal["onehot", "codes"] = "onehot"
     estimator: str
     options: dict[str, Any] = {}
-    search: dict[str, tuple[Any, ...] | Span] = {}
+    search: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)] | Span] = {}
 
     @field_validator("preprocessors", "numbers", mode="before")
     @classmethod
@@ -129,7 +130,9 @@ class ModelSpec(Closed):
                     "declare it under `source.columns`, with its type"
                 )
         if set(self.candidates) == {BASELINE}:
-            raise ValueError("`candidates` holds only the baseline, which is never champion; add one")
+            raise ValueError(
+                "`candidates` holds only the baseline, which is never champion; add one"
+            )
         return self
 
     @model_validator(mode="after")

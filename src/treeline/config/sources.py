@@ -26,6 +26,8 @@ class Range(Closed):
     def _has_a_limit(self) -> Self:
         if self.minimum is None and self.maximum is None:
             raise ValueError("give `minimum`, `maximum` or both")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"`minimum` {self.minimum:g} is above `maximum` {self.maximum:g}")
         return self
 
 
@@ -44,7 +46,9 @@ class _Source(Closed):
     where: dict[str, Condition] = {}
 
 
-class _Delimited(_Source):
+class Delimited(_Source):
+    """What a source of one file may declare beside its place: how a CSV is written."""
+
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     missing: tuple[str, ...] = ("", "NA", "NaN", "null")
 
@@ -59,7 +63,7 @@ class SimulateSource(_Source):
     variant: Literal["deposited", "clean"] = "deposited"
 
 
-class FileSource(_Delimited):
+class FileSource(Delimited):
     """A CSV or Parquet file under `dataset/sources/file`, versioned by DVC."""
 
     kind: Literal["file"]
@@ -76,7 +80,7 @@ class FileSource(_Delimited):
         return path
 
 
-class UrlSource(_Delimited):
+class UrlSource(Delimited):
     """A CSV or Parquet file behind http(s), with a SHA-256 to hold it to, if wanted."""
 
     kind: Literal["url"]

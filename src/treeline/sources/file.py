@@ -18,9 +18,4 @@ class FileTables:
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows in file order; raises SourceError."""
         spec = self._spec
-        return read_tables(
-            Path(spec.path),
-            suffix=format_of(spec.path),
-            delimiter=spec.delimiter,
-            missing=spec.missing,
-        )
+        return read_tables(Path(spec.path), suffix=format_of(spec.path), spec=spec, name=spec.path)

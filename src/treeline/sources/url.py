@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -22,13 +22,17 @@ from treeline.sources.reading import format_of, read_tables
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5  # doubled before each further attempt
+MAY_PASS = (408, 425, 429)  # answers below 500 that ask to come again: timeout, too early, too many
 
 
 class UrlTables:
     """The rows of one remote file, downloaded whole before any of them is read."""
 
-    def __init__(self, spec: UrlSource) -> None:
+    def __init__(
+        self, spec: UrlSource, *, first_pause_seconds: float = FIRST_PAUSE_SECONDS
+    ) -> None:
         self._spec = spec
+        self._first_pause_seconds = first_pause_seconds
 
     def tables(self) -> Iterator[pa.Table]:
         """Yield the rows in file order; raises SourceError."""
@@ -41,26 +45,31 @@ class UrlTables:
                     f"{spec.url}: its SHA-256 is {found}, declared is {spec.sha256}; "
                     "if the new content is wanted, declare its digest"
                 )
-            yield from read_tables(
-                path, suffix=suffix, delimiter=spec.delimiter, missing=spec.missing
-            )
+            yield from read_tables(path, suffix=suffix, spec=spec, name=spec.url)
 
     def _download(self, path: Path) -> str:
         """Fetch the file to `path`, retrying what may pass; return its SHA-256."""
-        spec, pause = self._spec, FIRST_PAUSE_SECONDS
+        spec, pause = self._spec, self._first_pause_seconds
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 with path.open("wb") as target:
                     return self._fetch(target)
             except HTTPError as error:
-                fault, final = f"answered {error.code} {error.reason}", error.code < 500
+                error.close()
+                fault = f"answered {error.code} {error.reason}"
+                if error.code < 500 and error.code not in MAY_PASS:
+                    raise SourceError(f"{spec.url}: {fault}; correct source.url") from None
+            except URLError as error:
+                fault = str(error.reason)
             except (OSError, HTTPException) as error:
-                fault, final = str(error) or type(error).__name__, False
-            if final or attempt == ATTEMPTS:
-                raise SourceError(f"{spec.url}: {fault} (attempt {attempt} of {ATTEMPTS})")
-            time.sleep(pause)
-            pause *= 2
-        raise AssertionError("the loop above returns or raises")
+                fault = str(error) or type(error).__name__
+            if attempt < ATTEMPTS:
+                time.sleep(pause)
+                pause *= 2
+        raise SourceError(
+            f"{spec.url}: {fault} ({ATTEMPTS} attempts); check that it can be reached from here, "
+            "or try again later"
+        )
 
     def _fetch(self, target: BinaryIO) -> str:
         sha256 = hashlib.sha256()
@@ -71,6 +80,6 @@ class UrlTables:
                 while chunk := answer.read(CHUNK_BYTES):
                     sha256.update(chunk)
                     bar.update(target.write(chunk))
-            if expected and target.tell() < expected:
+            if target.tell() < expected:
                 raise HTTPException(f"ended after {target.tell()} of {expected} bytes")
         return sha256.hexdigest()

@@ -18,17 +18,20 @@ def collect(spec: ModelSpec, paths: Layout) -> str:
     """Write every row and column of the source, as it has them."""
     source_class = resolve(SOURCES, spec.source.kind, place=f"models.{paths.name}.source.kind")
     source: Source = source_class(spec.source)
-    rows = write_tables(paths.raw, _counted(source.tables()))
-    if rows == 0:
-        raise SourceError(f"models.{paths.name}.source: it has no rows")
+    rows = write_tables(paths.raw, _some(source.tables(), place=f"models.{paths.name}.source"))
     return f"{rows:,} rows from {spec.source.kind}"
 
 
-def _counted(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _some(tables: Iterator[pa.Table], *, place: str) -> Iterator[pa.Table]:
+    """Pass tables on and show how far they are; raises SourceError at the end if all were empty."""
+    rows = 0
     with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
         for table in tables:
             yield table
+            rows += table.num_rows
             bar.update(table.num_rows)
+    if rows == 0:
+        raise SourceError(f"{place}: it has no rows")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,10 @@ from treeline.artifact.pickled import predict
 from treeline.artifact.prediction import Prediction
 from treeline.config import Layout
 from treeline.config.metrics import metrics_of
-from treeline.config.models import BASELINE, ModelSpec
+from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.evaluation import evaluate as evaluated
 from treeline.evaluation import importances
 from treeline.files import write_json
-from treeline.gate import CHAMPION
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.stages.running import run

@@ -3,7 +3,7 @@
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
-from treeline.preparation import prepare as prepared
+from treeline.preparation.preparing import prepare as prepared
 from treeline.stages.running import run
 from treeline.tables import read_frame, write_frame
 

@@ -1,9 +1,11 @@
 """A declared candidate → an unfitted scikit-learn pipeline, and the settings to try."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from copy import deepcopy
+from typing import Any, Self
 
 from scipy.stats import loguniform, randint, uniform
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.pipeline import Pipeline
 
@@ -12,6 +14,24 @@ from treeline.config.models import Candidate, Search, Span, Step
 from treeline.errors import TrainingError
 from treeline.registry import load_class
 from treeline.trainers.columns import NamedColumns, TypedColumns
+
+
+class Adopted(BaseEstimator):
+    """An estimator of a class that is none of scikit-learn's, so that a pipeline can hold it."""
+
+    def __init__(self, made: Any) -> None:
+        self.made = made
+
+    def fit(self, matrix: Any, target: Any) -> Self:
+        """Fit a copy of the object made, which stays as it was declared."""
+        self.fitted_ = deepcopy(self.made)
+        self.fitted_.fit(matrix, target)
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("predict", "predict_proba", "classes_") and "fitted_" in vars(self):
+            return getattr(self.fitted_, name)
+        raise AttributeError(name)
 
 
 def build(
@@ -34,6 +54,8 @@ def build(
     steps.append(("columns", TypedColumns(categories, numbers, onehot=onehot)))
     declared = Step.model_validate({"class": candidate.estimator, "options": candidate.options})
     estimator = _made(declared, place=f"{place}.estimator")
+    if not hasattr(estimator, "get_params"):
+        estimator = Adopted(estimator)
     _steady(estimator, seed=seed, options=candidate.options)
     return Pipeline([*steps, ("estimator", estimator)])
 

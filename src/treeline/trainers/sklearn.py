@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from treeline.trainers.pipeline import build, distributions, settings
 
 PREFIX = "estimator__"
 
+Scorer = Callable[[Pipeline, pd.DataFrame, NDArray[Any]], float]
+
 
 class SklearnTrainer:
     """Fits candidates whose estimator is any class with scikit-learn's `fit` and `predict`."""
@@ -41,15 +44,16 @@ class SklearnTrainer:
         """Search, then fit the best setting by `metric`; raises TrainingError naming `place`."""
         started = time.perf_counter()
         pipeline = build(candidate, training.features, seed=search.seed, place=place)
-        unknown = set(candidate.search) - set(pipeline[-1].get_params())
-        if unknown:
+        taken = set(pipeline[-1].get_params()) - {"made"}
+        if unknown := sorted(set(candidate.search) - taken):
             raise TrainingError(
-                f"{place}.search: {candidate.estimator} takes no {sorted(unknown)[0]!r}; "
-                f"it takes {', '.join(sorted(pipeline[-1].get_params()))}"
+                f"{place}.search: {candidate.estimator} takes no {unknown[0]!r}; "
+                f"it takes {', '.join(sorted(taken)) or 'nothing that can be searched'}"
             )
         try:
             if search.strategy == "halving" and candidate.search:
-                tried = [_halved(pipeline, training, candidate, search, metric)]
+                scorer = _scorer(metric, place)
+                tried = [_halved(pipeline, training, candidate, search, scorer)]
             else:
                 tried = settings(candidate, search)
             trials = [
@@ -102,27 +106,38 @@ def _trial(
 
 
 def _halved(
-    pipeline: Pipeline, training: TrainingSet, candidate: Candidate, search: Search, metric: str
+    pipeline: Pipeline, training: TrainingSet, candidate: Candidate, search: Search, scorer: Scorer
 ) -> dict[str, Any]:
-    """Return the setting that successive halving over the number of rows ends with."""
-    sign = METRICS[metric].sign
+    """Return the setting that successive halving over the number of rows ends with.
 
-    def merit(estimator: Pipeline, frame: pd.DataFrame, target: NDArray[Any]) -> float:
-        return sign * score(target, predict(estimator, frame), [metric])[metric]
-
+    The last round sees all rows, so that the first sees as many as it can: few rows miss a class.
+    """
     halving = HalvingRandomSearchCV(
         pipeline,
         {f"{PREFIX}{key}": value for key, value in distributions(candidate).items()},
         n_candidates=search.trials,
+        min_resources="exhaust",
         cv=training.folds,
-        scoring=merit,
+        scoring=scorer,
         refit=False,
         random_state=search.seed,
         n_jobs=search.jobs,
         error_score="raise",
     )
-    halving.fit(training.frame, training.target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
+        warnings.filterwarnings("ignore", "The total space of parameters")
+        halving.fit(training.frame, training.target)
     return {key.removeprefix(PREFIX): value for key, value in halving.best_params_.items()}
+
+
+def _scorer(metric: str, place: str) -> Scorer:
+    def merit(estimator: Pipeline, frame: pd.DataFrame, target: NDArray[Any]) -> float:
+        found = score(target, predict(estimator, frame), [metric])
+        return _merit(Trial({}, {name: [value] for name, value in found.items()}), metric, place)
+
+    return merit
 
 
 def _merit(trial: Trial, metric: str, place: str) -> float:

@@ -1,0 +1,1 @@
+"""Collected rows → checked, filled, split and encoded rows."""

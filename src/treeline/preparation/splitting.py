@@ -1,0 +1,111 @@
+"""Which rows are kept for the test, and which folds a search is judged on."""
+
+import warnings
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    train_test_split,
+)
+
+from treeline.artifact.features import Target
+from treeline.config.models import Split
+from treeline.errors import DataError
+
+Rows = NDArray[np.intp]
+Fold = tuple[Rows, Rows]
+
+PARTS = 10  # with groups, a test fraction is rounded to tenths or simpler, unless it is smaller
+
+
+def split(
+    frame: pd.DataFrame, *, split: Split, target: Target
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split rows in two, in the order they came; raises DataError where that is impossible.
+
+    Classes keep their shares on both sides. With a group, no group is on both sides, and the test
+    fraction is met as closely as a few equal parts of the groups can.
+    """
+    classes = None if target.task == "regression" else frame[target.name]
+    try:
+        if split.group is None:
+            train, test = train_test_split(
+                np.arange(len(frame)),
+                test_size=split.test,
+                random_state=split.seed,
+                stratify=classes,
+            )
+        else:
+            train, test = _grouped(frame[split.group].to_numpy(), classes, split)
+    except ValueError as error:
+        raise DataError(
+            f"split: {len(frame):,} rows cannot be split as declared: {str(error).rstrip('.')}; "
+            "collect more rows, or declare another split"
+        ) from error
+    if classes is not None:
+        _has_every_class({"train": classes.iloc[train], "test": classes.iloc[test]}, classes)
+    return _taken(frame, train), _taken(frame, test)
+
+
+def folds(
+    classes: Any | None, *, n_rows: int, groups: NDArray[Any] | None, k: int, seed: int
+) -> list[Fold]:
+    """Return k pairs of row positions (train, test), shuffled by seed.
+
+    Stratified where `classes` of shape (n_rows,) are given, with no group of `groups` on both
+    sides where those are. Raises ValueError when there are too few rows or groups, or when a part
+    would miss a class: most metrics are undefined there.
+    """
+    drawn = _parts(classes, n_rows=n_rows, groups=groups, k=k, seed=seed)
+    if classes is not None:
+        known, all_classes = np.asarray(classes), len(np.unique(classes))
+        if any(len(np.unique(known[test])) < all_classes for _, test in drawn):
+            needed = "rows" if groups is None else "rows in as many groups"
+            raise ValueError(f"a class is missing in one of the {k} parts; it needs {k} {needed}")
+    return drawn
+
+
+def _parts(
+    classes: Any | None, *, n_rows: int, groups: NDArray[Any] | None, k: int, seed: int
+) -> list[Fold]:
+    if groups is None:
+        kind = KFold if classes is None else StratifiedKFold
+    else:
+        kind = GroupKFold if classes is None else StratifiedGroupKFold
+        if len(pd.unique(groups)) < k:
+            raise ValueError(f"there are {len(pd.unique(groups))} groups, too few for {k} parts")
+    folder = kind(n_splits=k, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # of a rare class, whose absence callers look for themselves
+        warnings.simplefilter("ignore", UserWarning)
+        return list(folder.split(np.zeros(n_rows), classes, groups))
+
+
+def _grouped(groups: NDArray[Any], classes: Any | None, split: Split) -> Fold:
+    """Cut the groups into k equal parts and keep as many of them as the test fraction asks for."""
+    most = max(2, min(len(pd.unique(groups)), max(PARTS, round(1 / split.test))))
+    share = Fraction(split.test).limit_denominator(most)
+    share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
+    k, kept = share.denominator, share.numerator
+    parts = _parts(classes, n_rows=len(groups), groups=groups, k=k, seed=split.seed)
+    test = np.concatenate([rows for _, rows in parts[:kept]])
+    return np.setdiff1d(np.arange(len(groups)), test), test
+
+
+def _has_every_class(sides: dict[str, pd.Series], classes: pd.Series) -> None:
+    for side, found in sides.items():
+        if lost := sorted(set(classes) - set(found)):
+            raise DataError(
+                f"split: the {side} rows hold no row of class {lost[0]!r}; collect more rows of "
+                "it, or declare another split (`test`, `seed`, or a finer `group`)"
+            )
+
+
+def _taken(frame: pd.DataFrame, positions: Rows) -> pd.DataFrame:
+    return frame.iloc[np.sort(positions)].reset_index(drop=True)

@@ -1,0 +1,62 @@
+"""What preparation saw and did, as plain numbers that a person or the next stage can read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from treeline.config.models import ModelSpec
+from treeline.errors import DataError
+
+
+def summarise(
+    frame: pd.DataFrame,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    spec: ModelSpec,
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return the summary of checked rows before filling; raises DataError for unusable classes."""
+    features = frame[list(spec.features)]
+    summary: dict[str, Any] = {
+        "rows": dict(counts),
+        "missing": {name: int(n) for name, n in features.isna().sum().items() if n},
+        "duplicates": int(features.duplicated().sum()),
+    }
+    if spec.split.group:
+        sides = [set(side[spec.split.group]) for side in (train, test)]
+        summary["groups"] = {
+            "train": len(sides[0]),
+            "test": len(sides[1]),
+            "on_both_sides": len(sides[0] & sides[1]),
+        }
+    summary["target"] = _target(frame[spec.target.name], spec)
+    return summary
+
+
+def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:
+    if spec.target.task == "regression":
+        described = column.describe()
+        return {key: round(float(described[key]), 6) for key in ("mean", "std", "min", "max")}
+    classes = _classes(column, spec)
+    return {"classes": classes, "counts": [int((column == value).sum()) for value in classes]}
+
+
+def _classes(column: pd.Series, spec: ModelSpec) -> list[float | str]:
+    """Return the classes in the order of their codes: sorted, the positive one last."""
+    found = [value if isinstance(value, str) else float(value) for value in sorted(column.unique())]
+    if len(found) < 2:
+        raise DataError(
+            f"target {column.name!r}: every row is {found[0]!r}, so there is nothing to learn; "
+            "collect rows of another class, or correct source.where"
+        )
+    if spec.target.task == "multiclass":
+        return found
+    if spec.target.positive not in found or len(found) != 2:
+        raise DataError(
+            f"target {column.name!r}: a binary target with positive {spec.target.positive!r} needs "
+            f"two classes, one of them that; the rows hold {', '.join(map(repr, found))}: "
+            "correct target.positive, or declare `task: multiclass`"
+        )
+    return sorted(found, key=lambda value: value == spec.target.positive)

@@ -1,0 +1,62 @@
+"""Signature + summary + evaluation → the model card, in Markdown. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from treeline.artifact.features import Feature
+from treeline.artifact.signature import Signature
+from treeline.reports import sections
+from treeline.reports.markdown import number, table
+
+
+def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """Return what a person should know before using the model."""
+    parts = [
+        f"# {signature.name}",
+        signature.description,
+        f"Version `{signature.version}`, {signature.lineage.champion} "
+        f"(`{signature.lineage.estimator}`), served by the {signature.runtime} runtime.",
+        "## What it predicts",
+        _target(signature),
+        "## What it is given",
+        _features(signature),
+        "## What it learnt from",
+        sections.rows(summary),
+        "## How good it is",
+        sections.metrics(evaluation),
+        "## Why it may be used",
+        "\n".join(f"- {reason}" for reason in signature.verdict.reasons),
+        f"- On {signature.parity.rows:,} test rows the artifact differs from the estimator by at "
+        f"most {signature.parity.largest_difference:g}."
+        + (f" It is {signature.parity.note}." if signature.parity.note else ""),
+        "## What it rests on",
+        sections.importances(evaluation),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _target(signature: Signature) -> str:
+    target = signature.target
+    lines = f"`{target.name}`" + (f" ({target.unit})" if target.unit else "")
+    lines += f": {target.description}." if target.description else "."
+    if signature.classes:
+        lines += " Classes: " + ", ".join(f"`{value}`" for value in signature.classes) + "."
+    return lines
+
+
+def _features(signature: Signature) -> str:
+    rows = [
+        [f"`{name}`", _admitted(feature), _if_missing(feature), feature.description]
+        for name, feature in signature.features.items()
+    ]
+    return table(["feature", "admitted", "if left out", "meaning"], rows)
+
+
+def _admitted(feature: Feature) -> str:
+    return feature.describe() + (f", in {feature.unit}" if feature.unit else "")
+
+
+def _if_missing(feature: Feature) -> str:
+    if feature.fill is not None:
+        return number(feature.fill) if isinstance(feature.fill, float) else str(feature.fill)
+    return "missing" if feature.nullable else "refused"

@@ -1,0 +1,29 @@
+"""Rows → Markdown tables, and numbers as people read them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+NOTHING = "-"  # stands where there is no number
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a Markdown table; columns after the first are aligned to the right."""
+    rule = "|" + "|".join([" --- "] + [" ---: "] * (len(header) - 1)) + "|"
+    return "\n".join([_row(header), rule, *map(_row, rows)])
+
+
+def number(value: float) -> str:
+    """Return a number with four significant digits, never `-0`, and a dash for none."""
+    return f"{value + 0.0:.4g}" if isfinite(value) else NOTHING
+
+
+def interval(found: Mapping[str, Any]) -> str:
+    """Return `value (low to high)`."""
+    return f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
+
+
+def _row(cells: Sequence[object]) -> str:
+    """Return one line: a cell can hold neither a line end nor a bare bar."""
+    flat = (" ".join(str(cell).split()).replace("|", "\\|") for cell in cells)
+    return "| " + " | ".join(flat) + " |"

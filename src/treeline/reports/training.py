@@ -1,0 +1,82 @@
+"""The record of a training → its report, in Markdown. Pure.
+
+Seconds are not in it: they would change the bytes at every run. They are printed while training.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from treeline.artifact.signature import Verdict
+from treeline.reports import sections
+from treeline.reports.markdown import number, table
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the stages wrote down about one model, as plain data."""
+
+    name: str
+    description: str
+    summary: Mapping[str, Any]
+    candidates: pd.DataFrame
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    verdict: Verdict
+    images: tuple[str, ...]
+
+
+def report(record: Record) -> str:
+    """Return the report of one training: the verdict first, then what it rests on."""
+    word = "passed the gate" if record.verdict.passed else "was refused at the gate"
+    parts = [
+        f"# {record.name} {word}",
+        record.description,
+        "\n".join(f"- {reason}" for reason in record.verdict.reasons),
+        "## Metrics",
+        sections.metrics(record.evaluation),
+        "## Candidates",
+        _candidates(record),
+        "## Data",
+        sections.rows(record.summary),
+        "## Importance",
+        sections.importances(record.evaluation),
+        "## Pictures",
+        "\n".join(f"![{path.rpartition('/')[2][:-4]}]({path})" for path in record.images),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _candidates(record: Record) -> str:
+    metric, frame = record.training["metric"], record.candidates
+    others = [
+        name.removesuffix("_deviation")
+        for name in frame.columns
+        if name.endswith("_deviation") and name != f"{metric}_deviation"
+    ]
+    rows = [_candidate(row, metric, others) for row in frame.to_dict("records")]
+    settings = record.training["candidates"][record.training["champion"]]["hyperparameters"]
+    told = (
+        f"Judged by {metric}, mean ± deviation over the same cross-validation folds of the "
+        "training split; the baseline takes part and never wins."
+    )
+    chosen = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items())
+    return "\n\n".join(
+        [
+            told,
+            table(["candidate", metric, *others, "settings tried"], rows),
+            f"**{record.training['champion']}** won" + (f" with {chosen}." if chosen else "."),
+        ]
+    )
+
+
+def _candidate(row: Mapping[Any, Any], metric: str, others: list[str]) -> list[str]:
+    name = f"**{row['candidate']}**" if row["champion"] else str(row["candidate"])
+    spread = f"{number(row[metric])} ± {number(row[f'{metric}_deviation'])}"
+    return [name, spread, *(number(row[other]) for other in others), str(row["settings_tried"])]
+
+
+def _setting(value: object) -> str:
+    return number(value) if isinstance(value, float) else str(value)

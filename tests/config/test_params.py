@@ -1,0 +1,343 @@
+"""params.yaml → specs: what it may say, and what is told when it says something else."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Project
+from treeline.config import declared_model, read_params
+from treeline.config.sources import Range, admitted
+from treeline.errors import ConfigError
+
+# what is replaced in params.yaml, by what, and what the message must say: place, value, way out
+MISTAKES = {
+    "unknown key": (
+        "strategy: grid",
+        "stratgey: grid",
+        ["models.seedlings.search.stratgey: not a known key", "found 'grid'", "check its spelling"],
+    ),
+    "unknown key of a source": (
+        "kind: file\n",
+        "kind: file\n      delim: ;\n",
+        ["models.seedlings.source.delim: not a known key", "found ';'"],
+    ),
+    "unknown kind of source": (
+        "kind: file\n",
+        "kind: fil\n",
+        ["models.seedlings.source: `kind` is 'fil'; choose from 'simulate', 'file', 'url'"],
+    ),
+    "source without a kind": (
+        "kind: file\n      ",
+        "",
+        ["models.seedlings.source: `kind` is missing; add it"],
+    ),
+    "key left out": (
+        "    champion: {metric: roc_auc}\n",
+        "",
+        ["models.seedlings.champion: missing; add it"],
+    ),
+    "misspelt metric": (
+        "metric: roc_auc",
+        "metric: roc_auk",
+        ["models.seedlings: `champion.metric` names 'roc_auk'", "choose from accuracy, f1, roc"],
+    ),
+    "metric of another task": (
+        "floor: {roc_auc: 0.5}",
+        "floor: {rmse: 3}",
+        ["`gate.floor` names 'rmse', which is no metric of a binary target", "choose from"],
+    ),
+    "metric of two classes for three": (
+        "task: binary, positive: 1}",
+        "task: multiclass}\n    export: {tolerance: ks}",
+        ["models.seedlings.export.tolerance: should be a number (found 'ks')"],
+    ),
+    "target among the features": (
+        "Light: {type",
+        "Event: {type",
+        ["`features` holds the target 'Event'", "may not see it"],
+    ),
+    "column carried and a feature": (
+        "columns: {Plot: integer,",
+        "columns: {Plot: integer, Light: number,",
+        ["`source.columns` repeats ['Light']"],
+    ),
+    "group that is no column": (
+        "group: Plot",
+        "group: Pot",
+        ["`split.group` names 'Pot', which is no declared column", "declare it under `source.col"],
+    ),
+    "where that is no column": (
+        "where: {Harvest: 0}",
+        "where: {Harvested: 0}",
+        ["`source.where` names 'Harvested', which is no declared column", "declare it under"],
+    ),
+    "where of no value": (
+        "where: {Harvest: 0}",
+        "where: {Harvest: }",
+        ["models.seedlings.source.where.Harvest: should be true or false, a whole", "nothing"],
+    ),
+    "where with a misspelt limit": (
+        "where: {Harvest: 0}",
+        "where: {Harvest: {min: 0}}",
+        ["models.seedlings.source.where.Harvest.min: not a known key"],
+    ),
+    "where of no limits": (
+        "where: {Harvest: 0}",
+        "where: {Harvest: {}}",
+        ["models.seedlings.source.where.Harvest: give `minimum`, `maximum` or both"],
+    ),
+    "where with its limits swapped": (
+        "where: {Harvest: 0}",
+        "where: {Harvest: {minimum: 2, maximum: 1}}",
+        ["models.seedlings.source.where.Harvest: `minimum` 2 is above `maximum` 1"],
+    ),
+    "range in a grid": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: {low: 0.1, high: 1}}",
+        ["`candidates.logistic.search.C` is a range, which a grid cannot walk", "list its values"],
+    ),
+    "range upside down": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: {low: 1, high: 0.1}}",
+        ["models.seedlings.candidates.logistic.search.C: `low` 1 must be below `high` 0.1"],
+    ),
+    "logarithmic range from 0": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: {low: 0, high: 1, log: true}}",
+        ["models.seedlings.candidates.logistic.search.C: `low` 0 must be above 0"],
+    ),
+    "half a range": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: {low: 0.1}}",
+        ["models.seedlings.candidates.logistic.search.C.high: missing; add it"],
+    ),
+    "search over one value": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: 1}",
+        ["models.seedlings.candidates.logistic.search.C: should be a list or a block of", "1)"],
+    ),
+    "search over nothing": (
+        "search: {C: [0.1, 1]}",
+        "search: {C: []}",
+        ["models.seedlings.candidates.logistic.search.C: ", "at least 1 item"],
+    ),
+    "category without a list": (
+        "categories: [Acer, Quercus]",
+        "nullable: true",
+        ["models.seedlings.features.Species: `categories` goes with `type: category`"],
+    ),
+    "category named twice": (
+        "[Acer, Quercus]",
+        "[Acer, Acer]",
+        ["models.seedlings.features.Species: `categories` names one category twice"],
+    ),
+    "category that is a number": (
+        "[Acer, Quercus]",
+        "[Acer, 2]",
+        ["models.seedlings.features.Species.categories.1: should be a text", "quotes", "found 2"],
+    ),
+    "fill out of bounds": (
+        "fill: 0}",
+        "fill: 101}",
+        ["models.seedlings.features.EMF: `fill` 101.0 is not admitted: give a number from 0 to"],
+    ),
+    "bounds upside down": (
+        "minimum: 0, maximum: 1}",
+        "minimum: 2, maximum: 1}",
+        ["models.seedlings.features.Light: `minimum` 2 is above `maximum` 1"],
+    ),
+    "feature without a type": (
+        "Light: {type: number, minimum: 0, maximum: 1}",
+        "Light: number",
+        ["models.seedlings.features.Light: should be a block of keys (found 'number')"],
+    ),
+    "binary target without its positive class": (
+        ", positive: 1}",
+        "}",
+        ["models.seedlings.target: `positive` names the positive class of a binary target"],
+    ),
+    "threshold that is no number": (
+        "floor: {roc_auc: 0.5}",
+        "floor: {roc_auc: high}",
+        ["models.seedlings.gate.floor.roc_auc: should be a number (found 'high')"],
+    ),
+    "search strategy that does not exist": (
+        "strategy: grid",
+        "strategy: bayes",
+        ["models.seedlings.search.strategy: should be 'grid', 'random' or 'halving'", "'bayes'"],
+    ),
+    "test fraction of everything": (
+        "test: 0.25",
+        "test: 1",
+        ["models.seedlings.split.test: should be less than 1 (found 1)"],
+    ),
+    "file that DVC does not version": (
+        "dataset/sources/file/seedlings.csv",
+        "/home/me/seedlings.csv",
+        ["models.seedlings.source.path: '/home/me/seedlings.csv' is not under", "make adopt"],
+    ),
+    "file outside by way of dots": (
+        "dataset/sources/file/seedlings.csv",
+        "dataset/sources/file/../../seedlings.csv",
+        ["models.seedlings.source.path: 'dataset/sources/file/../../", "make adopt"],
+    ),
+    "model whose name is no slug": (
+        "models:\n  seedlings:",
+        "models:\n  Seed_lings:",
+        ["models.Seed_lings: a name is made of lowercase letters", "found 'Seed_lings'"],
+    ),
+    "candidate whose name is no slug": (
+        "logistic:",
+        "Logistic Regression:",
+        ["models.seedlings.candidates.Logistic Regression: a name is made of lowercase letters"],
+    ),
+    "default that is not declared": (
+        "default: seedlings",
+        "default: saplings",
+        ["document: `default` names 'saplings', which is not under `models`"],
+    ),
+    "only the baseline competes": (
+        "logistic:",
+        "baseline:",
+        ["models.seedlings: `candidates` holds only the baseline", "add one"],
+    ),
+    "key twice": (
+        "    gate: {",
+        "    gate: {}\n    gate: {",
+        ['not valid YAML: found duplicate key "gate"', "(line 23, column 5); remove one"],
+    ),
+    "bracket left open": (
+        "gate: {floor: {roc_auc: 0.5}, beats: null}",
+        "gate: {floor: {roc_auc: 0.5}",
+        ["not valid YAML: ", "(line "],
+    ),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_told_with_its_place_its_value_and_the_way_out(
+    project: Project, old: str, new: str, words: list[str]
+) -> None:
+    project.replace(old, new)
+    with pytest.raises(ConfigError) as error:
+        project.read()
+    lines = str(error.value).splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith(f"{project.params}: ")
+    assert [word for word in words if word not in lines[0]] == [], lines[0]
+
+
+def test_every_mistake_is_told_at_once(project: Project) -> None:
+    project.replace("strategy: grid", "strategy: bayes")
+    project.replace("fill: 0}", "fill: 101}")
+    project.replace("metric: roc_auc", "metrics: roc_auc")
+    with pytest.raises(ConfigError) as error:
+        project.read()
+    places = [line.split(": ")[1] for line in str(error.value).splitlines()]
+    assert places == [
+        "models.seedlings.features.EMF",
+        "models.seedlings.search.strategy",
+        "models.seedlings.champion.metric",
+        "models.seedlings.champion.metrics",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    {
+        "empty": (b"", ["document: should be a block of keys", "found nothing"]),
+        "list": (b"- a\n", ["document: should be a block of keys", "found ['a']"]),
+        "not UTF-8": (b"default: \xe9\n", ["not UTF-8", "save it as UTF-8"]),
+    }.values(),
+    ids=["empty", "list", "not UTF-8"],
+)
+def test_a_file_that_holds_no_declaration_is_refused(
+    project: Project, content: bytes, words: list[str]
+) -> None:
+    project.params.write_bytes(content)
+    with pytest.raises(ConfigError) as error:
+        project.read()
+    assert [word for word in words if word not in str(error.value)] == [], str(error.value)
+
+
+def test_a_missing_file_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"params\.yaml: not found; run this from the root"):
+        read_params(tmp_path / "params.yaml")
+
+
+def test_a_model_that_is_not_declared_is_told_beside_those_that_are(project: Project) -> None:
+    with pytest.raises(ConfigError, match=r"models\.saplings: not declared; declared are seedling"):
+        declared_model("saplings")
+
+
+def test_a_declared_model_comes_with_its_paths(project: Project) -> None:
+    spec, paths = declared_model("seedlings")
+    assert spec.target.name == "Event"
+    assert paths.raw == Path("dataset/seedlings/raw.parquet")
+
+
+def test_the_name_of_the_folder_of_sources_is_taken(project: Project) -> None:
+    text = project.params.read_text()
+    project.params.write_text(
+        text.replace("  seedlings:", "  sources:").replace("default: seedlings", "default: sources")
+    )
+    with pytest.raises(ConfigError, match="a model cannot be called 'sources'; give it another"):
+        project.read()
+
+
+def test_another_model_is_one_more_block(project: Project) -> None:
+    document = project.document()
+    block = {**document["models"]["seedlings"], "target": {"name": "Height", "task": "regression"}}
+    document["models"]["heights"] = {**block, "champion": {"metric": "rmse"}, "gate": {}}
+    project.write(document)
+    assert project.read().models.keys() == {"seedlings", "heights"}
+
+
+def test_numbers_are_those_of_yaml_1_2(project: Project) -> None:
+    project.replace("[0.1, 1]", "[1e-3, 1E2, 0o10]")
+    assert project.spec.candidates["logistic"].search["C"] == (0.001, 100.0, 8)
+
+
+def test_words_that_yaml_1_1_took_for_booleans_are_words(project: Project) -> None:
+    project.replace("[Acer, Quercus]", "[off, yes, no, on]")
+    assert project.spec.features["Species"].categories == ("off", "yes", "no", "on")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_declaration(project: Project) -> None:
+    project.params.write_bytes(b"\xef\xbb\xbf" + project.params.read_bytes())
+    assert project.read().default == "seedlings"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "sklearn.preprocessing.StandardScaler",
+        "[sklearn.preprocessing.StandardScaler]",
+        "{class: sklearn.preprocessing.StandardScaler}",
+        "[{class: sklearn.preprocessing.StandardScaler, options: {}}]",
+    ],
+    ids=["a path", "a list of paths", "a step", "a list of steps"],
+)
+def test_one_step_can_be_written_in_four_ways(project: Project, written: str) -> None:
+    project.replace("search: {C: [0.1, 1]}", f"numbers: {written}")
+    (step,) = project.spec.candidates["logistic"].numbers
+    assert step.class_path == "sklearn.preprocessing.StandardScaler"
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        (Range(minimum=1, maximum=2.5), "at least 1 and at most 2.5"),
+        (Range(maximum=3), "at most 3"),
+        (("a", 2), "one of a, 2"),
+        (0, "0"),
+    ],
+    ids=["both limits", "one limit", "list", "value"],
+)
+def test_a_condition_on_rows_can_be_said_in_words(condition: object, words: str) -> None:
+    assert admitted(condition) == words
+
+
+def test_the_declaration_of_this_repository_is_good() -> None:
+    params = read_params(Path(__file__).parents[2] / "params.yaml")
+    assert params.default in params.models

@@ -1,0 +1,338 @@
+"""Rows against their declaration: what is taken, what is refused, and how that is told."""
+
+import datetime
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from treeline.config.models import ModelSpec
+from treeline.errors import DataError
+from treeline.preparation.preparing import prepare
+from treeline.preparation.checking import check
+
+CATEGORY = {"type": "category", "categories": ["1", "2"]}
+
+
+def declared(
+    feature: dict[str, Any] | None = None,
+    *,
+    target: dict[str, Any] | None = None,
+    columns: dict[str, str] | None = None,
+    group: str | None = None,
+) -> ModelSpec:
+    """Return a model of one feature, `a`, and the target `t`."""
+    return ModelSpec.model_validate(
+        {
+            "source": {"kind": "library", "dataset": "iris", "columns": columns or {}},
+            "target": target or {"name": "t", "task": "regression"},
+            "features": {"a": feature or {"type": "number"}},
+            "split": {"group": group},
+            "candidates": {"ridge": {"estimator": "sklearn.linear_model.Ridge"}},
+            "search": {},
+            "champion": {"metric": "accuracy" if target else "rmse"},
+            "gate": {},
+        }
+    )
+
+
+def rows(*values: object, dtype: str | None = None, **others: list[Any]) -> pd.DataFrame:
+    """Return a frame whose column `a` holds `values`."""
+    return pd.DataFrame(
+        {"a": pd.Series(values, dtype=dtype), "t": np.arange(len(values), dtype=float), **others}
+    )
+
+
+def refusal(frame: pd.DataFrame, spec: ModelSpec) -> list[str]:
+    """Return the lines in which a frame is refused."""
+    with pytest.raises(DataError) as error:
+        check(frame, spec)
+    return str(error.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        rows(1, 2),
+        rows(1.0, 2.0),
+        rows("1", "2"),
+        rows("1", "2", dtype="object"),
+        rows(1, 2, dtype="Int64"),
+        rows("1", "2", dtype="category"),
+        rows(1, 2, dtype="object"),
+    ],
+    ids=["int", "float", "str", "object", "Int64", "category", "object of int"],
+)
+def test_a_category_is_the_same_text_however_the_source_types_it(frame: pd.DataFrame) -> None:
+    assert check(frame, declared(CATEGORY))["a"].tolist() == ["1", "2"]
+
+
+def test_a_category_column_of_integers_with_gaps_keeps_its_categories() -> None:
+    checked = check(rows(1, None, 2), declared(CATEGORY | {"nullable": True}))
+    assert checked["a"].tolist()[::2] == ["1", "2"]
+    assert checked["a"].isna().tolist() == [False, True, False]
+
+
+def test_a_category_that_is_a_fraction_keeps_its_digits() -> None:
+    spec = declared({"type": "category", "categories": ["0.5", "1.5"]})
+    assert check(rows(0.5, 1.5), spec)["a"].tolist() == ["0.5", "1.5"]
+
+
+def test_a_category_that_is_a_date_is_written_as_in_the_file() -> None:
+    spec = declared({"type": "category", "categories": ["2018-05-25"]})
+    assert check(rows(datetime.date(2018, 5, 25)), spec)["a"].tolist() == ["2018-05-25"]
+
+
+@pytest.mark.parametrize("spelling", [["true", "false"], ["True", "False"], ["TRUE", "FALSE"]])
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
+def test_true_and_false_are_spelt_as_the_categories_are(spelling: list[str], dtype: str) -> None:
+    spec = declared({"type": "category", "categories": spelling})
+    assert check(rows(True, False, dtype=dtype), spec)["a"].tolist() == spelling
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        rows(True, False, None),
+        rows(True, False, None, dtype="boolean"),
+        rows("true", "FALSE", None),
+        rows("True", "False", None, dtype="object"),
+        rows(1, 0, None),
+        rows(1, 0, None, dtype="Int64"),
+        rows("1", "0", None),
+    ],
+    ids=["object", "boolean", "words", "objects of words", "1.0", "Int64", "texts of digits"],
+)
+def test_a_boolean_is_told_from_words_and_digits(frame: pd.DataFrame) -> None:
+    checked = check(frame, declared({"type": "boolean", "nullable": True}))["a"]
+    assert checked.dtype == "boolean"
+    assert checked.tolist() == [True, False, pd.NA]
+
+
+def test_a_boolean_is_nothing_else() -> None:
+    lines = refusal(rows("yes", "true", 2, dtype="object"), declared({"type": "boolean"}))
+    assert lines[:2] == [
+        "column 'a', row 1: 'yes' is not admitted; needed is true or false",
+        "column 'a', row 3: 2 is not admitted; needed is true or false",
+    ]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        rows(1, 2, dtype="int32"),
+        rows(1, 2, dtype="Int64"),
+        rows("1", " 2 "),
+        rows(Decimal("1"), Decimal("2")),
+        rows(1, 2, dtype="float32"),
+        rows(1, "2", dtype="object"),
+    ],
+    ids=["int32", "Int64", "texts", "decimals", "float32", "mixed"],
+)
+def test_a_number_is_a_float_however_the_source_types_it(frame: pd.DataFrame) -> None:
+    checked = check(frame, declared())["a"]
+    assert checked.dtype == "float64"
+    assert checked.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("frame", "value"),
+    [
+        (rows("1", "x"), "'x'"),
+        (rows("1", "0,5"), "'0,5'"),
+        (rows("1", "nan"), "'nan'"),
+        (rows(1, np.inf), "inf"),
+        (rows("1", "inf"), "'inf'"),
+        (rows(1, 1e39), "1e+39"),
+        (rows(1, True, dtype="object"), "True"),
+        (rows(1, datetime.date(2018, 5, 25)), "datetime.date(2018, 5, 25)"),
+    ],
+    ids=["word", "comma", "nan", "infinite", "text of it", "beyond float32", "true", "date"],
+)
+def test_what_is_no_number_is_refused_with_its_row_and_value(
+    frame: pd.DataFrame, value: str
+) -> None:
+    line, way_out = refusal(frame, declared())
+    assert line == f"column 'a', row 2: {value} is not admitted; needed is a number"
+    assert way_out == "correct the data, or the declaration of the column in params.yaml"
+
+
+def test_times_are_no_numbers() -> None:
+    times = pd.DataFrame({"a": pd.to_datetime(["2018-05-25"]), "t": [1.0]})
+    assert refusal(times, declared())[0].startswith("column 'a', row 1: Timestamp('2018-05-25")
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "needed"),
+    [
+        ({"type": "number", "minimum": 0, "maximum": 1}, 1.5, "a number from 0 to 1"),
+        ({"type": "number", "minimum": 0}, -0.25, "a number, at least 0"),
+        ({"type": "integer"}, 2.5, "a whole number"),
+        ({"type": "integer", "maximum": 3}, 4.0, "a whole number, at most 3"),
+    ],
+    ids=["above", "below", "fraction", "whole but above"],
+)
+def test_a_number_out_of_bounds_is_refused(
+    feature: dict[str, Any], value: float, needed: str
+) -> None:
+    line, _ = refusal(rows(value), declared(feature))
+    assert line == f"column 'a', row 1: {value} is not admitted; needed is {needed}"
+
+
+def test_bounds_are_admitted() -> None:
+    spec = declared({"type": "number", "minimum": 0, "maximum": 1})
+    assert check(rows(0, 1), spec)["a"].tolist() == [0, 1]
+
+
+def test_a_new_category_is_told_with_column_row_and_value() -> None:
+    spec = declared({"type": "category", "categories": ["Acer", "Quercus"]})
+    line, _ = refusal(rows("Acer", "Quercus", "Prunus"), spec)
+    assert line == "column 'a', row 3: 'Prunus' is not admitted; needed is one of Acer, Quercus"
+
+
+@pytest.mark.parametrize(
+    ("feature", "needed"),
+    [
+        ({"type": "number"}, "a number"),
+        ({"type": "boolean"}, "true or false"),
+        (CATEGORY, "one of 1, 2"),
+    ],
+    ids=["number", "boolean", "category"],
+)
+def test_a_missing_value_needs_a_fill_or_leave(feature: dict[str, Any], needed: str) -> None:
+    line, way_out = refusal(rows(None, 1), declared(feature))
+    assert line == f"column 'a', row 1: missing; needed is {needed}"
+    assert "`fill` or `nullable: true` admits missing values" in way_out
+    assert check(rows(None, 1), declared(feature | {"nullable": True}))["a"].isna().sum() == 1
+
+
+def test_a_column_without_any_value_is_missing_everywhere() -> None:
+    spec = declared({"type": "number", "nullable": True})
+    assert check(rows(None, None, dtype="object"), spec)["a"].isna().all()
+
+
+def test_several_faults_are_told_at_once_and_many_of_a_kind_are_counted() -> None:
+    spec = declared({"type": "number", "maximum": 1}, columns={"plot": "integer"}, group="plot")
+    frame = rows("x", 2, None, 0.5, 3, 4, 5, 6, plot=[1, 2, None, 4, 5.5, 6, 7, 8])
+    assert refusal(frame, spec)[:-1] == [
+        "column 'a', row 1: 'x' is not admitted; needed is a number, at most 1",
+        "column 'a', row 2: 2 is not admitted; needed is a number, at most 1",
+        "column 'a', row 3: missing; needed is a number, at most 1",
+        "column 'a', row 5: 3 is not admitted; needed is a number, at most 1",
+        "column 'a', row 6: 4 is not admitted; needed is a number, at most 1",
+        "column 'a': 2 more rows like these",
+        "column 'plot', row 3: missing; needed is a whole number, for the split groups rows by it",
+        "column 'plot', row 5: 5.5 is not admitted; needed is a whole number, for the split groups "
+        "rows by it",
+    ]
+
+
+def test_rows_are_counted_as_in_the_file_when_some_are_left_out() -> None:
+    spec = declared({"type": "number", "maximum": 1})
+    frame = rows(0.5, 0.5, 7).set_index(pd.Index([0, 4, 9]))
+    assert refusal(frame, spec)[0].startswith("column 'a', row 10: 7.0 is not")
+
+
+def test_rows_are_counted_from_the_first_whatever_index_the_frame_came_with() -> None:
+    frame = rows("x", 1, 2, 3).set_index(pd.Index(["k", "l", "m", "n"]))
+    with pytest.raises(DataError, match="row 1: 'x'"):
+        prepare(frame, declared())
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1, 0], "int64"),
+        ([1, 0], "Int64"),
+        ([1.0, 0.0], "float64"),
+        (["1", "0"], "str"),
+        ([True, False], "bool"),
+        ([True, False], "object"),
+        ([True, False], "boolean"),
+    ],
+    ids=["int", "Int64", "float", "text", "bool", "object", "boolean"],
+)
+@pytest.mark.parametrize("positive", [1, True], ids=["1", "true"])
+def test_a_binary_target_of_two_numbers_is_a_float(
+    values: list[Any], dtype: str, positive: object
+) -> None:
+    spec = declared(target={"name": "t", "task": "binary", "positive": positive})
+    frame = pd.DataFrame({"a": [1, 2], "t": pd.Series(values, dtype=dtype)})
+    assert check(frame, spec)["t"].tolist() == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "kept"),
+    [
+        (["dead", "alive"], "dead", ["dead", "alive"]),
+        ([1, 0], "1", ["1", "0"]),
+        ([True, False], "True", ["True", "false"]),
+    ],
+    ids=["words", "digits", "truths"],
+)
+def test_a_binary_target_is_text_when_its_positive_class_is(
+    values: list[Any], positive: str, kept: list[str]
+) -> None:
+    spec = declared(target={"name": "t", "task": "binary", "positive": positive})
+    assert check(pd.DataFrame({"a": [1, 2], "t": values}), spec)["t"].tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [([1, 2], [1.0, 2.0]), ([True, False], [1.0, 0.0]), (["x", "y"], ["x", "y"])],
+    ids=["int", "bool", "str"],
+)
+def test_classes_of_many_are_numbers_or_texts_as_the_source_has_them(
+    values: list[Any], kept: list[Any]
+) -> None:
+    spec = declared(target={"name": "t", "task": "multiclass"})
+    assert check(pd.DataFrame({"a": [1, 2], "t": values}), spec)["t"].tolist() == kept
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "row"),
+    [
+        ({"task": "regression"}, [1.0, np.inf], "row 2: inf"),
+        ({"task": "regression"}, ["1", "tall"], "row 2: 'tall'"),
+        ({"task": "binary", "positive": 1}, ["1", "dead"], "row 2: 'dead'"),
+    ],
+    ids=["infinite", "word", "word for a number"],
+)
+def test_a_target_that_cannot_be_learnt_is_refused(
+    target: dict[str, Any], values: list[Any], row: str
+) -> None:
+    spec = declared(target={"name": "t"} | target) if "positive" in target else declared()
+    line, _ = refusal(pd.DataFrame({"a": [1, 2], "t": values}), spec)
+    assert line == f"column 't', {row} is not admitted; needed is a finite number"
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "kept"),
+    [
+        ("integer", [1.0, None], [1, pd.NA]),
+        ("integer", ["1", "2"], [1, 2]),
+        ("number", [1, 2.5], [1.0, 2.5]),
+        ("text", [1.0, 2.0], ["1", "2"]),
+        ("text", ["a", "b"], ["a", "b"]),
+    ],
+)
+def test_a_carried_column_has_its_declared_type(
+    kind: str, values: list[Any], kept: list[Any]
+) -> None:
+    checked = check(rows(1, 2, plot=values), declared(columns={"plot": kind}))
+    assert checked["plot"].tolist() == kept
+
+
+def test_a_whole_number_too_large_to_be_exact_is_refused() -> None:
+    spec = declared(columns={"plot": "integer"})
+    line, _ = refusal(rows(1, plot=[1e300]), spec)
+    assert line == "column 'plot', row 1: 1e+300 is not admitted; needed is a whole number"
+
+
+def test_the_frame_given_is_left_as_it_was() -> None:
+    frame = rows("1", "2")
+    before = frame.copy()
+    check(frame, declared())
+    pd.testing.assert_frame_equal(frame, before)

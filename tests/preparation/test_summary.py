@@ -1,0 +1,93 @@
+"""What preparation saw and did, and the order of the classes."""
+
+import json
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from treeline.config.models import ModelSpec
+from treeline.errors import DataError
+from treeline.preparation.summary import summarise
+
+
+def declared(target: dict[str, Any], *, group: str | None = None) -> ModelSpec:
+    metric = "rmse" if target["task"] == "regression" else "accuracy"
+    return ModelSpec.model_validate(
+        {
+            "source": {"kind": "library", "dataset": "iris", "columns": {"plot": "integer"}},
+            "target": {"name": "t"} | target,
+            "features": {"a": {"type": "number", "nullable": True}},
+            "split": {"group": group},
+            "candidates": {"dummy": {"estimator": "sklearn.dummy.DummyClassifier"}},
+            "search": {},
+            "champion": {"metric": metric},
+            "gate": {},
+        }
+    )
+
+
+def summary(target: dict[str, Any], values: list[Any], *, group: str | None = None) -> Any:
+    frame = pd.DataFrame({"t": values, "a": 1.0, "plot": range(len(values))})
+    spec = declared(target, group=group)
+    return summarise(frame, frame[:-1], frame[-1:], spec=spec, counts={"collected": len(frame)})
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "classes", "counts"),
+    [
+        ({"task": "binary", "positive": 1}, [1.0, 0.0, 1.0], [0.0, 1.0], [1, 2]),
+        ({"task": "binary", "positive": 0}, [1.0, 0.0, 1.0], [1.0, 0.0], [2, 1]),
+        ({"task": "binary", "positive": True}, [1.0, 0.0], [0.0, 1.0], [1, 1]),
+        ({"task": "binary", "positive": "alive"}, ["dead", "alive"], ["dead", "alive"], [1, 1]),
+        ({"task": "multiclass"}, [2.0, 10.0, 1.0, 2.0], [1.0, 2.0, 10.0], [1, 2, 1]),
+        ({"task": "multiclass"}, ["b", "a", "c"], ["a", "b", "c"], [1, 1, 1]),
+    ],
+    ids=["1 positive", "0 positive", "true positive", "text", "numbers", "texts"],
+)
+def test_classes_are_sorted_with_the_positive_one_last(
+    target: dict[str, Any], values: list[Any], classes: list[Any], counts: list[int]
+) -> None:
+    found = summary(target, values)["target"]
+    assert found == {"classes": classes, "counts": counts}
+    assert not any(isinstance(value, bool) for value in found["classes"])
+
+
+@pytest.mark.parametrize(
+    ("target", "values", "told"),
+    [
+        ({"task": "binary", "positive": 1}, [1.0, 1.0], "every row is 1.0"),
+        ({"task": "binary", "positive": 1}, [2.0, 3.0], "the rows hold 2.0, 3.0"),
+        ({"task": "binary", "positive": "x"}, ["x", "y", "z"], "the rows hold 'x', 'y', 'z'"),
+        ({"task": "multiclass"}, ["x", "x"], "every row is 'x'"),
+    ],
+    ids=["one class", "no positive class", "three classes", "one of many"],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(
+    target: dict[str, Any], values: list[Any], told: str
+) -> None:
+    with pytest.raises(DataError, match=f"target 't': .*{told}"):
+        summary(target, values)
+
+
+def test_values_are_described() -> None:
+    found = summary({"task": "regression"}, [1.0, 2.0, 3.0])["target"]
+    assert found == {"mean": 2.0, "std": 1.0, "min": 1.0, "max": 3.0}
+
+
+def test_groups_on_both_sides_are_counted() -> None:
+    found = summary({"task": "regression"}, [1.0, 2.0, 3.0], group="plot")
+    assert found["groups"] == {"train": 2, "test": 1, "on_both_sides": 0}
+
+
+def test_missing_and_repeated_rows_are_counted() -> None:
+    frame = pd.DataFrame({"t": [1.0, 2.0, 3.0], "a": [1.0, None, 1.0], "plot": [1, 2, 3]})
+    spec = declared({"task": "regression"})
+    found = summarise(frame, frame[:2], frame[2:], spec=spec, counts={})
+    assert found["missing"] == {"a": 1}
+    assert found["duplicates"] == 1
+
+
+def test_the_summary_is_plain_json() -> None:
+    found = summary({"task": "binary", "positive": 1}, [1.0, 0.0], group="plot")
+    assert json.loads(json.dumps(found)) == found

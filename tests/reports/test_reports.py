@@ -1,0 +1,201 @@
+"""The model card and the report of a training, as people read them."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.tiny_models import DIABETES, SURVIVAL, Recipe, describe
+from treeline.artifact.signature import Parity, Signature, Verdict
+from treeline.reports.card import card
+from treeline.reports.markdown import interval, number, table
+from treeline.reports.training import Record, report
+
+SUMMARY = {
+    "rows": {
+        "collected": 2783,
+        "left_out_by_where": 678,
+        "without_target": 1,
+        "train": 1649,
+        "test": 455,
+    },
+    "missing": {"EMF": 1287},
+    "duplicates": 3,
+    "groups": {"train": 14, "test": 4, "on_both_sides": 0},
+    "target": {"classes": [0.0, 1.0], "counts": [560, 1545]},
+}
+
+
+def judged(value: float) -> dict[str, float]:
+    return {"value": value, "low": value - 0.02, "high": value + 0.02}
+
+
+EVALUATION: dict[str, Any] = {
+    "champion": {"roc_auc": judged(0.8712345), "accuracy": judged(0.83)},
+    "baseline": {"accuracy": judged(0.7)},
+    "advantage": {"baseline": {"accuracy": judged(0.13)}},
+    "rows": 455,
+    "importances": [
+        {"feature": "Light_ISF", "loss": 0.21, "deviation": 0.01},
+        {"feature": "EMF", "loss": -0.0, "deviation": 0.002},
+    ],
+}
+
+RECORD = Record(
+    name="tree-survival",
+    description="Will this seedling die?",
+    summary=SUMMARY,
+    candidates=pd.DataFrame(
+        {
+            "candidate": ["baseline", "boosting"],
+            "champion": [False, True],
+            "settings_tried": [1, 10],
+            "accuracy": [0.7, 0.83],
+            "accuracy_deviation": [0.02, 0.01],
+            "roc_auc": [None, 0.87],
+            "roc_auc_deviation": [None, 0.02],
+        }
+    ),
+    training={
+        "champion": "boosting",
+        "metric": "accuracy",
+        "candidates": {"boosting": {"hyperparameters": {"depth": 3, "rate": 0.123456}}},
+    },
+    evaluation=EVALUATION,
+    verdict=Verdict(passed=True, reasons=("accuracy is 0.83; at least 0.8 was asked",)),
+    images=("images/roc.png", "images/calibration.png"),
+)
+
+
+def signature(recipe: Recipe = SURVIVAL, **changed: Any) -> Signature:
+    scores = [0.5, 0.5] if recipe.classes else [1.0]
+    return describe(recipe, scores=scores, payload=b"").model_copy(update=changed)
+
+
+def tables(text: str) -> list[list[str]]:
+    """Return the tables of a Markdown text, each as its lines."""
+    blocks = [block.splitlines() for block in text.split("\n\n")]
+    return [block for block in blocks if block[0].startswith("|")]
+
+
+def cells(line: str) -> int:
+    return len(re.findall(r"(?<!\\)\|", line)) - 1
+
+
+def texts() -> dict[str, str]:
+    return {
+        "card": card(signature(), summary=SUMMARY, evaluation=EVALUATION),
+        "report": report(RECORD),
+    }
+
+
+@pytest.mark.parametrize("kind", ["card", "report"])
+def test_every_table_has_a_header_a_rule_and_rows_of_one_width(kind: str) -> None:
+    found = tables(texts()[kind])
+    assert len(found) == 3
+    for lines in found:
+        assert len(lines) > 2
+        assert re.fullmatch(r"\|( -+:? \|)+", lines[1])
+        assert len({cells(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize("kind", ["card", "report"])
+def test_metrics_are_told_with_intervals_beside_the_baseline(kind: str) -> None:
+    lines = texts()[kind].splitlines()
+    assert "On 455 rows it never saw, with 95 % bootstrap intervals:" in lines
+    assert "| accuracy | 0.83 (0.81 to 0.85) | 0.7 (0.68 to 0.72) |" in lines
+
+
+@pytest.mark.parametrize("kind", ["card", "report"])
+def test_a_metric_that_the_baseline_has_not_is_told_all_the_same(kind: str) -> None:
+    assert "| roc_auc | 0.8712 (0.8512 to 0.8912) | - |" in texts()[kind].splitlines()
+
+
+@pytest.mark.parametrize("kind", ["card", "report"])
+def test_importances_are_told_the_largest_first(kind: str) -> None:
+    lines = texts()[kind].splitlines()
+    first = lines.index("| `Light_ISF` | 0.21 ± 0.01 |")
+    assert lines[first + 1] == "| `EMF` | 0 ± 0.002 |"
+
+
+@pytest.mark.parametrize("kind", ["card", "report"])
+def test_rows_are_told_from_source_to_split(kind: str) -> None:
+    lines = texts()[kind].splitlines()
+    assert (
+        "- 2,783 rows collected; 678 left out by the declared `where`; 1 without a target." in lines
+    )
+    assert "- 14 groups to learn from, 4 for the test, 0 on both sides." in lines
+    assert "- `EMF` is missing in 1,287 rows." in lines
+    assert "- 560 of class `0.0`, 1,545 of class `1.0`." in lines
+
+
+def test_a_card_says_what_the_model_is_given_and_why_it_may_be_used() -> None:
+    found = card(signature(), summary=SUMMARY, evaluation=EVALUATION)
+    assert found.startswith("# tree-survival\n\nWill this seedling die before")
+    assert "`Event`: 1 when it died. Classes: `0.0`, `1.0`." in found
+    assert "- roc_auc 0.9 is above its floor of 0.8" in found
+    assert "| `EMF` | a number from 0 to 100, in % of root tips | 0 |  |" in found
+    assert "| `Phenolics` | a number | missing |  |" in found
+    assert "| `Sterile` | true or false | refused | whether the soil was sterilised |" in found
+
+
+def test_a_card_says_why_a_model_is_served_as_a_pickle() -> None:
+    parity = Parity(rows=1455, largest_difference=0, tolerance=1e-5, note="served as a pickle")
+    found = card(signature(runtime="pickle", parity=parity), summary=SUMMARY, evaluation=EVALUATION)
+    assert "served by the pickle runtime" in found
+    assert (
+        "- On 1,455 test rows the artifact differs from the estimator by at most 0. It is served "
+        "as a pickle." in found
+    )
+
+
+def test_a_card_of_a_regression_has_no_classes() -> None:
+    summary = {**SUMMARY, "target": {"mean": 1.0, "std": 1.0, "min": 0.0, "max": 2.0}}
+    found = card(signature(DIABETES), summary=summary, evaluation=EVALUATION)
+    assert "`progression` (points)." in found
+    assert "lass" not in found
+
+
+def test_a_report_opens_with_the_verdict_and_its_reasons() -> None:
+    refused = Verdict(passed=False, reasons=("f1 is 0.7, but at least 0.8 is asked",))
+    assert report(RECORD).startswith("# tree-survival passed the gate\n\nWill this seedling die?")
+    assert "- accuracy is 0.83; at least 0.8 was asked" in report(RECORD).splitlines()
+    text = report(replace(RECORD, verdict=refused))
+    assert text.startswith("# tree-survival was refused at the gate\n")
+    assert "- f1 is 0.7, but at least 0.8 is asked" in text.splitlines()
+
+
+def test_a_report_lists_the_candidates_and_names_the_winner() -> None:
+    lines = report(RECORD).splitlines()
+    assert "| candidate | accuracy | roc_auc | settings tried |" in lines
+    assert "| baseline | 0.7 ± 0.02 | - | 1 |" in lines
+    assert "| **boosting** | 0.83 ± 0.01 | 0.87 | 10 |" in lines
+    assert "**boosting** won with depth 3, rate 0.1235." in lines
+
+
+def test_a_report_shows_the_pictures() -> None:
+    text = report(RECORD)
+    assert "![roc](images/roc.png)\n![calibration](images/calibration.png)" in text
+
+
+def test_a_cell_can_hold_neither_a_bar_nor_a_line_end() -> None:
+    found = table(["a", "b | c"], [["x | y", "one\ntwo"]])
+    assert found.splitlines() == [
+        r"| a | b \| c |",
+        "| --- | ---: |",
+        r"| x \| y | one two |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(0.87123, "0.8712"), (123456.0, "1.235e+05"), (1.0, "1"), (-0.0, "0"), (float("nan"), "-")],
+)
+def test_numbers_have_four_digits(value: float, told: str) -> None:
+    assert number(value) == told
+
+
+def test_an_interval_is_told_with_its_ends() -> None:
+    assert interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.5 (0.4 to 0.6)"
