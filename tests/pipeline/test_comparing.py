@@ -1,4 +1,4 @@
-"""`make compare`: the candidate against the incumbent of a revision, on the candidate's test rows."""
+"""`make compare`: candidate against the incumbent of a revision, on the candidate's test rows."""
 
 import json
 

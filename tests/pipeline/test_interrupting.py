@@ -1,4 +1,4 @@
-"""A run that is killed leaves nothing half-written that a later run or the service takes for whole."""
+"""A killed run leaves nothing half-written that a later run or the service takes for whole."""
 
 import json
 import os
@@ -9,10 +9,9 @@ import time
 import pandas as pd
 import pytest
 
+from tests.checkout import Checkout
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import ArtifactError
-
-from tests.checkout import Checkout
 
 DEADLINE_SECONDS = 120
 

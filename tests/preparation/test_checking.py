@@ -10,8 +10,8 @@ import pytest
 
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
-from treeline.preparation.preparing import prepare
 from treeline.preparation.checking import check
+from treeline.preparation.preparing import prepare
 
 CATEGORY = {"type": "category", "categories": ["1", "2"]}
 

@@ -87,6 +87,7 @@ class Signature(Closed):
     version: str
     default: bool = False
     description: str = ""
+    notes: str = ""
     target: Target
     classes: tuple[Value, ...] = ()
     probabilities: bool = False

@@ -100,9 +100,10 @@ class Export(Closed):
 
 
 class ModelSpec(Closed):
-    """One declared model."""
+    """One declared model; `notes` is what its card tells a user first."""
 
     description: str = ""
+    notes: str = ""
     source: SourceSpec
     target: Target
     features: Annotated[dict[str, Feature], Field(min_length=1)]

@@ -16,6 +16,7 @@ def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mappin
         signature.description,
         f"Version `{signature.version}`, {signature.lineage.champion} "
         f"(`{signature.lineage.estimator}`), served by the {signature.runtime} runtime.",
+        f"## Read this first\n\n{signature.notes}" if signature.notes else "",
         "## What it predicts",
         _target(signature),
         "## What it is given",

@@ -52,6 +52,7 @@ def _draft(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
         "name": paths.name,
         "default": read_params().default == paths.name,
         "description": spec.description,
+        "notes": spec.notes.strip(),
         "target": spec.target,
         "classes": tuple(summary["target"].get("classes", ())),
         "features": spec.features,
