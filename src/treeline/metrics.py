@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn import metrics as library
+from scipy.stats import rankdata
 
 from treeline.artifact.prediction import Prediction
 from treeline.config.metrics import METRICS
@@ -39,18 +39,35 @@ def accuracy(truth: Array, labels: Array) -> float:
 
 def f1(truth: Array, labels: Array) -> float:
     """Harmonic mean of precision and recall: of class 1 of two, else the mean over classes."""
-    average = "binary" if max(truth.max(), labels.max()) <= 1 else "macro"
-    return float(library.f1_score(truth, labels, average=average, zero_division=0))
+    classes = np.union1d(truth, labels)
+    judged = [1] if classes[-1] <= 1 else classes
+    return float(np.mean([_f1(truth == code, labels == code) for code in judged]))
+
+
+def _f1(truth: Array, found: Array) -> float:
+    named = int(np.sum(truth)) + int(np.sum(found))
+    return 2 * int(np.sum(truth & found)) / named if named else 0.0
 
 
 def roc_auc(truth: Array, scores: Array) -> float:
-    """Area under the ROC curve; beyond two classes the mean of each class against the rest."""
+    """Area under the ROC curve; beyond two classes the mean of each class against the rest.
+
+    Computed from ranks (Mann and Whitney 1947), tied scores sharing theirs; NaN where a class is
+    missing.
+    """
     if scores.shape[1] == 2:
-        return float(library.roc_auc_score(truth, scores[:, 1]))
+        return _area(truth == 1, scores[:, 1])
     shares = scores / scores.sum(axis=1, keepdims=True)
-    return float(
-        library.roc_auc_score(truth, shares, multi_class="ovr", labels=np.arange(scores.shape[1]))
-    )
+    return float(np.mean([_area(truth == code, share) for code, share in enumerate(shares.T)]))
+
+
+def _area(positive: Array, scores: Array) -> float:
+    ones = int(np.sum(positive))
+    zeros = len(positive) - ones
+    if not ones or not zeros:
+        return float("nan")
+    ranks = float(np.sum(rankdata(scores)[positive]))
+    return (ranks - ones * (ones + 1) / 2) / (ones * zeros)
 
 
 def ks(truth: Array, scores: Array) -> float:
@@ -91,5 +108,6 @@ def mae(truth: Array, values: Array) -> float:
 
 
 def r2(truth: Array, values: Array) -> float:
-    """Share of the variance explained; 0 for always answering the mean."""
-    return float(library.r2_score(truth, values))
+    """Share of the variance explained; 0 for always answering the mean, NaN where all are equal."""
+    spread = float(np.sum((truth - np.mean(truth)) ** 2))
+    return 1 - float(np.sum((truth - values) ** 2)) / spread if spread else float("nan")

@@ -4,7 +4,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from tests.tiny_models import DIABETES, SURVIVAL, Recipe, describe
@@ -47,21 +46,21 @@ RECORD = Record(
     name="tree-survival",
     description="Will this seedling die?",
     summary=SUMMARY,
-    candidates=pd.DataFrame(
-        {
-            "candidate": ["baseline", "boosting"],
-            "champion": [False, True],
-            "settings_tried": [1, 10],
-            "accuracy": [0.7, 0.83],
-            "accuracy_deviation": [0.02, 0.01],
-            "roc_auc": [None, 0.87],
-            "roc_auc_deviation": [None, 0.02],
-        }
-    ),
     training={
         "champion": "boosting",
         "metric": "accuracy",
-        "candidates": {"boosting": {"hyperparameters": {"depth": 3, "rate": 0.123456}}},
+        "candidates": {
+            "baseline": {
+                "hyperparameters": {},
+                "folds": {"accuracy": [0.68, 0.72]},
+                "trials": [{}],
+            },
+            "boosting": {
+                "hyperparameters": {"depth": 3, "rate": 0.123456},
+                "folds": {"accuracy": [0.82, 0.84], "roc_auc": [0.85, 0.89]},
+                "trials": [{}] * 10,
+            },
+        },
     },
     evaluation=EVALUATION,
     verdict=Verdict(passed=True, reasons=("accuracy is 0.83; at least 0.8 was asked",)),
@@ -170,8 +169,8 @@ def test_a_report_opens_with_the_verdict_and_its_reasons() -> None:
 def test_a_report_lists_the_candidates_and_names_the_winner() -> None:
     lines = report(RECORD).splitlines()
     assert "| candidate | accuracy | roc_auc | settings tried |" in lines
-    assert "| baseline | 0.7 ± 0.02 | - | 1 |" in lines
-    assert "| **boosting** | 0.83 ± 0.01 | 0.87 | 10 |" in lines
+    assert "| baseline | 0.7 ± 0.02828 | - | 1 |" in lines
+    assert "| **boosting** | 0.83 ± 0.01414 | 0.87 | 10 |" in lines
     assert "**boosting** won with depth 3, rate 0.1235." in lines
 
 

@@ -3,11 +3,11 @@
 Seconds are not in it: they would change the bytes at every run. They are printed while training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
+from statistics import mean, stdev
 from typing import Any
-
-import pandas as pd
 
 from treeline.artifact.signature import Verdict
 from treeline.reports import sections
@@ -21,7 +21,6 @@ class Record:
     name: str
     description: str
     summary: Mapping[str, Any]
-    candidates: pd.DataFrame
     training: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     verdict: Verdict
@@ -50,14 +49,19 @@ def report(record: Record) -> str:
 
 
 def _candidates(record: Record) -> str:
-    metric, frame = record.training["metric"], record.candidates
-    others = [
-        name.removesuffix("_deviation")
-        for name in frame.columns
-        if name.endswith("_deviation") and name != f"{metric}_deviation"
+    metric, champion = record.training["metric"], record.training["champion"]
+    candidates = record.training["candidates"]
+    others = [name for name in candidates[champion]["folds"] if name != metric]
+    rows = [
+        [
+            f"**{name}**" if name == champion else name,
+            _spread(candidate["folds"][metric]),
+            *(number(mean(candidate["folds"].get(other, [nan]))) for other in others),
+            str(len(candidate["trials"])),
+        ]
+        for name, candidate in candidates.items()
     ]
-    rows = [_candidate(row, metric, others) for row in frame.to_dict("records")]
-    settings = record.training["candidates"][record.training["champion"]]["hyperparameters"]
+    settings = candidates[champion]["hyperparameters"]
     told = (
         f"Judged by {metric}, mean ± deviation over the same cross-validation folds of the "
         "training split; the baseline takes part and never wins."
@@ -67,15 +71,13 @@ def _candidates(record: Record) -> str:
         [
             told,
             table(["candidate", metric, *others, "settings tried"], rows),
-            f"**{record.training['champion']}** won" + (f" with {chosen}." if chosen else "."),
+            f"**{champion}** won" + (f" with {chosen}." if chosen else "."),
         ]
     )
 
 
-def _candidate(row: Mapping[Any, Any], metric: str, others: list[str]) -> list[str]:
-    name = f"**{row['candidate']}**" if row["champion"] else str(row["candidate"])
-    spread = f"{number(row[metric])} ± {number(row[f'{metric}_deviation'])}"
-    return [name, spread, *(number(row[other]) for other in others), str(row["settings_tried"])]
+def _spread(folds: Sequence[float]) -> str:
+    return f"{number(mean(folds))} ± {number(stdev(folds))}"
 
 
 def _setting(value: object) -> str:

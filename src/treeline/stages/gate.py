@@ -2,8 +2,6 @@
 
 import json
 
-import pandas as pd
-
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import GateError
@@ -21,7 +19,6 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
         name=paths.name,
         description=spec.description,
         summary=json.loads(paths.summary.read_text()),
-        candidates=pd.read_csv(paths.candidates),
         training=json.loads(paths.training.read_text()),
         evaluation=evaluation,
         verdict=verdict,
