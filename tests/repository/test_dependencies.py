@@ -44,26 +44,29 @@ def _declared(stage: str) -> list[Path]:
     return [ROOT / path for path in STAGES[stage]["do"]["deps"] if path.startswith("src/")]
 
 
+def _run(graph: grimp.ImportGraph, stage: str) -> set[str]:
+    """Return the modules that a stage runs, those it looks up by name included."""
+    named = {text.partition(":")[0] for text in TABLES.get(stage, [])}
+    run = {f"treeline.stages.{stage}", *named}
+    for module in tuple(run):
+        run |= graph.find_upstream_modules(module)
+    return run
+
+
 def _covered(file: Path, declared: list[Path]) -> bool:
     return any(file == path or path in file.parents for path in declared)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_the_code_it_runs(graph: grimp.ImportGraph, stage: str):
-    named = {text.partition(":")[0] for text in TABLES.get(stage, [])}
-    run = {f"treeline.stages.{stage}", *named}
-    for module in tuple(run):
-        run |= graph.find_upstream_modules(module)
+    run = _run(graph, stage)
     lost = [m for m in sorted(run - PLUMBING) if not _covered(_file(m), _declared(stage))]
     assert lost == []
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_no_code_that_it_does_not_run(graph: grimp.ImportGraph, stage: str):
-    named = {text.partition(":")[0] for text in TABLES.get(stage, [])}
-    run = {f"treeline.stages.{stage}", *named}
-    for module in tuple(run):
-        run |= graph.find_upstream_modules(module)
+    run = _run(graph, stage)
     files = {_file(module) for module in run}
     if stage == "export":  # it puts the digest of this code into the signature
         files |= {
