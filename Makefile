@@ -76,7 +76,8 @@ test: setup-dev ## Run the tests
 	@python -m pytest $(ARGS)
 
 notebook: setup-dev ## Run the notebooks from top to bottom and keep what they show
-	@jupyter nbconvert --execute --inplace --to notebook --log-level WARN notebooks/*.ipynb
+	@jupyter nbconvert --execute --inplace --to notebook --log-level WARN \
+		--ExecutePreprocessor.record_timing=False notebooks/*.ipynb
 
 benchmark: setup-dev ## Measure the service and the pipeline
 	@python -m benchmarks $(ARGS)
