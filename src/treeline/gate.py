@@ -20,7 +20,7 @@ def decide(evaluation: Mapping[str, Any], gate: Gate, *, metric: str) -> Verdict
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
     if gate.beats == BASELINE:
-        checks.append(_beats(evaluation, metric))
+        checks.append(_beats(evaluation, gate.beats_by or metric))
     passed = all(good for good, _ in checks)
     reasons = [reason for good, reason in checks if passed or not good]
     return Verdict(passed=passed, reasons=tuple(reasons or ["nothing was asked of the model"]))

@@ -85,11 +85,15 @@ class Champion(Closed):
 
 
 class Gate(Closed):
-    """What the champion must reach on the test split before it may be exported."""
+    """What the champion must reach on the test split before it may be exported.
+
+    `beats_by` is the metric by which it must beat the baseline, the champion metric if not given.
+    """
 
     floor: dict[str, float] = {}
     ceiling: dict[str, float] = {}
     beats: Literal["baseline"] | None = "baseline"
+    beats_by: str | None = None
     may_drop_by: dict[str, Annotated[float, Field(ge=0)]] = {}
 
 
@@ -152,6 +156,7 @@ class ModelSpec(Closed):
         known, task = metrics_of(self.target.task), self.target.task
         asked = {
             "champion.metric": [self.champion.metric],
+            "gate.beats_by": [self.gate.beats_by] if self.gate.beats_by else [],
             "gate.floor": self.gate.floor,
             "gate.ceiling": self.gate.ceiling,
             "gate.may_drop_by": self.gate.may_drop_by,
