@@ -1,6 +1,6 @@
 """Trained on simulated against trained on real seedlings: both judge the same held-out real rows.
 
-Run with `python benchmarks/simulated_vs_real.py`; TREE_DATA names the deposit's CSV, by default
+Run with `python -m benchmarks simulated_vs_real`; TREE_DATA names the deposit's CSV, by default
 ../shared/datasets/Tree_Data.csv beside the project. Leaves with 1 where simulated training loses
 more than 0.02 ROC AUC, with 2 where the CSV is absent.
 
@@ -12,11 +12,8 @@ shipped layout of the experiment (lights, shares, dates), skews and plot-to-plot
 """
 
 import json
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,16 +23,14 @@ from numpy.typing import NDArray
 from sklearn.compose import make_column_transformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBClassifier
 
+from benchmarks.seedlings import PROJECT, Scheme, folds, published
 from treeline.sources.simulators.tree_experiment import TreeExperiment
 
-PROJECT = Path(__file__).resolve().parents[1]
 FIGURES = PROJECT / "dataset/sources/simulate/tree_experiment.json"
-DEPOSIT = PROJECT.parent / "shared/datasets/Tree_Data.csv"
 
 CATEGORIES = ["Species", "Soil", "Sterile", "Conspecific"]
 TRAITS = ["AMF", "EMF", "Phenolics", "Lignin", "NSC"]
@@ -43,35 +38,31 @@ NUMBERS = ["Light_ISF", *TRAITS]
 SIMULATED_ROWS = 27_830  # ten sites
 ALLOWED_LOSS = 0.02
 TRAINED_ON = ("real rows", "simulated, refitted figures", "simulated, shipped figures")
+SCHEMES: tuple[Scheme, ...] = ("shuffled", "by plot")
 
 Figures = Mapping[str, Any]
-Folds = Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def main() -> int:
     """Print the table and the speed; return 1 where the loss is larger than allowed, else 0."""
-    path = Path(os.environ.get("TREE_DATA", DEPOSIT))
-    if not path.is_file():
-        print(f"{path}: absent; set TREE_DATA to the deposit's Tree_Data.csv", file=sys.stderr)
-        return 2
-    real = pd.read_csv(path).dropna(subset=["Event"]).reset_index(drop=True)
+    real = published()
     figures = json.loads(FIGURES.read_text(encoding="utf-8"))
     print("| rows | folds | trained on | ROC AUC | AUC lost | accuracy | log loss |")
     print("|---|---|---|---|---|---|---|")
     worst = max(
-        compared(real, figures, kept=kept, grouped=grouped)
+        compared(real, figures, kept=kept, scheme=scheme)
         for kept in ("all", "not harvested")
-        for grouped in (False, True)
+        for scheme in SCHEMES
     )
     print(f"\nlargest AUC lost: {worst:.4f} (allowed: {ALLOWED_LOSS})")
     print(f"simulator: {rows_per_second(figures, rows=1_000_000):,.0f} rows/s")
     return int(worst > ALLOWED_LOSS)
 
 
-def compared(real: pd.DataFrame, figures: Figures, *, kept: str, grouped: bool) -> float:
+def compared(real: pd.DataFrame, figures: Figures, *, kept: str, scheme: Scheme) -> float:
     """Print one line per way of training, mean over folds; return the largest AUC lost."""
     scores = []
-    for seed, (train, test) in enumerate(folds(real, grouped=grouped)):
+    for seed, (train, test) in enumerate(folds(real, scheme, seed=0)):
         training, held_out = real.iloc[train], only(real.iloc[test], kept)
         frames = [
             training,
@@ -81,21 +72,11 @@ def compared(real: pd.DataFrame, figures: Figures, *, kept: str, grouped: bool) 
         scores.append([scored(only(frame, kept), held_out) for frame in frames])
     means = np.mean(scores, axis=0)
     lost = means[0, 0] - means[:, 0]
-    scheme = "grouped by Plot" if grouped else "shuffled"
     for name, (auc, accuracy, loss), less in zip(TRAINED_ON, means, lost, strict=True):
         auc_lost = f"{less:+.4f}" if name != TRAINED_ON[0] else ""
         cells = [kept, scheme, name, f"{auc:.4f}", auc_lost, f"{accuracy:.4f}", f"{loss:.4f}"]
         print("|", " | ".join(cells), "|", flush=True)
     return float(lost.max())
-
-
-def folds(real: pd.DataFrame, *, grouped: bool) -> Folds:
-    """Yield pairs of training and held-out row numbers: ten shuffled folds, or nine by Plot."""
-    if grouped:
-        by_plot = StratifiedGroupKFold(9, shuffle=True, random_state=0)
-        yield from by_plot.split(real, real["Event"], real["Plot"])
-    else:
-        yield from StratifiedKFold(10, shuffle=True, random_state=0).split(real, real["Event"])
 
 
 def only(rows: pd.DataFrame, kept: str) -> pd.DataFrame:
@@ -214,7 +195,3 @@ def rows_per_second(figures: Figures, *, rows: int) -> float:
     for _ in TreeExperiment(figures, variant="deposited").simulate(rows, seed=0):
         pass
     return rows / (time.perf_counter() - start)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

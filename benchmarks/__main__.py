@@ -1,0 +1,31 @@
+"""`python -m benchmarks [NAME]` → the benchmarks there are, or one of them run."""
+
+import sys
+from importlib import import_module
+
+from treeline.errors import TreelineError
+
+BENCHMARKS = {
+    "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
+    "tree_protocol": "does the declared recipe reach its floors on the published seedlings?",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the benchmark named, a module here with a `main`, or list them; return its exit code."""
+    if not arguments:
+        print("python -m benchmarks NAME runs one of these:")
+        for name, question in BENCHMARKS.items():
+            print(f"  {name:18} {question}")
+        return 0
+    if len(arguments) > 1 or arguments[0] not in BENCHMARKS:
+        asked, known = " ".join(arguments), ", ".join(BENCHMARKS)
+        sys.exit(f"python -m benchmarks [NAME]: {asked!r} is no benchmark; choose from {known}")
+    try:
+        return int(import_module(f"benchmarks.{arguments[0]}").main())
+    except TreelineError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
