@@ -30,9 +30,10 @@ OF_A_MACHINE = re.compile(r"(?<![\w.:/<])/(?:\w[\w.-]*/)+|\b[A-Z]:\\\\|site-pack
 
 # The stages of one model in one process: importing the libraries takes longer than the work.
 STAGES = """
-import runpy, sys
-for stage in ("collect", "prepare", "train", "evaluate", "gate", "export"):
-    runpy.run_module(f"treeline.stages.{stage}", run_name="__main__", alter_sys=True)
+import sys
+from treeline.stages.__main__ import STAGES, main
+for stage in STAGES:
+    main([stage, sys.argv[1]])
 """
 
 

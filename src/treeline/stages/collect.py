@@ -10,7 +10,6 @@ from treeline.config.models import ModelSpec
 from treeline.errors import SourceError
 from treeline.registry import resolve
 from treeline.sources import SOURCES, Source
-from treeline.stages.running import run
 from treeline.tables import write_tables
 
 
@@ -32,7 +31,3 @@ def _some(tables: Iterator[pa.Table], *, place: str) -> Iterator[pa.Table]:
             bar.update(table.num_rows)
     if rows == 0:
         raise SourceError(f"{place}: it has no rows")
-
-
-if __name__ == "__main__":
-    run("collect", collect)

@@ -17,7 +17,6 @@ from treeline.evaluation import importances
 from treeline.files import write_json
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
-from treeline.stages.running import run
 from treeline.tables import read_frame, write_frame
 
 
@@ -60,7 +59,3 @@ def saved(truth: NDArray[Any], prediction: Prediction, classes: list[Any] | None
         for code, name in enumerate(classes):
             table[f"score_{name}"] = prediction.scores[:, code]
     return pd.DataFrame(table)
-
-
-if __name__ == "__main__":
-    run("evaluate", evaluate)

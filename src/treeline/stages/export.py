@@ -16,7 +16,6 @@ from treeline.lineage import lineage
 from treeline.preparation.encoding import encoded
 from treeline.preparation.reference import reference
 from treeline.reports.card import card
-from treeline.stages.running import run
 from treeline.tables import read_frame
 
 
@@ -76,7 +75,3 @@ def _written(package: Package, paths: Layout) -> Signature:
     signature = package.signature.model_copy(update={"files": digests})
     write_text(paths.signature, signature.document())
     return signature
-
-
-if __name__ == "__main__":
-    run("export", export)

@@ -8,7 +8,6 @@ from treeline.errors import GateError
 from treeline.files import write_json, write_text
 from treeline.gate import decide
 from treeline.reports.training import Record, report
-from treeline.stages.running import run
 
 
 def gate(spec: ModelSpec, paths: Layout) -> str:
@@ -29,7 +28,3 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
     if not verdict.passed:
         raise GateError("refused: " + "; ".join(verdict.reasons))
     return "passed: " + "; ".join(verdict.reasons)
-
-
-if __name__ == "__main__":
-    run("gate", gate)

@@ -4,7 +4,6 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
 from treeline.preparation.preparing import prepare as prepared
-from treeline.stages.running import run
 from treeline.tables import read_frame, write_frame
 
 
@@ -20,7 +19,3 @@ def prepare(spec: ModelSpec, paths: Layout) -> str:
         f"({rows['left_out_by_where']:,} left out by `where`, "
         f"{rows['without_target']:,} without a target)"
     )
-
-
-if __name__ == "__main__":
-    run("prepare", prepare)

@@ -6,7 +6,6 @@ import pickle
 from treeline.config import Layout
 from treeline.config.models import BASELINE, ModelSpec
 from treeline.files import write_bytes, write_json, write_text
-from treeline.stages.running import run
 from treeline.tables import read_frame
 from treeline.trainers import Fitted
 from treeline.training import contest, mean, record, table, training_set
@@ -32,7 +31,3 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     write_json(paths.training, record(held, spec))
     write_json(paths.seconds, {name: round(f.seconds, 3) for name, f in held.fitted.items()})
     return f"champion is {held.champion}"
-
-
-if __name__ == "__main__":
-    run("train", train)
