@@ -44,8 +44,7 @@ class Catalogue:
     def entry(self, name: str) -> Entry:
         """Return what is known of a model; raises ArtifactNotFoundError naming those there are."""
         if name not in self._entries:
-            known = ", ".join(self._entries) or "none yet"
-            raise ArtifactNotFoundError(f"There is no model {name!r}; there are: {known}.")
+            raise ArtifactNotFoundError(f"There is no model {name!r}; there are: {self._known()}.")
         return self._entries[name]
 
     def predictor(self, name: str) -> Predictor:
@@ -58,12 +57,14 @@ class Catalogue:
     def default(self) -> Predictor:
         """Return the default model; raises ArtifactNotFoundError, ArtifactRejectedError."""
         if self.default_name is None:
-            known = ", ".join(self._entries) or "none yet"
             raise ArtifactNotFoundError(
                 "No model is the default: name one in API_DEFAULT_MODEL, or ask for one by its own "
-                f"path, /v1/models/{{model}}/predict; there are: {known}."
+                f"path, /v1/models/{{model}}/predict; there are: {self._known()}."
             )
         return self.predictor(self.default_name)
+
+    def _known(self) -> str:
+        return ", ".join(self._entries) or "none yet"
 
     def shortcomings(self) -> list[Problem]:
         """Return why the service is not ready, one problem per model; empty when it is."""
@@ -75,8 +76,7 @@ class Catalogue:
         if not self._entries:
             found.append(Problem("models", "no model is exported; fetch them with: dvc pull"))
         if self._chosen is not None and self._chosen not in self._entries:
-            known = ", ".join(self._entries) or "none yet"
-            text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {known}"
+            text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
             found.append(Problem("default", text))
         return found
 
