@@ -5,7 +5,8 @@
     ├── UnsupportedMediaTypeError   its Content-Type is one the route does not read
     ├── BodyTooLargeError           it is larger than the setting allows
     ├── UnusableAnswerError         the model gave something that is no answer
-    └── NotReadyError               not every model can be served
+    └── ProblemsError
+        └── NotReadyError           not every model can be served
 
 The rest of the tree is in `treeline.errors`. `api.problems` turns each into a document.
 """
@@ -16,7 +17,7 @@ from treeline.errors import (
     ArtifactNotFoundError,
     ArtifactRejectedError,
     InvalidInputError,
-    Problem,
+    ProblemsError,
     TreelineError,
 )
 
@@ -37,19 +38,8 @@ class UnusableAnswerError(TreelineError):
     """A model gave something for a valid record that is no answer."""
 
 
-class NotReadyError(TreelineError):
+class NotReadyError(ProblemsError):
     """Not every model can be served; `problems` lists each with its reason."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.place}: {problem.message}" for problem in problems))
-        self.problems = problems
-
-
-@dataclass(frozen=True)
-class CategoryProblem(Problem):
-    """A value that is none of the categories of its feature; `admitted` lists them."""
-
-    admitted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.errors import STATUS, BodyTooLargeError, CategoryProblem, NotReadyError, kind_of
-from treeline.errors import InvalidInputError, Problem, TreelineError
+from api.errors import STATUS, BodyTooLargeError, kind_of
+from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:treeline:problem:"
@@ -73,7 +73,7 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
         detail=str(error),
         instance=instance,
     )
-    if isinstance(error, (InvalidInputError, NotReadyError)):
+    if isinstance(error, ProblemsError):
         errors = tuple(field_error(problem) for problem in error.problems)
         return ProblemDocument(**document.model_dump(exclude_unset=True), errors=errors)
     return document
@@ -82,7 +82,7 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
 def field_error(problem: Problem) -> FieldError:
     """Return the entry of `errors` for one problem; a long value is cut short."""
     entry = FieldError(field=problem.place, message=problem.message, value=echo(problem.value))
-    if isinstance(problem, CategoryProblem):
+    if problem.admitted is not None:
         return FieldError(**entry.model_dump(exclude_unset=True), admitted=problem.admitted)
     return entry
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
-from api.errors import CategoryProblem, MalformedBodyError
+from api.errors import MalformedBodyError
 from treeline.artifact.features import FLOAT32_MAX, Feature
 from treeline.errors import InvalidInputError, Problem, TreelineError
 
@@ -51,9 +51,7 @@ def problem_of(entry: ErrorDetails, features: Mapping[str, Feature]) -> Problem:
         message, value = f"is missing; give {feature.describe()}", None
     else:
         message = f"{refusal(kind, value)}; give {wanted_of(feature, kind)}"
-    if feature.categories:
-        return CategoryProblem(name, message, value, admitted=feature.categories)
-    return Problem(name, message, value)
+    return Problem(name, message, value, admitted=feature.categories or None)
 
 
 def refusal(kind: str, value: object) -> str:

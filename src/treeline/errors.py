@@ -13,7 +13,8 @@
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
     │   └── ArtifactRejectedError   its files contradict its signature
-    └── InvalidInputError       values given for a prediction break the signature
+    └── ProblemsError           several things are wrong at once
+        └── InvalidInputError       values given for a prediction break the signature
 
 The tree knows nothing of HTTP: the service maps it to status codes in one table (`api.errors`).
 """
@@ -77,17 +78,23 @@ class ArtifactRejectedError(ArtifactError):
 class Problem:
     """One thing wrong with one value: where it stands, what is wrong, and the value itself.
 
-    `place` is a path such as `Soil` or `3.Light_ISF`; `value` is None where the value is absent.
+    `place` is a path such as `Soil` or `3.Light_ISF`; `value` is None where the value is absent;
+    `admitted` lists the categories where there are some.
     """
 
     place: str
     message: str
     value: object = None
+    admitted: tuple[str, ...] | None = None
 
 
-class InvalidInputError(TreelineError):
-    """Values given for a prediction break the signature; `problems` lists every one found."""
+class ProblemsError(TreelineError):
+    """Several things are wrong at once; `problems` lists every one found."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("; ".join(f"{problem.place}: {problem.message}" for problem in problems))
         self.problems = problems
+
+
+class InvalidInputError(ProblemsError):
+    """Values given for a prediction break the signature."""
