@@ -10,6 +10,10 @@
     ├── GateError               the gate refused the champion
     ├── ExportError             the estimator could not be turned into an artifact
     ├── ComparisonError         candidate and incumbent could not be set side by side
+    ├── DeliveryError           what was trained could not be published, shipped or told of
+    │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
+    │   ├── PublishingError         the trained models could not be written back to git
+    │   └── DeploymentError         an image failed its check, or its deployment was not healthy
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
     │   └── ArtifactRejectedError   its files contradict its signature
@@ -60,6 +64,22 @@ class ExportError(TreelineError):
 
 class ComparisonError(TreelineError):
     """Candidate and incumbent could not be set side by side."""
+
+
+class DeliveryError(TreelineError):
+    """What was trained could not be published, shipped or told of."""
+
+
+class StorageError(DeliveryError):
+    """The DVC remote cannot be reached, or lacks what git points to."""
+
+
+class PublishingError(DeliveryError):
+    """The trained models could not be written back to git."""
+
+
+class DeploymentError(DeliveryError):
+    """An image failed its check, or its deployment did not become healthy."""
 
 
 class ArtifactError(TreelineError):

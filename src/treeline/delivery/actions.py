@@ -1,0 +1,27 @@
+"""What a step tells GitHub Actions: outputs, notices, its summary; plain lines anywhere else."""
+
+import os
+from pathlib import Path
+
+
+def output(**values: str) -> None:
+    """Hand values to the steps after this one; print them, for a person to see."""
+    for name, value in values.items():
+        print(f"{name}={value}")
+        _append("GITHUB_OUTPUT", f"{name}={value}\n")
+
+
+def notice(message: str) -> None:
+    """Say what was left out, and why."""
+    print(f"::notice::{message}" if os.environ.get("GITHUB_ACTIONS") else message, flush=True)
+
+
+def summarise(markdown: str) -> None:
+    """Add Markdown to the page of the run."""
+    _append("GITHUB_STEP_SUMMARY", markdown.rstrip("\n") + "\n")
+
+
+def _append(variable: str, text: str) -> None:
+    if path := os.environ.get(variable):
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(text)

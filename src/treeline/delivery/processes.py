@@ -1,0 +1,50 @@
+"""A command of another tool → what it printed, or one error that says what it complained about."""
+
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from treeline.errors import DeliveryError
+
+TOLD_LINES = 12  # of a complaint: enough for its reason, too few to bury it
+
+
+def run(
+    *command: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    error: type[DeliveryError] = DeliveryError,
+) -> str:
+    """Run a command to its end and return what it printed on standard output.
+
+    `env` is added to the environment. Raises `error`, naming the command and the end of what it
+    said, when the command is not installed or ends with another code than 0.
+    """
+    done = attempt(*command, cwd=cwd, env=env, error=error)
+    if done.returncode:
+        told = (done.stderr.strip() or done.stdout.strip()).splitlines()[-TOLD_LINES:]
+        raise error(f"`{' '.join(command)}` failed:\n" + "\n".join(told))
+    return done.stdout
+
+
+def attempt(
+    *command: str,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    error: type[DeliveryError] = DeliveryError,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that may fail; raises `error` only when it is not installed."""
+    try:
+        return subprocess.run(
+            command,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as missing:
+        raise error(f"`{command[0]}` is needed and not installed") from missing
