@@ -29,28 +29,31 @@ BUILD, BUILDERS = "build", ["setuptools>=77"]
 LOCKS = {name: FOLDER / f"{name}.txt" for name in [*EXTRAS, BUILD]}
 
 
-def header(declaration: str) -> str:
-    """Return the first lines of a lock file resolved from this text of pyproject.toml."""
+def header(declaration: str, name: str) -> str:
+    """Return the first lines of a lock file resolved from this text of pyproject.toml.
+
+    They change with what the file itself is resolved from, and with nothing else: models are
+    trained again when their lock file changes, and a new linter is no reason for it.
+    """
     tables = tomllib.loads(declaration)
     project = tables["project"]
-    resolved = {
-        "build": tables["build-system"]["requires"] + BUILDERS,
-        "dependencies": project["dependencies"],
-        "extras": project["optional-dependencies"],
-        "locks": EXTRAS,
-        "python": project["requires-python"],
-    }
+    if name == BUILD:
+        resolved = {"build": tables["build-system"]["requires"] + BUILDERS}
+    else:
+        extras = {extra: project["optional-dependencies"][extra] for extra in EXTRAS[name]}
+        resolved = {"dependencies": project["dependencies"], "extras": extras}
+    resolved["python"] = project["requires-python"]
     digest = hashlib.sha256(json.dumps(resolved, sort_keys=True).encode()).hexdigest()
     return f"# Written by `make lock`; do not edit.\n# dependencies: sha256:{digest}\n"
 
 
 def outdated() -> list[str]:
     """Return the names of the lock files that do not fit pyproject.toml."""
-    expected = header(DECLARATION.read_text())
+    declaration = DECLARATION.read_text()
     return [
         path.name
-        for path in LOCKS.values()
-        if not path.is_file() or not path.read_text().startswith(expected)
+        for name, path in LOCKS.items()
+        if not path.is_file() or not path.read_text().startswith(header(declaration, name))
     ]
 
 
@@ -71,7 +74,7 @@ def resolve(uv: str, name: str, options: list[str]) -> None:
         *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable, *options),
     ]
     subprocess.run(command, cwd=FOLDER.parent, check=True, input=stdin, text=True)
-    LOCKS[name].write_text(header(DECLARATION.read_text()) + LOCKS[name].read_text())
+    LOCKS[name].write_text(header(DECLARATION.read_text(), name) + LOCKS[name].read_text())
 
 
 def main() -> None:

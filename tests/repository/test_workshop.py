@@ -91,6 +91,15 @@ def test_a_changed_dependency_asks_for_new_lock_files(tmp_path: Path) -> None:
     assert "run `make lock`" in told.stderr
 
 
+def test_a_new_linter_leaves_the_lock_file_of_the_training_alone(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    declaration = (ROOT / "pyproject.toml").read_text()
+    (tmp_path / "pyproject.toml").write_text(
+        declaration.replace('"codespell', '"pyflakes", "codespell')
+    )
+    assert lock(tmp_path).stderr.strip().endswith("since dev.txt: run `make lock`")
+
+
 def test_no_module_is_longer_than_250_lines() -> None:
     lines = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in MODULES}
     assert {str(path): count for path, count in lines.items() if count > MOST_LINES} == {}
