@@ -1,4 +1,6 @@
-"""`python -m treeline.stages STAGE MODEL`: what it says when it cannot start."""
+"""`python -m treeline.stages STAGE MODEL`: how a stage starts, and what it says when it cannot."""
+
+import platform
 
 import pytest
 
@@ -20,3 +22,23 @@ def test_a_stage_that_cannot_start_says_why(
     done = fresh.python("-m", "treeline.stages", *arguments, good=False)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# What the libraries chose once the door had been passed; before it they must not be there at all.
+CHOSEN = """
+import sys
+from treeline.stages.__main__ import main
+assert not {"numpy", "scipy"} & set(sys.modules)
+try:
+    main([])
+except SystemExit:
+    pass
+import numpy, scipy.linalg, threadpoolctl
+from numpy._core._multiarray_umath import __cpu_features__ as features
+print({found["architecture"] for found in threadpoolctl.threadpool_info()}, features["X86_V4"])
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="its processors are all alike to numpy")
+def test_every_processor_calculates_the_same(fresh: Checkout) -> None:
+    assert fresh.python("-c", CHOSEN).stdout.strip() == "{'Haswell'} False"

@@ -19,7 +19,7 @@ STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 
 # These carry out what others decide: nothing in them changes what a stage writes.
 PLUMBING = {"treeline", "treeline.errors", "treeline.files", "treeline.registry",
-            "treeline.stages", "treeline.stages.__main__"}  # fmt: skip
+            "treeline.stages", "treeline.stages.__main__", "treeline.stages.running"}  # fmt: skip
 
 # Looked up by name, so no import shows it.
 TABLES = {

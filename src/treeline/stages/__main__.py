@@ -1,38 +1,27 @@
-"""`python -m treeline.stages STAGE MODEL` → the outputs of a stage, or one clear error."""
+"""`python -m treeline.stages STAGE MODEL`: run a stage, with the same arithmetic on every machine.
 
-import gc
+Libraries choose among instructions by what the processor has, and the last digits of a sum depend
+on the choice. So that the same commit gives the same bytes on a laptop and on any runner, they are
+held to what every x86-64 processor since 2013 has. They look when they are first imported.
+"""
+
+import os
+import platform
 import sys
+from importlib import import_module
 
-from treeline.config import declared_model
-from treeline.errors import TreelineError
-from treeline.registry import resolve
-
-STAGES = {
-    "collect": "treeline.stages.collect:collect",
-    "prepare": "treeline.stages.prepare:prepare",
-    "train": "treeline.stages.train:train",
-    "evaluate": "treeline.stages.evaluate:evaluate",
-    "gate": "treeline.stages.gate:gate",
-    "export": "treeline.stages.export:export",
+ARITHMETIC = {
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Run a stage for a model and print what it says of its work.
-
-    A TreelineError ends the process with exit code 1 and its message, without a traceback.
-    """
-    if len(arguments) != 2:
-        sys.exit(f"usage: python -m treeline.stages {{{'|'.join(STAGES)}}} MODEL")
-    stage, name = arguments
-    try:
-        spec, paths = declared_model(name)
-        gc.disable()  # imports leave no garbage, and looking for it is a tenth of a short stage
-        work = resolve(STAGES, stage, place="stage", extra="train")
-        gc.enable()
-        print(f"{stage} {name}: {work(spec, paths)}", flush=True)
-    except TreelineError as error:
-        sys.exit(f"{stage} {name}: {error}")
+    """Settle the arithmetic, unless the environment says otherwise, and run the stage."""
+    if platform.machine() in {"x86_64", "AMD64"}:
+        for name, value in ARITHMETIC.items():
+            os.environ.setdefault(name, value)
+    import_module("treeline.stages.running").run(arguments)
 
 
 if __name__ == "__main__":
