@@ -37,7 +37,7 @@ def report(record: Record) -> str:
         "## Metrics",
         sections.metrics(record.evaluation),
         "## Candidates",
-        _candidates(record),
+        candidates(record.training),
         "## Data",
         sections.rows(record.summary),
         "## Importance",
@@ -48,10 +48,11 @@ def report(record: Record) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _candidates(record: Record) -> str:
-    metric, champion = record.training["metric"], record.training["champion"]
-    candidates = record.training["candidates"]
-    others = [name for name in candidates[champion]["folds"] if name != metric]
+def candidates(training: Mapping[str, Any]) -> str:
+    """Say who competed, how each was judged, and who won with which settings."""
+    metric, champion = training["metric"], training["champion"]
+    rivals = training["candidates"]
+    others = [name for name in rivals[champion]["folds"] if name != metric]
     rows = [
         [
             f"**{name}**" if name == champion else name,
@@ -59,9 +60,9 @@ def _candidates(record: Record) -> str:
             *(number(mean(candidate["folds"].get(other, [nan]))) for other in others),
             str(len(candidate["trials"])),
         ]
-        for name, candidate in candidates.items()
+        for name, candidate in rivals.items()
     ]
-    settings = candidates[champion]["hyperparameters"]
+    settings = rivals[champion]["hyperparameters"]
     told = (
         f"Judged by {metric}, mean ± deviation over the same cross-validation folds of the "
         "training split; the baseline takes part and never wins."
