@@ -8,21 +8,25 @@ IMAGE ?= treeline
 MODEL ?=
 FILE ?=
 ARGS ?=
+JOBS ?= auto
 
 UV := uv==0.13.8
 EXAMPLE := MODEL=tree-survival
 # Absolute, so that stages started by DVC find the same tools as we do, before any others.
 BIN := $(if $(filter /%,$(VENV)),$(VENV),$(CURDIR)/$(VENV))/bin
-TOOLS := codespell dvc hadolint lint-imports mypy pytest python ruff shellcheck yamllint
+TOOLS := actionlint check-jsonschema codespell dvc hadolint lint-imports mypy pytest python ruff \
+	shellcheck yamllint zizmor
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-export PORT
+# The shell reads these itself, so that no text in them is ever part of a command.
+export BASE COMMIT MODEL PORT PULL_REQUEST
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup setup-dev run serve repro train params compare adopt notebook benchmark
-.PHONY: check format test lock image clean
+.PHONY: pull retrain stale publish report comment release ship deploy doctor
+.PHONY: check format test test-wheel lock image clean
 
 help: ## List the tasks
 	@echo "Treeline ships tabular models from git. Tasks:"
@@ -31,7 +35,9 @@ help: ## List the tasks
 	@echo
 	@echo "Settings, given as NAME=value after the task, and their defaults:"
 	@echo "  MODEL, FILE (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
-	@echo "  ARGS: further options for repro, test, lock and benchmark, e.g. make test ARGS='-k gate'"
+	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION (none)"
+	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
+	@echo "  ARGS: further options for repro, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
 
 # --- run -----------------------------------------------------------------------------------------
 
@@ -57,12 +63,45 @@ params: setup ## Check params.yaml and print the schema it must fit
 	@python -m treeline.commands.params
 
 compare: setup ## Compare the models here with those of the commit BASE
-	@python -m treeline.commands.compare --base "$(BASE)"
+	@python -m treeline.commands.compare $(call asked,ACCEPT) --base "$$BASE" $${MODEL:+"$$MODEL"}
 
 adopt: setup ## Take a data FILE of your own as the rows of MODEL
 	$(call need,MODEL,$(EXAMPLE))
 	$(call need,FILE,$(EXAMPLE) FILE=path/to/table.csv)
 	@python -m treeline.commands.adopt "$(MODEL)" "$(FILE)"
+
+# --- train and deliver, as the workflows do it (docs/workflows.md) -------------------------------
+
+pull: setup ## Fetch data and models from the shared remote
+	@python -m treeline.commands.pull
+
+retrain: setup ## Train MODEL, or all, and note what fails for the report
+	@python -m treeline.commands.retrain $(call asked,RECOLLECT) $(call asked,FORCE) $${MODEL:+"$$MODEL"}
+
+stale: setup ## Ask every source again and say whether a training is due
+	@python -m treeline.commands.stale
+
+publish: setup ## Store what was trained, commit it, push it, release it
+	@python -m treeline.commands.publish
+
+report: setup ## Write what the training did to build/run/report.md
+	@python -m treeline.commands.report
+
+comment: setup ## Post that report on COMMIT or PULL_REQUEST
+	@python -m treeline.commands.comment \
+		$(if $(COMMIT),--commit="$$COMMIT",--pull-request="$$PULL_REQUEST")
+
+release: setup ## Fetch the released commit, or VERSION, and its models into build/release
+	@python -m treeline.commands.release
+
+ship: setup ## Build the image of build/release, check it, push it as IMAGE
+	@python -m treeline.commands.ship
+
+deploy: setup ## Deploy that image on Koyeb, ask the endpoint, go back if it fails
+	@python -m treeline.commands.deploy
+
+doctor: setup ## Check the remote, the credentials and what the workflows need
+	@python -m treeline.commands.doctor
 
 # --- work on the code ----------------------------------------------------------------------------
 
@@ -73,7 +112,10 @@ format: setup-dev ## Rewrite the code the way `make check` wants it
 	@ruff check --fix-only --quiet . && ruff format .
 
 test: setup-dev ## Run the tests
-	@python -m pytest $(ARGS)
+	@python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+test-wheel: setup-dev ## Run the API's tests on the built wheel instead of the source tree
+	@$(wheel)
 
 notebook: setup-dev ## Run the notebooks from top to bottom and keep what they show
 	@jupyter nbconvert --execute --inplace --to notebook --log-level WARN \
@@ -140,11 +182,26 @@ dvc config --local remote.local.url >/dev/null 2>&1 || \
 touch "$(VENV)/.$(1)"
 endef
 
+# Nothing here imports from the source tree: the tests run beside a copy of what they read, the
+# wheel comes before the environment, and one of them says whose code it is that they test.
+define wheel
+set -e; rm -rf build/wheel; mkdir -p build/wheel/work; \
+python -m pip wheel -qq --no-deps --no-build-isolation --no-index --wheel-dir build/wheel .; \
+python -m pip install -qq --no-deps --no-index --target build/wheel/installed build/wheel/*.whl; \
+cp -R tests pyproject.toml initializer.sh params.yaml model build/wheel/work; \
+export TESTED_WHEEL="$(CURDIR)/build/wheel/installed"; \
+cd build/wheel/work; PYTHONPATH="$$TESTED_WHEEL" python -P -m pytest tests/api $(ARGS)
+endef
+
+# A switch is on when its variable says so: RECOLLECT=true gives --recollect.
+asked = $(if $(filter true yes 1,$($(1))),--$(shell echo $(1) | tr A-Z a-z))
+
 define need
 @[ -n "$($(1))" ] || { echo "make $@ needs $(1), e.g. make $@ $(2)" >&2; exit 2; }
 endef
 
-# Every check runs, whatever the others found; only those that fail speak.
+# Every check runs, whatever the others found; only those that fail speak. actionlint knows the
+# inputs of an action by its tag: the tag is put back where a commit is pinned.
 define checks
 failed=0; \
 step() { \
@@ -154,7 +211,15 @@ ours() { \
 	for tool in $(TOOLS); do \
 		[ "$$(command -v $$tool)" = "$(BIN)/$$tool" ] || { echo "$$tool is not $(VENV)'s"; return 1; }; \
 	done; }; \
-scripts() { git ls-files --cached --others --exclude-standard -- '*.sh' .ci/run; }; \
+files() { git ls-files --cached --others --exclude-standard -- "$$@"; }; \
+workflows() { \
+	wrong=0; \
+	for file in $$(files '.github/workflows/*.yml'); do \
+		tagged=$$(sed -E 's/@[0-9a-f]{40} +# (v[0-9]+)[0-9.]*/@\1/' "$$file") && \
+		printf '%s\n' "$$tagged" | actionlint -no-color -stdin-filename "$$file" - || wrong=1; \
+	done; return $$wrong; }; \
+fits() { \
+	found=$$(files "$$2"); [ -z "$$found" ] || check-jsonschema --builtin-schema "vendor.$$1" $$found; }; \
 step "tools come from $(VENV)" ours; \
 step "lock files fit pyproject.toml" python requirements/lock.py; \
 step "format (ruff)" ruff format --check --output-format concise .; \
@@ -163,7 +228,13 @@ step "types (mypy)" mypy; \
 step "imports go one way (import-linter)" lint-imports --no-logo; \
 step "pipeline parses (dvc)" dvc dag; \
 step "YAML (yamllint)" yamllint --strict .; \
-step "shell (shellcheck)" shellcheck $$(scripts); \
+step "workflows (actionlint)" workflows; \
+step "workflows are safe (zizmor)" \
+	zizmor --offline --no-progress --strict-collection --min-severity=medium .github; \
+step "workflows fit their schema" fits github-workflows '.github/workflows/*.yml'; \
+step "actions fit their schema" fits github-actions '.github/actions/*/action.yml'; \
+step "dependabot.yml fits its schema" fits dependabot .github/dependabot.yml; \
+step "shell (shellcheck)" shellcheck $$(files '*.sh' .ci/run); \
 step "image (hadolint)" hadolint Dockerfile; \
 step "spelling (codespell)" codespell; \
 [ $$failed = 0 ]

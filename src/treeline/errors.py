@@ -10,6 +10,7 @@
     ├── GateError               the gate refused the champion
     ├── ExportError             the estimator could not be turned into an artifact
     ├── ComparisonError         candidate and incumbent could not be set side by side
+    │   └── IncumbentAbsentError    the incumbent's artifact is to be had nowhere
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── PublishingError         the trained models could not be written back to git
@@ -64,6 +65,10 @@ class ExportError(TreelineError):
 
 class ComparisonError(TreelineError):
     """Candidate and incumbent could not be set side by side."""
+
+
+class IncumbentAbsentError(ComparisonError):
+    """The incumbent's artifact is neither in DVC's cache nor in its remote."""
 
 
 class DeliveryError(TreelineError):

@@ -14,14 +14,15 @@ def run(
     *command: str,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    given: str | None = None,
     error: type[DeliveryError] = DeliveryError,
 ) -> str:
     """Run a command to its end and return what it printed on standard output.
 
-    `env` is added to the environment. Raises `error`, naming the command and the end of what it
-    said, when the command is not installed or ends with another code than 0.
+    `env` is added to the environment, `given` is its standard input. Raises `error`, naming the
+    command and the end of what it said, when it is not installed or ends with another code than 0.
     """
-    done = attempt(*command, cwd=cwd, env=env, error=error)
+    done = attempt(*command, cwd=cwd, env=env, given=given, error=error)
     if done.returncode:
         told = (done.stderr.strip() or done.stdout.strip()).splitlines()[-TOLD_LINES:]
         raise error(f"`{' '.join(command)}` failed:\n" + "\n".join(told))
@@ -32,15 +33,21 @@ def attempt(
     *command: str,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    given: str | None = None,
     error: type[DeliveryError] = DeliveryError,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command that may fail; raises `error` only when it is not installed."""
+    """Run a command that may fail; raises `error` only when it is not installed.
+
+    Empty variables are left out: a secret that is not set arrives as an empty one, and tools take
+    that for a value.
+    """
+    variables = {**os.environ, **(env or {})}
     try:
         return subprocess.run(
             command,
             cwd=cwd,
-            env={**os.environ, **(env or {})},
-            stdin=subprocess.DEVNULL,
+            env={name: value for name, value in variables.items() if value},
+            input=given or "",
             capture_output=True,
             text=True,
             errors="replace",

@@ -1,0 +1,130 @@
+"""A running service and the signatures it should serve → what it answers otherwise."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from math import isclose
+from pathlib import Path
+from typing import Any
+
+from treeline.artifact.signature import Signature
+from treeline.artifact.store import SIGNATURE_FILE
+from treeline.delivery.exchange import NO_ANSWER, Answer, exchange
+from treeline.errors import DeploymentError
+
+TOLERANCE = 1e-4  # relative, below 1 absolute: examples are repeated elsewhere, in float32
+PAUSE_SECONDS = 1.0
+TOLD_CHARACTERS = 500  # of an answer, in a complaint
+
+
+def signatures_of(root: Path) -> list[Signature]:
+    """Read the signatures of the models in a checkout, by name.
+
+    Raises DeploymentError where there is none, and ArtifactRejectedError where one is malformed.
+    """
+    paths = sorted((root / "model").glob(f"*/{SIGNATURE_FILE}"))
+    if not paths:
+        raise DeploymentError(
+            f"{root / 'model'}: holds no {SIGNATURE_FILE}, so there is nothing to ship; "
+            "export a model first: make repro"
+        )
+    return [Signature.read(path) for path in paths]
+
+
+def complaints(url: str, signatures: Sequence[Signature]) -> list[str]:
+    """Return how a service differs from its signatures; nothing when it serves exactly them.
+
+    `url` is where it answers, without a path. It is asked whether it is ready with the same
+    models in the same versions, then for the prediction of every example, then the default model.
+    A service that is not ready is not asked for predictions.
+    """
+    base = url.rstrip("/")
+    if found := _unready(exchange("GET", f"{base}/readyz"), signatures):
+        return found
+    asked = [(f"/v1/models/{signature.name}/predict", signature) for signature in signatures]
+    asked += [("/v1/predict", signature) for signature in signatures if signature.default]
+    return [
+        f"POST {path}: {complaint}"
+        for path, signature in asked
+        if (complaint := _unlike(_predicted(base + path, signature), signature))
+    ]
+
+
+def wait_until_served(
+    url: str,
+    signatures: Sequence[Signature],
+    *,
+    seconds: float,
+    pause: float = PAUSE_SECONDS,
+    ended: Callable[[], bool] = lambda: False,
+) -> None:
+    """Ask a service every `pause` seconds until there are no complaints.
+
+    Raises DeploymentError with the last ones after `seconds`, or as soon as `ended` says that
+    nothing will answer any more.
+    """
+    deadline = time.monotonic() + seconds
+    while found := complaints(url, signatures):
+        over = "has ended" if ended() else ""
+        if time.monotonic() + pause > deadline:
+            over = over or f"does not serve what it should after {seconds:g} seconds"
+        if over:
+            told = "\n".join(f"- {complaint}" for complaint in found)
+            raise DeploymentError(f"{url} {over}:\n{told}")
+        time.sleep(pause)
+
+
+def _predicted(url: str, signature: Signature) -> Answer:
+    return exchange("POST", url, document=signature.example.record)
+
+
+def _unready(answer: Answer, signatures: Sequence[Signature]) -> list[str]:
+    served = answer.member("models")
+    if answer.status != 200 or not isinstance(served, dict):
+        return [f"GET /readyz: {_told(answer)}"]
+    shipped = {signature.name: signature.version for signature in signatures}
+    return [
+        f"GET /readyz: {name}: served is {served.get(name, 'no version')}, "
+        f"expected is {shipped.get(name, 'no such model')}"
+        for name in sorted({*served, *shipped})
+        if served.get(name) != shipped.get(name)
+    ]
+
+
+def _unlike(answer: Answer, signature: Signature) -> str:
+    """Say how an answer differs from what the example got when it was exported."""
+    if answer.status != 200:
+        return _told(answer)
+    version, scores = answer.member("version"), list(signature.example.scores)
+    if version != signature.version:
+        return f"version {version} answered, expected is {signature.version}"
+    if not _agrees(answer, signature):
+        return f"{_told(answer)}; the example of {signature.name} got {scores} when exported"
+    return ""
+
+
+def _agrees(answer: Answer, signature: Signature) -> bool:
+    scores, name = signature.example.scores, signature.target.name
+    if not signature.classes:
+        return _close([answer.member(name)], scores)
+    if not signature.probabilities:  # then the one score is the code of a class
+        return bool(answer.member(name) == signature.classes[int(scores[0])])
+    if signature.target.task == "binary":
+        return _close([answer.member("probability")], scores[-1:])
+    shares = answer.member("probabilities")  # in the order of the classes
+    return isinstance(shares, dict) and _close(list(shares.values()), scores)
+
+
+def _close(found: Sequence[Any], expected: Sequence[float]) -> bool:
+    return len(found) == len(expected) and all(
+        isinstance(one, int | float) and isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+        for one, other in zip(found, expected, strict=True)
+    )
+
+
+def _told(answer: Answer) -> str:
+    """Repeat an answer in few words."""
+    if answer.status == NO_ANSWER:
+        return f"no answer: {answer.words}"
+    body = answer.member("detail") or json.dumps(answer.document, ensure_ascii=False)
+    return f"{answer.status} {answer.words}: {body}"[:TOLD_CHARACTERS]

@@ -1,0 +1,179 @@
+"""A checkout and its environment → findings: what is well, what is optional, what is wrong.
+
+What can be known offline comes first; only the last two groups ask anybody.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from treeline.delivery import images, settings
+from treeline.delivery.finding import Finding, State
+from treeline.delivery.processes import attempt
+from treeline.delivery.releasing import MAIN
+from treeline.delivery.remotes import answer, is_url, remote
+from treeline.errors import DeliveryError, DeploymentError
+
+Variables = Mapping[str, str]
+
+PRIVATE = ".dvc/config.local"
+HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
+KOYEB = ("KOYEB_TOKEN", "KOYEB_SERVICE")
+TOOLS = {
+    "docker": "builds, checks and pushes the image: make image, make ship",
+    "gh": "posts reports, and says here what is set on GitHub",
+}
+
+
+def examined(environment: Variables) -> Iterator[tuple[str, list[Finding]]]:
+    """Give the findings group by group, each group as soon as it is known.
+
+    A folder that is no repository is not looked at further.
+    """
+    found = git()
+    yield "git", found
+    if found[0].state is State.WRONG:
+        return
+    yield "deployment by hand", deployment(environment, by_hand=True)
+    yield "tools", tools()
+    found = remote(environment)
+    yield "DVC remote, as set", found
+    if found[0].state is State.OK:
+        yield "DVC remote, asked", [answer(found)]
+    yield "GitHub, what the workflows read", github()
+
+
+def git() -> list[Finding]:
+    """Look at the repository, and whether what is private stays out of it."""
+    if attempt("git", "rev-parse", "--git-dir").returncode:
+        return [Finding(State.WRONG, "repository", "this folder is none", "git clone, or git init")]
+    return [_origin(), _branch(), _private()]
+
+
+def tools() -> list[Finding]:
+    """Look which programs are there that something optional needs."""
+    return [
+        Finding(State.OK, name, "is installed")
+        if shutil.which(name)
+        else Finding(State.OPTIONAL, name, f"not installed; it {purpose}")
+        for name, purpose in TOOLS.items()
+    ]
+
+
+def deployment(environment: Variables, *, by_hand: bool) -> list[Finding]:
+    """Look whether what shipping and deploying read fits together.
+
+    Who ships `by_hand` may have logged in to the registry before.
+    """
+    return [_image(environment, by_hand=by_hand), _koyeb(environment), _endpoint(environment)]
+
+
+def github() -> list[Finding]:
+    """Compare what the workflows read with what is set; without `gh`, list what may be set."""
+    readers = settings.readers()
+    try:
+        there = settings.asked()
+    except DeliveryError as error:
+        why = str(error).splitlines()[:2][-1]
+        found = f"cannot tell what is set ({why}), only what may be"
+        listed = [(" ".join(each), settings.purpose(each[1])) for each in readers]
+        names = [Finding(State.OPTIONAL, place, purpose) for place, purpose in listed]
+        return [Finding(State.OPTIONAL, "gh", found, "gh auth login"), *names]
+    named = [_setting(each, there, files) for each, files in readers.items()]
+    judged = deployment(there.of_deployment(), by_hand=False)
+    return [*named, *(each for each in judged if each.state is State.WRONG)]
+
+
+def _origin() -> Finding:
+    if attempt("git", "remote", "get-url", "origin").returncode == 0:
+        return Finding(State.OK, "origin", "is set")
+    found = "not set: there is nowhere to push"
+    return Finding(State.OPTIONAL, "origin", found, "git remote add origin URL")
+
+
+def _branch() -> Finding:
+    branch = attempt("git", "branch", "--show-current").stdout.strip()
+    if branch == MAIN:
+        return Finding(State.OK, "branch", branch)
+    found = f"{branch or 'none'}; only {MAIN} is released and deployed"
+    return Finding(State.OPTIONAL, "branch", found)
+
+
+def _private() -> Finding:
+    if attempt("git", "ls-files", "--", PRIVATE).stdout.strip():
+        way_out = f"git rm --cached {PRIVATE}, commit, and replace the credentials in it"
+        return Finding(State.WRONG, PRIVATE, "is in git", way_out)
+    if attempt("git", "check-ignore", "--quiet", PRIVATE).returncode:
+        way_out = "add /config.local to .dvc/.gitignore, for it may hold credentials"
+        return Finding(State.WRONG, PRIVATE, "is not ignored by git", way_out)
+    return Finding(State.OK, PRIVATE, "is ignored by git")
+
+
+def _image(environment: Variables, *, by_hand: bool) -> Finding:
+    name = environment.get("IMAGE", "").strip()
+    if not name:
+        return Finding(State.OPTIONAL, "IMAGE", "not set: no image is pushed, nothing is deployed")
+    if complaint := _malformed(name):
+        return Finding(State.WRONG, "IMAGE", complaint)
+    registry = name.partition("/")[0]
+    if registry == "docker.io" or not re.search(r"[.:]|^localhost$", registry):
+        return _on_hub(name, environment, by_hand=by_hand)
+    if registry == "ghcr.io":
+        return Finding(State.OK, "IMAGE", f"{name}, which the workflow's own token pushes")
+    found = f"{name}; deploy.yml logs in to Docker Hub and ghcr.io only"
+    return Finding(State.OPTIONAL, "IMAGE", found, f"docker login {registry}")
+
+
+def _malformed(image: str) -> str:
+    """Say why images cannot be called so; nothing when they can."""
+    try:
+        images.release(Path(), name=image)
+    except DeploymentError as error:
+        return str(error).removeprefix("IMAGE: ")
+    return "" if "/" in image else f"{image!r} has no owner; give owner/name or ghcr.io/owner/name"
+
+
+def _on_hub(name: str, environment: Variables, *, by_hand: bool) -> Finding:
+    lacking = [each for each in HUB if not environment.get(each)]
+    if not lacking:
+        return Finding(State.OK, "IMAGE", f"{name}, on Docker Hub")
+    found = f"{name} is on Docker Hub, and {' and '.join(lacking)} not set"
+    if by_hand and len(lacking) == len(HUB):
+        return Finding(State.OPTIONAL, "IMAGE", found, "docker login, if that is not done")
+    return Finding(State.WRONG, "IMAGE", found, "set both")
+
+
+def _koyeb(environment: Variables) -> Finding:
+    place, lacking = "KOYEB", [name for name in KOYEB if not environment.get(name)]
+    if len(lacking) == len(KOYEB):
+        return Finding(State.OPTIONAL, place, f"{' and '.join(KOYEB)} not set: nothing is deployed")
+    if lacking:
+        return Finding(State.WRONG, place, f"{lacking[0]} not set", "set both or neither")
+    if not environment.get("IMAGE"):
+        return Finding(State.WRONG, place, "a service is set, and no image for it", "set IMAGE")
+    return Finding(State.OK, place, "token and service are set")
+
+
+def _endpoint(environment: Variables) -> Finding:
+    url = environment.get("ENDPOINT_URL", "").strip()
+    if not url:
+        found = "not set: a deployed service is not asked for predictions"
+        return Finding(State.OPTIONAL, "ENDPOINT_URL", found)
+    if not is_url(url):
+        way_out = "give one with its scheme, e.g. https://forest-acme.koyeb.app"
+        return Finding(State.WRONG, "ENDPOINT_URL", f"{url!r} is no URL", way_out)
+    return Finding(State.OK, "ENDPOINT_URL", url)
+
+
+def _setting(read: tuple[str, str], there: settings.Settings, files: set[str]) -> Finding:
+    """Say whether what workflows read is set where all of them see it."""
+    place, name = " ".join(read), read[1]
+    if name in there.repository:
+        return Finding(State.OK, place, "is set")
+    if name not in there.environment:
+        return Finding(State.OPTIONAL, place, f"not set; {settings.purpose(name)}")
+    if blind := sorted(files - {settings.DEPLOYMENT}):
+        found = f"set for {settings.ENVIRONMENT} only, which {', '.join(blind)} cannot see"
+        return Finding(State.WRONG, place, found, "set it for the repository")
+    return Finding(State.OK, place, f"is set for {settings.ENVIRONMENT}")

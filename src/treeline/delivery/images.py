@@ -1,0 +1,147 @@
+"""Checkout → serving image: built, checked as it will be run, named, pushed to its registry."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from treeline import __version__
+from treeline.artifact.signature import Signature
+from treeline.delivery.asking import wait_until_served
+from treeline.delivery.processes import attempt, run
+from treeline.errors import DeploymentError
+
+PORT = 8000  # inside the container
+CHECK_SECONDS = 120.0  # a small machine starts the service in ten
+RESTRICTIONS = (
+    "--read-only",
+    *("--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+)
+LAST_LINES = 20  # of a container's log
+LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?/")
+# What `docker manifest inspect` says of a missing image. Many registries deny a repository nobody
+# has pushed to yet; where it is the rights that are missing, the push that follows says so.
+MISSING = re.compile(r"^(no such manifest|denied):", re.MULTILINE)
+
+
+def release(folder: Path, *, name: str) -> str:
+    """Return what the image of the commit checked out in `folder` is called, its tag included.
+
+    Raises DeploymentError when `name` cannot be the name of an image without a tag, or when
+    `folder` is no checkout.
+    """
+    if name != name.lower():
+        raise DeploymentError(
+            f"IMAGE: {name!r} has capitals, which no registry takes; set it to {name.lower()!r}"
+        )
+    if not re.fullmatch(r"[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)*", name):
+        raise DeploymentError(
+            f"IMAGE: {name!r} is no name of an image; give registry/owner/name, without a tag"
+        )
+    return f"{name}:sha-{commit_of(folder)}"
+
+
+def commit_of(folder: Path) -> str:
+    """Return the commit checked out in `folder`, in full.
+
+    Raises DeploymentError when `folder` is no checkout, or only a folder inside one.
+    """
+    asked = ("git", "-C", str(folder), "rev-parse", "HEAD", "--show-prefix")
+    commit, prefix = run(*asked, error=DeploymentError).split("\n")[:2]
+    if prefix:
+        raise DeploymentError(f"{folder}: a folder inside a checkout; give the checkout itself")
+    return commit
+
+
+def runtime_of(signatures: Sequence[Signature]) -> str:
+    """Return what the image must hold to serve these models: `serve`, or `pickle` for pickles."""
+    pickled = any(signature.runtime == "pickle" for signature in signatures)
+    return "pickle" if pickled else "serve"
+
+
+def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
+    """Build the Dockerfile in `context`; `revision` is its commit. Raises DeploymentError."""
+    arguments = {"RUNTIME": runtime, "VERSION": __version__, "REVISION": revision}
+    options = [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
+    run("docker", "build", "--tag", tag, *options, str(context), error=DeploymentError)
+
+
+def check(image: str, signatures: Sequence[Signature], *, seconds: float = CHECK_SECONDS) -> None:
+    """Run an image as it will be run, and wait until it serves exactly the signatures.
+
+    The container is always removed. Raises DeploymentError with the complaints and the end of the
+    container's log when it does not within `seconds`, or ends.
+    """
+    with _container(image, pickled=runtime_of(signatures) == "pickle") as container:
+        try:
+            wait_until_served(
+                _address(container),
+                signatures,
+                seconds=seconds,
+                ended=lambda: _state(container) != "running",
+            )
+        except DeploymentError as error:
+            raise DeploymentError(
+                f"{image} failed its check: {error}\nThe container's last words:\n"
+                + _last_words(container)
+            ) from error
+
+
+def exists(image: str) -> bool:
+    """Tell whether the registry has an image; raises DeploymentError when it cannot be asked."""
+    plain = ["--insecure"] if LOCAL.match(image) else []  # a local registry speaks plain HTTP
+    done = attempt("docker", "manifest", "inspect", *plain, image, error=DeploymentError)
+    if done.returncode and not MISSING.search(done.stderr):
+        raise DeploymentError(f"{image}: its registry cannot be asked: {done.stderr.strip()}")
+    return done.returncode == 0
+
+
+def push(image: str) -> None:
+    """Send an image to the registry in its name; raises DeploymentError."""
+    run("docker", "push", "--quiet", image, error=DeploymentError)
+
+
+def pull(image: str) -> None:
+    """Fetch an image from the registry in its name; raises DeploymentError."""
+    run("docker", "pull", "--quiet", image, error=DeploymentError)
+
+
+def tag(image: str, other: str) -> None:
+    """Give a local image another name besides; raises DeploymentError."""
+    run("docker", "tag", image, other, error=DeploymentError)
+
+
+@contextmanager
+def _container(image: str, *, pickled: bool) -> Iterator[str]:
+    """Start an image and yield the name of its container, which is removed afterwards."""
+    name = f"treeline-check-{uuid4().hex}"
+    published = ("--publish", f"127.0.0.1::{PORT}", "--env", f"PORT={PORT}")
+    admitted = ("--env", "API_ALLOW_PICKLE=1") if pickled else ()
+    options = ("--detach", "--name", name, *RESTRICTIONS, *published, *admitted)
+    try:
+        run("docker", "run", *options, image, error=DeploymentError)
+        yield name
+    finally:  # a container that could not be started is there all the same
+        attempt("docker", "rm", "--force", "--volumes", name, error=DeploymentError)
+
+
+def _address(container: str) -> str:
+    """Return where the container answers; raises DeploymentError when it has ended."""
+    asked = ("docker", "port", container, str(PORT))
+    published = attempt(*asked, error=DeploymentError).stdout.split()
+    if not published:
+        raise DeploymentError("the container ended at once")
+    return f"http://{published[0]}"
+
+
+def _state(container: str) -> str:
+    asked = ("docker", "inspect", "--format", "{{.State.Status}}", container)
+    return attempt(*asked, error=DeploymentError).stdout.strip()
+
+
+def _last_words(container: str) -> str:
+    log = attempt("docker", "logs", "--tail", str(LAST_LINES), container, error=DeploymentError)
+    return (log.stdout + log.stderr).strip() or "none"

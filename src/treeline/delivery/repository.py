@@ -1,0 +1,132 @@
+"""The git repository of this checkout: what stands where, commits, pushes that may lose a race."""
+
+import base64
+import os
+from pathlib import Path
+
+from treeline.delivery.processes import attempt, run
+from treeline.errors import PublishingError
+
+BOT = "github-actions[bot]"
+BOT_MAIL = "41898282+github-actions[bot]@users.noreply.github.com"
+
+
+def resolved(revision: str) -> str | None:
+    """Return the commit a revision names, or None."""
+    done = attempt("git", "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def shown(revision: str, path: Path) -> str | None:
+    """Return a file as it stands at a revision, or None where it is not there."""
+    done = attempt("git", "show", f"{revision}:./{path.as_posix()}")
+    return done.stdout if done.returncode == 0 else None
+
+
+def differ(one: str, other: str, *pathspecs: str) -> bool:
+    """Tell whether two revisions differ in any of the paths (git's pathspecs)."""
+    done = attempt("git", "diff", "--quiet", one, other, "--", *pathspecs)
+    if done.returncode not in {0, 1}:
+        raise PublishingError(f"git diff {one} {other}: {done.stderr.strip()}")
+    return done.returncode == 1
+
+
+def staged(*paths: str) -> list[str]:
+    """Stage what changed below the paths, as far as git does not ignore it; return the files."""
+    there = [path for path in paths if Path(path).exists()]
+    run("git", "add", "--all", "--", *there, error=PublishingError)
+    return run("git", "diff", "--cached", "--name-only", error=PublishingError).split("\n")[:-1]
+
+
+def commit(message: str) -> str:
+    """Commit what is staged, as the bot in GitHub Actions and as the user elsewhere."""
+    run("git", "commit", "--quiet", "--message", message, env=_identity(), error=PublishingError)
+    return run("git", "rev-parse", "HEAD").strip()
+
+
+def fetch(branch: str) -> str:
+    """Fetch a branch of the remote repository and return its tip."""
+    run("git", "fetch", "--quiet", _remote(), branch, env=_access(), error=PublishingError)
+    return run("git", "rev-parse", "FETCH_HEAD").strip()
+
+
+def push(*refspecs: str) -> str | None:
+    """Push all of the refs or none; return None, or what git complained about."""
+    done = attempt(
+        "git", "push", "--quiet", "--atomic", _remote(), *refspecs,
+        env=_access(), error=PublishingError,
+    )  # fmt: skip
+    return None if done.returncode == 0 else done.stderr.strip()
+
+
+def rebase(onto: str) -> None:
+    """Put the commits here onto another tip; raises PublishingError, and undoes it, on conflict."""
+    done = attempt("git", "rebase", "--quiet", onto, env=_identity(), error=PublishingError)
+    if done.returncode:
+        attempt("git", "rebase", "--abort")
+        raise PublishingError(
+            f"somebody has committed other models meanwhile ({onto[:12]}), and these cannot be put "
+            "on top of them; nothing was pushed. Run the training again: it starts from theirs"
+        )
+
+
+def is_ancestor(older: str, newer: str) -> bool:
+    """Tell whether `newer` has `older` in its history."""
+    return attempt("git", "merge-base", "--is-ancestor", older, newer).returncode == 0
+
+
+def entry(path: str, content: str, *, after: str | None, message: str) -> str:
+    """Make a commit whose whole tree is one file, without touching the checkout; return it.
+
+    `after` is its parent, None for a first one.
+    """
+    blob = run("git", "hash-object", "-w", "--stdin", given=content, error=PublishingError).strip()
+    tree = run("git", "mktree", given=f"100644 blob {blob}\t{path}\n", error=PublishingError)
+    parents = ["-p", after] if after else []
+    return run(
+        "git", "commit-tree", tree.strip(), *parents, "-m", message,
+        env=_identity(), error=PublishingError,
+    ).strip()  # fmt: skip
+
+
+def history(tip: str) -> list[str]:
+    """Return the commits up to a tip, the newest first."""
+    return run("git", "rev-list", tip, error=PublishingError).split()
+
+
+def branch() -> str:
+    """Return the branch this work belongs to: that of the run, or the one checked out."""
+    if name := os.environ.get("GITHUB_REF_NAME"):
+        return name
+    return run("git", "rev-parse", "--abbrev-ref", "HEAD", error=PublishingError).strip()
+
+
+def _remote() -> str:
+    """Return where to push: the repository of the run by its address, else `origin`."""
+    if os.environ.get("GITHUB_TOKEN") and (name := os.environ.get("GITHUB_REPOSITORY")):
+        return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
+    return "origin"
+
+
+def _access() -> dict[str, str]:
+    """Return what gives git the run's token: in its environment, on no command line, in no file."""
+    token = os.environ.get("GITHUB_TOKEN")
+    if not token or _remote() == "origin":
+        return {}
+    basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+    return {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"http.{_remote()}.extraheader",
+        "GIT_CONFIG_VALUE_0": f"AUTHORIZATION: basic {basic}",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def _identity() -> dict[str, str]:
+    if not os.environ.get("GITHUB_ACTIONS"):
+        return {}
+    return {
+        f"GIT_{who}_{what}": value
+        for who in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", BOT), ("EMAIL", BOT_MAIL))
+    }

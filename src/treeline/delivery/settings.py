@@ -1,0 +1,96 @@
+"""The settings that the workflows read from GitHub: what each is for, and which are set there."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from treeline.delivery.finding import HIDDEN
+from treeline.delivery.processes import run
+from treeline.errors import DeliveryError
+
+# Optional, all of them: what cannot be done for want of one is left out, and said.
+SECRETS = {
+    "DVC_REMOTE_URL": "where data and models are kept: s3://…, gdrive://… or a folder",
+    "AWS_ACCESS_KEY_ID": "the key that reads and writes the S3 bucket",
+    "AWS_SECRET_ACCESS_KEY": "the other half of that key",
+    "GDRIVE_CREDENTIALS_DATA": "the JSON that lets DVC into the Google Drive folder",
+    "DOCKERHUB_TOKEN": "the access token that pushes images to Docker Hub",
+    "KOYEB_TOKEN": "the API token that deploys on Koyeb",
+}
+VARIABLES = {
+    "AWS_ENDPOINT_URL": "the address of an S3 server other than Amazon's",
+    "AWS_DEFAULT_REGION": "the region of the S3 bucket",
+    "IMAGE": "where images are pushed: owner/name on Docker Hub, or ghcr.io/owner/name",
+    "DOCKERHUB_USERNAME": "whose access token it is on Docker Hub",
+    "KOYEB_SERVICE": "the id of the Koyeb service that runs the image",
+    "KOYEB_API": "another address of Koyeb's API than its own",
+    "ENDPOINT_URL": "where that service answers; the deployment is asked there, or taken back",
+}
+KINDS = {"secrets": "secret", "vars": "variable"}  # as the workflows call them, and people
+
+WORKFLOWS = Path(".github/workflows")
+ENVIRONMENT = "production"
+DEPLOYMENT = "deploy.yml"  # the only workflow whose job runs in that environment
+
+read_in = re.compile(r"\b(secrets|vars)\.([A-Za-z_]\w*)")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is set on GitHub, by name: for the whole repository, and for its environment."""
+
+    repository: Mapping[str, str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def of_deployment(self) -> dict[str, str]:
+        """Return what the job that deploys gets: the environment's goes before."""
+        return {**self.repository, **self.environment}
+
+
+def readers(folder: Path = WORKFLOWS) -> dict[tuple[str, str], set[str]]:
+    """Return what the workflows read, as (kind, name), each with the files that read it."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in sorted(folder.glob("*.yml")):
+        for kind, name in read_in.findall(path.read_text(encoding="utf-8")):
+            found.setdefault((KINDS[kind], name), set()).add(path.name)
+    return dict(sorted(found.items()))
+
+
+def purpose(name: str) -> str:
+    """Say what a setting is for."""
+    return {**SECRETS, **VARIABLES}.get(name, "read by a workflow of your own")
+
+
+def asked() -> Settings:
+    """Ask GitHub, by its own client, which secrets and variables are set.
+
+    Raises DeliveryError where `gh` is not installed, not logged in, or not allowed to know.
+    """
+    here = {**_secrets("actions/secrets"), **_variables("actions/variables")}
+    shared = _perhaps("actions/organization-")
+    return Settings({**shared, **here}, environment=_perhaps(f"environments/{ENVIRONMENT}/"))
+
+
+def _perhaps(place: str) -> dict[str, str]:
+    """Return what is set in a place that there need not be."""
+    try:
+        return {**_secrets(f"{place}secrets"), **_variables(f"{place}variables")}
+    except DeliveryError:
+        return {}
+
+
+def _secrets(place: str) -> dict[str, str]:
+    return {str(each["name"]): HIDDEN for each in _listed(place, "secrets")}
+
+
+def _variables(place: str) -> dict[str, str]:
+    return {str(each["name"]): str(each["value"]) for each in _listed(place, "variables")}
+
+
+def _listed(place: str, kind: str) -> list[dict[str, object]]:
+    """Ask the API itself: older clients have no command that lists variables."""
+    path = f"repos/{{owner}}/{{repo}}/{place}"
+    lines = run("gh", "api", "--paginate", path, "--jq", f".{kind}[] | {{name, value}} | tojson")
+    return [json.loads(line) for line in lines.splitlines() if line.strip()]
