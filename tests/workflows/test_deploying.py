@@ -1,0 +1,195 @@
+"""From a push to a redeployed endpoint, and every way in which a deployment may fail."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+from uuid import uuid4
+
+import pytest
+
+from tests import koyeb
+from tests.checkout import ROOT
+from tests.container.test_image import docker
+from tests.images import REGISTRY, need_docker, need_registry
+from tests.workflows.runner import Forge, Run
+
+SHIP, DEPLOY = "Build the image, check it, push it", "Deploy it, ask it, or take it back"
+TESTED_BY = (
+    "conftest.py", "checkout.py", "real_data.py", "serving.py", "tiny_models.py", "waiting.py",
+    "api/conftest.py", "api/test_exported.py", "api/test_system.py", "api/test_wheel.py",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Production:
+    """A forge, the Koyeb that it deploys to, and the image that it deploys."""
+
+    forge: Forge
+    koyeb: koyeb.Running
+    image: str
+    runs: tuple[Run, ...] = ()
+
+    @property
+    def serving(self) -> str:
+        """The version of the model that the endpoint predicts with."""
+        signature = json.loads((self.forge.clone.root / "model/sugar/signature.json").read_text())
+        record = json.dumps(signature["example"]["record"]).encode()
+        headers = {"Content-Type": "application/json"}
+        with urlopen(Request(f"{self.koyeb.endpoint}/v1/predict", record, headers)) as answer:
+            return str(json.load(answer)["version"])
+
+    def tagged(self, commit: str) -> str:
+        return f"{self.image}:sha-{commit}"
+
+
+@pytest.fixture(scope="module")
+def production(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    """Push a changed parameter to a repository with everything set up, its own tests included."""
+    need_docker()
+    need_registry()
+    forge = start.copied(tmp_path_factory.mktemp("production") / "all")
+    image = f"{REGISTRY}/acme/toy-{uuid4().hex[:8]}"
+    with koyeb.real() as running:
+        forge.secrets |= {"KOYEB_TOKEN": koyeb.TOKEN}
+        forge.variables = {
+            "IMAGE": image,
+            "KOYEB_SERVICE": koyeb.SERVICE,
+            "KOYEB_API": running.url,
+            "ENDPOINT_URL": running.endpoint,
+        }
+        _with_tests(forge)
+        forge.clone.change("alpha: 0.1", "alpha: 0.2")
+        forge.push("Regularise more")
+        runs = forge.run("train.yml", chain=True)
+        (forge.clone.root / "GNUmakefile").write_bytes(
+            (start.clone.root / "GNUmakefile").read_bytes()
+        )
+        yield Production(forge, running, image, tuple(runs))
+    for name in docker("images", "--format", "{{.Repository}}:{{.Tag}}", image).split():
+        docker("rmi", "--force", name)
+
+
+@pytest.fixture
+def later(production: Production, tmp_path: Path) -> Production:
+    """Return a copy of the forge some time later, over the same Koyeb and the same registry."""
+    forge = production.forge.copied(tmp_path / "all")
+    forge.secrets |= {"KOYEB_TOKEN": koyeb.TOKEN}
+    forge.variables = dict(production.forge.variables)
+    forge.clone.run("git", "fetch", "--quiet", "origin")
+    forge.clone.run("git", "reset", "--quiet", "--hard", "origin/main")
+    forge.clone.run("git", "clean", "--quiet", "--force", "--exclude", "GNUmakefile")
+    return Production(forge, production.koyeb, production.image)
+
+
+def _with_tests(forge: Forge) -> None:
+    """Give the repository tests of its own, and let them run."""
+    (forge.clone.root / "GNUmakefile").unlink()
+    for name in TESTED_BY:
+        target = forge.clone.root / "tests" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / "tests" / name, target)
+
+
+def version(forge: Forge, revision: str) -> str:
+    signature = json.loads(forge.git("show", f"{revision}:model/sugar/signature.json"))
+    return str(signature["version"])
+
+
+def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(production: Production):
+    forge = production.forge
+    told = "\n".join(run.log for run in production.runs)
+    assert [run.conclusion for run in production.runs] == ["success", "success"], told
+    assert production.koyeb.images() == [production.tagged(forge.main)]
+    assert production.serving == version(forge, "main") != version(forge, "main^")
+
+
+def test_the_tests_the_checks_and_the_wheel_came_first(production: Production):
+    log = production.runs[0].log
+    jobs = production.runs[0].result["jobs"]
+    assert jobs["test"]["result"] == "success"
+    assert "types (mypy)" in log and "workflows (actionlint)" in log
+    assert log.index("> make check") < log.index("> make test-wheel") < log.index("gate sugar")
+    assert "test_exported.py" in log and "not pulled" not in log
+
+
+def test_the_image_is_tagged_by_commit_and_as_the_latest_good_one(production: Production):
+    names = [production.tagged(production.forge.main), f"{production.image}:latest"]
+    assert len({docker("image", "inspect", "-f", "{{.Id}}", name) for name in names}) == 1
+    with urlopen(f"http://{REGISTRY}/v2/{production.image.partition('/')[2]}/tags/list") as answer:
+        assert {f"{production.image}:{tag}" for tag in json.load(answer)["tags"]} == set(names)
+
+
+def test_the_same_again_deploys_nothing(later: Production):
+    before = later.koyeb.images()
+    runs = later.forge.run("train.yml", event="workflow_dispatch", chain=True)
+    assert [run.conclusion for run in runs] == ["success", "success"]
+    assert "its image is in the registry already" in runs[1].log
+    assert runs[1].step(DEPLOY) == "skipped"
+    assert later.koyeb.images() == before
+
+
+def test_an_image_that_fails_its_check_is_not_pushed_and_the_old_one_stays(later: Production):
+    before, serving = later.koyeb.images(), later.serving
+    script = later.forge.clone.root / "initializer.sh"
+    script.write_text(
+        script.read_text().replace("exec gunicorn", "echo broken; exit 7; exec gunicorn")
+    )
+    later.forge.push("Break the start")
+    runs = later.forge.run("train.yml", chain=True)
+    assert [run.conclusion for run in runs] == ["success", "failure"]
+    assert runs[1].step(SHIP) == "failure" and runs[1].step(DEPLOY) == "skipped"
+    assert "failed its check" in runs[1].log and "broken" in runs[1].log
+    assert later.koyeb.images() == before
+    assert later.serving == serving
+
+
+def test_a_deployment_that_is_not_healthy_is_rolled_back(later: Production):
+    released = later.tagged(json.loads(later.forge.git("show", "released:released.json"))["commit"])
+    with koyeb.scripted({released: ["STARTING", "UNHEALTHY"]}) as sick:
+        sick.ran_before("acme/toy:good")
+        later.forge.variables |= {"KOYEB_API": sick.url}
+        del later.forge.variables["ENDPOINT_URL"]
+        [run] = later.forge.run("deploy.yml", event="workflow_dispatch")
+        assert run.conclusion == "failure"
+        assert sick.images() == ["acme/toy:good", released, "acme/toy:good"]
+        assert sick.active is not None and sick.active.image == "acme/toy:good"
+    assert "UNHEALTHY" in run.summary and "acme/toy:good" in run.summary
+
+
+def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(later: Production):
+    old = version(later.forge, "main^")
+    [run] = later.forge.run("deploy.yml", "--input", f"version={old}", event="workflow_dispatch")
+    assert run.conclusion == "success"
+    assert later.serving == old
+    [run] = later.forge.run("deploy.yml", event="workflow_dispatch")
+    assert run.conclusion == "success"
+    assert later.serving == version(later.forge, "main")
+
+
+def test_it_speaks_to_koyeb_at_its_own_address(later: Production):
+    with _only(later, "IMAGE", "KOYEB_SERVICE") as forge:
+        [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    assert run.conclusion == "success"
+    [deploy] = forge.told("deploys")
+    released = json.loads(forge.git("show", "released:released.json"))["commit"]
+    assert deploy["asked"]["definition"]["docker"]["image"] == later.tagged(released)
+    assert "ENDPOINT_URL is not set" in run.log
+
+
+def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production):
+    with _only(later) as forge:
+        [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    assert run.conclusion == "success"
+    assert "stays on this machine" in run.log and not forge.told("deploys")
+
+
+@contextmanager
+def _only(later: Production, *names: str) -> Iterator[Forge]:
+    """Give the forge with only these of its variables set."""
+    forge = later.forge
+    forge.variables = {name: forge.variables[name] for name in names}
+    yield forge

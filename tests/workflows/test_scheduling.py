@@ -1,0 +1,66 @@
+"""The scheduled look at the sources: nothing by the clock, everything by hashes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+from sklearn.datasets import load_diabetes
+
+from tests.workflows.runner import Forge
+
+
+def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge):
+    before = forge.main
+    [run] = forge.run("retrain.yml", event="schedule")
+    assert run.conclusion == "success"
+    assert run.result["jobs"]["train"]["result"] == "skipped"
+    assert "no training is due" in run.log
+    assert forge.main == before
+
+
+def test_a_training_that_was_lost_is_made_up_for(forge: Forge):
+    forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
+    pushed = forge.push("Describe it, while no runner answers")
+    runs = forge.run("retrain.yml", event="schedule")
+    assert [run.conclusion for run in runs] == ["success"]
+    assert "export@sugar is out of date" in runs[0].log
+    assert forge.git("rev-parse", "main^") == pushed
+    assert "Reason: scheduled" in forge.git("log", "-1", "--format=%b", "main")
+
+
+def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_path: Path):
+    frame = load_diabetes(as_frame=True).frame
+    frame.head(400).to_csv(tmp_path / "rows.csv", index=False)
+    with _served(tmp_path) as url:
+        source = f"source: {{kind: url, url: {url}/rows.csv}}"
+        forge.clone.change("source: {kind: library, dataset: diabetes}", source)
+        (forge.clone.root / "dataset/sources/url").mkdir(parents=True, exist_ok=True)
+        forge.clone.run("dvc", "repro")
+        forge.push("Take the rows from their own server")
+        forge.clone.python("-m", "treeline.commands.publish")
+        frame.to_csv(tmp_path / "rows.csv", index=False)
+        [run] = forge.run("retrain.yml", event="schedule")
+    assert run.conclusion == "success"
+    assert "prepare@sugar is out of date" in run.log
+    [comment] = forge.comments()
+    assert "| rows collected | 400 | 442 |" in comment["body"]
+
+
+@contextmanager
+def _served(folder: Path) -> Iterator[str]:
+    """Serve the files of a folder."""
+    handler = partial(_Silent, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
