@@ -2,17 +2,28 @@
 
 import json
 
+import pytest
+
 from tests.checkout import Checkout
 
 COMPARE = ("-m", "treeline.commands.compare", "--base")
 
 
-def test_the_same_model_may_ship(clone: Checkout):
+def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checkout):
     done = clone.python(*COMPARE, "HEAD")
-    assert "## sugar may ship" in done.stdout and "## flowers may ship" in done.stdout
+    for name in ("flowers", "sugar"):
+        assert f"## {name} is still the model of HEAD" in done.stdout
+    assert not (clone.root / "model/sugar/comparison.json").exists()
+    assert "still the model" in (clone.root / "model/sugar/comparison.md").read_text()
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_model_that_predicts_as_before_has_no_lead_and_may_ship(clone: Checkout):
+    clone.change("  sugar:\n", "  sugar:\n    description: The same, in other words\n")
+    clone.run("dvc", "repro", "export@sugar")
+    assert "## sugar may ship" in clone.python(*COMPARE, "HEAD", "sugar").stdout
     found = json.loads((clone.root / "model/sugar/comparison.json").read_text())
     assert found["advantage"]["incumbent"]["rmse"] == {"value": 0, "low": 0, "high": 0}
-    assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
 def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
@@ -25,15 +36,25 @@ def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
 
 def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout):
     clone.run("dvc", "push")
-    clone.run("rm", "-rf", ".dvc/cache")
-    assert "## sugar may ship" in clone.python(*COMPARE, "HEAD", "sugar").stdout
-
-
-def test_an_incumbent_that_is_nowhere_is_told(clone: Checkout):
     clone.change("alpha: 0.1", "alpha: 0.2")
     clone.run("dvc", "repro", "export@sugar")
     clone.run("rm", "-rf", ".dvc/cache")
+    done = clone.python(*COMPARE, "HEAD", "sugar")
+    assert "## sugar may ship" in done.stdout and "incumbent (HEAD)" in done.stdout
+
+
+def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_a_remote_is_shared(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+):
+    clone.change("alpha: 0.1", "alpha: 0.2")
+    clone.run("dvc", "repro", "export@sugar")
+    clone.run("rm", "-rf", ".dvc/cache")
+    alone = clone.python(*COMPARE, "HEAD", "sugar")
+    assert "## sugar is compared with nothing" in alone.stdout
+    assert "no shared remote to ask" in alone.stdout
+    monkeypatch.setenv("DVC_REMOTE_URL", str(clone.root.parent / "remote"))
     done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
+    assert "## sugar cannot be compared" in done.stdout
     assert "cannot be fetched" in done.stdout and "was it pushed" in done.stdout
 
 

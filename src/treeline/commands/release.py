@@ -52,7 +52,7 @@ def _prepare(commit: str) -> None:
         shutil.copyfile(".dvc/config.local", FOLDER / ".dvc" / "config.local")
     signatures = sorted(FOLDER.glob("model/*/signature.json"))
     artifacts = [str(path.parent.relative_to(FOLDER) / "artifact") for path in signatures]
-    run("dvc", "pull", "--quiet", *artifacts, cwd=FOLDER)
+    run("dvc", "pull", *artifacts, cwd=FOLDER)
 
 
 if __name__ == "__main__":

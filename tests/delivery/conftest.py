@@ -1,0 +1,66 @@
+"""A scratch forge, as the working directory of what is tested."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.forge import Forge, founded
+
+OF_A_RUN = ("GITHUB_", "AWS_", "GDRIVE_", "DVC_REMOTE", "REASON", "IMAGE", "VERSION", "GH_")
+NOWHERE = {
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # the port where nothing answers
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "s3cret",
+    "AWS_MAX_ATTEMPTS": "1",
+    "DVC_REMOTE_URL": "s3://bucket/dvc",
+}
+
+
+@pytest.fixture(autouse=True)
+def of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the environment of a person whose virtual environment is active."""
+    for name in list(os.environ):
+        if name.startswith(OF_A_RUN):
+            monkeypatch.delenv(name)
+    tools = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Name a shared remote that cannot be reached."""
+    for name, value in NOWHERE.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Forge:
+    """Return a forge to be left as it is."""
+    return founded(tmp_path_factory.mktemp("first") / "forge")
+
+
+@pytest.fixture
+def forge(first: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    """Return a copy of it, to be changed at will; its clone is the working directory."""
+    made = first.copy(tmp_path / "forge")
+    monkeypatch.chdir(made.clone.root)
+    return made
+
+
+@pytest.fixture(scope="session")
+def second(first: Forge, tmp_path_factory: pytest.TempPathFactory) -> Forge:
+    """Return a forge whose clone has trained anew what was declared, to be left as it is."""
+    made = first.copy(tmp_path_factory.mktemp("second") / "forge")
+    made.declare("sugar", 2)
+    made.train()
+    return made
+
+
+@pytest.fixture
+def trained(second: Forge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Forge:
+    """Return a copy of it, to be changed at will; its clone is the working directory."""
+    made = second.copy(tmp_path / "forge")
+    monkeypatch.chdir(made.clone.root)
+    return made
