@@ -25,9 +25,9 @@ from tests.koyeb import SERVICE, TOKEN, Koyeb, real, scripted
 from tests.serving import ROOT
 from tests.tiny_models import IRIS
 from treeline.artifact.signature import Signature
-from treeline.delivery import images
-from treeline.delivery.deploying import Limits, deploy
-from treeline.delivery.koyeb import KoyebService
+from treeline.deployment import images
+from treeline.deployment.deploying import Limits, deploy
+from treeline.deployment.koyeb import KoyebService
 from treeline.errors import DeploymentError
 
 LIMITS = Limits(healthy_seconds=40, pause_seconds=0.1)

@@ -1,14 +1,14 @@
 """A scratch forge, as the working directory of what is tested."""
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.delivery.forge import Forge, founded
+from tests.person import of_a_person
 
-OF_A_RUN = ("GITHUB_", "AWS_", "GDRIVE_", "DVC_REMOTE", "REASON", "IMAGE", "VERSION", "GH_")
+__all__ = ["of_a_person"]
+
 NOWHERE = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # the port where nothing answers
     "AWS_ACCESS_KEY_ID": "somebody",
@@ -16,16 +16,6 @@ NOWHERE = {
     "AWS_MAX_ATTEMPTS": "1",
     "DVC_REMOTE_URL": "s3://bucket/dvc",
 }
-
-
-@pytest.fixture(autouse=True)
-def of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give the environment of a person whose virtual environment is active."""
-    for name in list(os.environ):
-        if name.startswith(OF_A_RUN):
-            monkeypatch.delenv(name)
-    tools = Path(sys.executable).parent
-    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.repository.test_workshop import ROOT, tasks
-from treeline.delivery import settings
+from treeline.doctor import settings
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 GUIDE = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")

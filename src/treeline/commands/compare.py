@@ -13,6 +13,7 @@ from treeline.delivery import notes
 from treeline.delivery.incumbents import Answer, answer
 from treeline.delivery.releasing import RELEASED, incumbent
 from treeline.delivery.repository import resolved
+from treeline.delivery.storage import shared
 from treeline.errors import ComparisonError, TreelineError
 from treeline.files import write_json, write_text
 
@@ -24,6 +25,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--accept", action="store_true", help="tell what is lost, and end well")
     parser.add_argument("models", nargs="*", help="names of models; all without any")
     asked = parser.parse_args(arguments)
+    shared()  # an incumbent may have to be fetched from there
     base = incumbent() if asked.base == RELEASED else asked.base
     good, declared = True, read_params().models
     for name in asked.models or declared:

@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 from treeline.artifact.signature import Signature
-from treeline.delivery import actions, images
-from treeline.delivery.asking import signatures_of
-from treeline.delivery.deploying import Endpoint, Limits, deploy
-from treeline.delivery.koyeb import API, KoyebService
+from treeline.delivery import actions
+from treeline.deployment import images
+from treeline.deployment.asking import signatures_of
+from treeline.deployment.deploying import Endpoint, Limits, deploy
+from treeline.deployment.koyeb import API, KoyebService
 from treeline.errors import DeploymentError, TreelineError
 
 FOLDER = Path("build/release")

@@ -7,9 +7,9 @@ import os
 import sys
 from collections import Counter
 
-from treeline.delivery.doctor import examined
-from treeline.delivery.finding import State
-from treeline.delivery.settings import SECRETS
+from treeline.doctor.checkup import examined
+from treeline.doctor.finding import State
+from treeline.doctor.settings import SECRETS
 from treeline.errors import TreelineError
 
 # No browser is opened for Google, and an S3 server that is not there is not asked five times.

@@ -10,8 +10,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from treeline.delivery import actions, images, releasing, storage
+from treeline.delivery import actions, releasing, storage
 from treeline.delivery.processes import run
+from treeline.deployment import images
 from treeline.errors import DeliveryError, TreelineError
 
 FOLDER = Path("build/release")

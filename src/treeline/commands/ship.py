@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from treeline.delivery import actions, images
-from treeline.delivery.asking import signatures_of
+from treeline.delivery import actions
+from treeline.deployment import images
+from treeline.deployment.asking import signatures_of
 from treeline.errors import TreelineError
 
 FOLDER = Path("build/release")

@@ -1,1 +1,1 @@
-"""From trained models in a checkout to a deployed service: storage, git, reports, images, Koyeb."""
+"""From trained models in a checkout to a released commit: storage, git, comparison, report."""

@@ -54,15 +54,18 @@ def headline(account: Account) -> str:
     broken = [_place(each) for each in account.failures if not each.refused]
     refused = [each.model for each in account.failures if each.refused]
     names = ", ".join(model.name for model in account.changed)
-    written = account.published is not None and account.published.changed
+    published = account.published
     ended = ENDED[account.complaint.command] if account.complaint else ""
     lines = {
         f"Training failed: {', '.join(broken)}": broken,
         f"Refused at the gate: {', '.join(refused)}": refused,
         "Refused: worse than the model before": account.worse and not account.accepted,
         ended: ended,
-        f"Trained and published: {names or 'new numbers, the same models'}": written,
+        f"Trained and published: {names or 'new numbers, the same models'}": (
+            published and published.changed
+        ),
         f"Trained: {names}": names,
+        "Nothing to train, and something new to deploy": published and published.released,
     }
     return next((line for line, true in lines.items() if true), "Nothing has changed")
 

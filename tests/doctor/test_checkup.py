@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from tests.checkout import ROOT, Checkout, create
-from treeline.delivery import settings
-from treeline.delivery.doctor import deployment
-from treeline.delivery.finding import Finding, State
-from treeline.delivery.remotes import BLOCKED, EXAMPLES, answer, gdrive, s3
+from treeline.doctor import settings
+from treeline.doctor.checkup import deployment
+from treeline.doctor.finding import Finding, State
+from treeline.doctor.remotes import BLOCKED, EXAMPLES, answer, gdrive, s3
 
 KEY = {"AWS_ACCESS_KEY_ID": "the-key-id", "AWS_SECRET_ACCESS_KEY": "the-secret-key"}
 FOLDER = "gdrive://1AbCdEfGhIjKlMnOpQrStUvWxYz"

@@ -8,11 +8,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from treeline.delivery import images, settings
-from treeline.delivery.finding import Finding, State
 from treeline.delivery.processes import attempt
 from treeline.delivery.releasing import MAIN
-from treeline.delivery.remotes import answer, is_url, remote
+from treeline.deployment import images
+from treeline.doctor import settings
+from treeline.doctor.finding import Finding, State
+from treeline.doctor.remotes import answer, is_url, remote
 from treeline.errors import DeliveryError, DeploymentError
 
 Variables = Mapping[str, str]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from treeline.delivery.finding import HIDDEN
 from treeline.delivery.processes import run
+from treeline.doctor.finding import HIDDEN
 from treeline.errors import DeliveryError
 
 # Optional, all of them: what cannot be done for want of one is left out, and said.

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
-from treeline.delivery.exchange import NO_ANSWER, Answer, exchange
+from treeline.deployment.exchange import NO_ANSWER, Answer, exchange
 from treeline.errors import DeploymentError
 
 API = "https://app.koyeb.com"

@@ -6,7 +6,7 @@ import pytest
 
 from tests.koyeb import SERVICE, TOKEN, Koyeb, scripted
 from tests.serving import free_port
-from treeline.delivery.koyeb import FAILED, KoyebService
+from treeline.deployment.koyeb import FAILED, KoyebService
 from treeline.errors import DeploymentError
 
 OLD, NEW = "registry.example/treeline:sha-1", "registry.example/treeline:sha-2"

@@ -10,8 +10,8 @@ from dvc_gdrive import GDriveFileSystem
 
 from treeline.config.layout import SOURCES
 from treeline.delivery import storage
-from treeline.delivery.finding import Finding, State
 from treeline.delivery.processes import run
+from treeline.doctor.finding import Finding, State
 from treeline.errors import DeliveryError, StorageError
 
 Variables = Mapping[str, str]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from treeline.artifact.signature import Signature
-from treeline.delivery.asking import wait_until_served
+from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
 
 

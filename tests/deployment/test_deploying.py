@@ -9,8 +9,8 @@ import pytest
 from tests.koyeb import SERVICE, TOKEN, Koyeb, scripted
 from tests.serving import serving
 from tests.tiny_models import IRIS, write_model
-from treeline.delivery.deploying import Endpoint, Limits, deploy
-from treeline.delivery.koyeb import KoyebService
+from treeline.deployment.deploying import Endpoint, Limits, deploy
+from treeline.deployment.koyeb import KoyebService
 from treeline.errors import DeploymentError
 
 OLD, NEW = "registry.example/treeline:sha-1", "registry.example/treeline:sha-2"

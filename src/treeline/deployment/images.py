@@ -8,8 +8,8 @@ from uuid import uuid4
 
 from treeline import __version__
 from treeline.artifact.signature import Signature
-from treeline.delivery.asking import wait_until_served
 from treeline.delivery.processes import attempt, run
+from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
 
 PORT = 8000  # inside the container

@@ -22,7 +22,7 @@ from tests.images import (
 from tests.serving import ROOT, free_port
 from tests.tiny_models import IRIS, SURVIVAL
 from treeline.artifact.signature import Signature
-from treeline.delivery import images
+from treeline.deployment import images
 from treeline.errors import DeploymentError
 
 

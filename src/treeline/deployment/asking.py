@@ -9,7 +9,7 @@ from typing import Any
 
 from treeline.artifact.signature import Signature
 from treeline.artifact.store import SIGNATURE_FILE
-from treeline.delivery.exchange import NO_ANSWER, Answer, exchange
+from treeline.deployment.exchange import NO_ANSWER, Answer, exchange
 from treeline.errors import DeploymentError
 
 TOLERANCE = 1e-4  # relative, below 1 absolute: examples are repeated elsewhere, in float32

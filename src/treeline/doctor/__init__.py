@@ -1,0 +1,1 @@
+"""A checkout and its environment → what is well, what is optional, what is wrong."""
