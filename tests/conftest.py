@@ -20,7 +20,7 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 # What takes longest starts first when tests run in parallel, lest all wait for what started last.
-# Measured one after the other, in seconds: 382, 330, 330, 120, 80, 76, 44, 40, 37; others take less.
+# Measured one after the other: 382, 330, 330, 120, 80, 76, 44, 40 and 37 seconds; others take less.
 OF_THE_CLONE = "reproduced"
 LONGEST_FIRST = (
     OF_THE_CLONE,

@@ -59,7 +59,9 @@ def test_what_the_commit_points_to_is_in_the_remote(
     forge.clone.run(
         "git", "clone", "--quiet", str(forge.state / "origin.git"), str(tmp_path / "new")
     )
-    status = "dvc remote add --local -d shared $1 && dvc data status --not-in-remote --json"
+    status = (
+        "dvc remote add --local -d shared $1 && dvc data status --granular --not-in-remote --json"
+    )
     told = forge.clone.run(
         "sh", "-c", f"cd $0 && {status}", str(tmp_path / "new"), str(forge.storage)
     )

@@ -31,9 +31,11 @@ def shared() -> str | None:
 def missing() -> list[str]:
     """Return the outputs of this checkout that the default remote lacks; asks the remote.
 
-    Raises StorageError when it cannot be reached, with what DVC said of it.
+    Every file of a folder is looked for: the list of its files may be there without them. Raises
+    StorageError when the remote cannot be reached, with what DVC said of it.
     """
-    done = attempt("dvc", "data", "status", "--not-in-remote", "--json", error=StorageError)
+    look = ("dvc", "data", "status", "--granular", "--not-in-remote", "--json")
+    done = attempt(*look, error=StorageError)
     if done.returncode:
         raise _unreachable("read", done.stderr)
     found: list[str] = json.loads(done.stdout).get("not_in_remote", [])
@@ -51,11 +53,14 @@ def pull(*targets: str) -> list[str]:
             f"the remote lacks {', '.join(lost)}, which nothing can make anew; "
             "whoever has the file stores it: dvc push"
         )
-    more = ["--allow-missing"] if lacking else []
-    done = attempt("dvc", "pull", *more, *targets, error=StorageError)
+    if lacking:  # a pull that fails for one file of a folder brings no other output here
+        attempt("dvc", "fetch", *targets, error=StorageError)
+        run("dvc", "checkout", "--quiet", "--allow-missing", *targets, error=StorageError)
+        return lacking
+    done = attempt("dvc", "pull", *targets, error=StorageError)
     if done.returncode:
         raise _unreachable("pulled from", done.stderr)
-    return lacking
+    return []
 
 
 def push() -> None:
