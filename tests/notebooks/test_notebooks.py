@@ -31,9 +31,9 @@ OF_A_MACHINE = re.compile(r"(?<![\w.:/<])/(?:\w[\w.-]*/)+|\b[A-Z]:\\\\|site-pack
 # The stages of one model in one process: importing the libraries takes longer than the work.
 STAGES = """
 import sys
-from treeline.stages.__main__ import STAGES, main
+from treeline.stages.running import STAGES, run
 for stage in STAGES:
-    main([stage, sys.argv[1]])
+    run([stage, sys.argv[1]])
 """
 
 
