@@ -6,6 +6,7 @@ from api import problems
 from api.catalogue import Catalogue
 from api.middleware import RequestIdMiddleware
 from api.openapi import documenting
+from api.predicting import Predicting, PredictionMiddleware
 from api.routes import models, pages, predict, system
 from api.settings import Settings
 from treeline import __version__
@@ -34,11 +35,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
     store = ArtifactStore(settings.model_dir, admitted=admitted)
-    app.state.settings = settings
     app.state.catalogue = Catalogue.load(store, default=settings.default_model)
-    app.add_middleware(RequestIdMiddleware)
+    predicting = Predicting(max_body_bytes=settings.max_body_bytes)
+    predict.install(app, predicting)
+    app.add_middleware(PredictionMiddleware, catalogue=app.state.catalogue, predicting=predicting)
+    app.add_middleware(RequestIdMiddleware)  # the last one added is the first one asked
     problems.install(app)
-    for routes in (predict, models, system, pages):
+    for routes in (models, system, pages):
         app.include_router(routes.router)
     pages.mount_assets(app)
     app.openapi = documenting(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it

@@ -10,6 +10,9 @@ from treeline.artifact.signature import Signature
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem, TreelineError
 
+DEFAULT_PATH = "/v1/predict"
+PATH = "/v1/models/{model}/predict"
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,6 +34,7 @@ class Catalogue:
         self._entries = dict(entries)
         self._chosen = default
         self.default_name = default if default is not None else declared_default(self._entries)
+        self.by_path = self._paths()
 
     @classmethod
     def load(cls, store: ArtifactStore, *, default: str | None = None) -> Self:
@@ -62,6 +66,14 @@ class Catalogue:
                 f"path, /v1/models/{{model}}/predict; there are: {self._known()}."
             )
         return self.predictor(self.default_name)
+
+    def _paths(self) -> dict[str, Predictor]:
+        """Return the models that are ready by the paths on which they are asked."""
+        ready = {name: entry.predictor for name, entry in self._entries.items() if entry.predictor}
+        paths = {PATH.format(model=name): predictor for name, predictor in ready.items()}
+        if self.default_name in ready:
+            paths[DEFAULT_PATH] = ready[self.default_name]
+        return paths
 
     def _known(self) -> str:
         return ", ".join(self._entries) or "none yet"

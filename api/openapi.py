@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic_core import to_jsonable_python
 
-from api.catalogue import Catalogue
+from api.catalogue import DEFAULT_PATH, PATH, Catalogue
 from api.errors import STATUS
 from api.examples import example_record
 from api.predictor import Predictor
@@ -65,9 +65,9 @@ def prediction_paths(catalogue: Catalogue, schemas: Json) -> Json:
             continue
         schemas[f"{entry.name}.record"] = record_schema(predictor.signature)
         schemas[f"{entry.name}.prediction"] = answer_schema(predictor.signature)
-        paths[f"/v1/models/{entry.name}/predict"] = {"post": operation(predictor)}
+        paths[PATH.format(model=entry.name)] = {"post": operation(predictor)}
         if entry.name == catalogue.default_name:
-            paths = {"/v1/predict": {"post": operation(predictor, default=True)}} | paths
+            paths = {DEFAULT_PATH: {"post": operation(predictor, default=True)}} | paths
     return paths
 
 

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from api.errors import UnusableAnswerError
-from api.schemas import OWN_KEYS, record_model
+from api.schemas import OWN_KEYS, record_validator
 from api.validation import explain
 from treeline.artifact.encoding import Record
 from treeline.artifact.features import Value
@@ -24,7 +24,7 @@ class Predictor:
         """Tie a model to its contract; raises ArtifactRejectedError when they do not fit."""
         self.signature = model.signature
         self._model = model
-        self._record_model = record_model(model.signature)
+        self._parse = record_validator(model.signature).validator.validate_json
         name, key = self.signature.name, self.signature.target.name
         if key in OWN_KEYS:
             raise ArtifactRejectedError(
@@ -41,7 +41,8 @@ class Predictor:
     def parse(self, body: bytes) -> Record:
         """Read one record of JSON; raises MalformedBodyError and InvalidInputError."""
         try:
-            return self._record_model.model_validate_json(body).record()
+            record: Record = self._parse(body)
+            return record
         except ValidationError as error:
             raise explain(error, self.signature.features) from error
 
@@ -56,6 +57,13 @@ class Predictor:
         if self.signature.target.task == "regression":
             return {self.signature.target.name: self._value(prediction)}
         return self._classified(prediction)
+
+    def answer(self, body: bytes, *, prediction_id: str) -> bytes:
+        """Answer the JSON of one record with the JSON of its prediction.
+
+        Raises MalformedBodyError, InvalidInputError and UnusableAnswerError.
+        """
+        return to_json(self.signed(self.predict(self.parse(body)), prediction_id=prediction_id))
 
     def signed(self, answer: Answer, *, prediction_id: str) -> Answer:
         """Return an answer with the id of the prediction, and who gave it."""

@@ -79,6 +79,15 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
     return document
 
 
+def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
+    """Return the HTTP answer to a request that ended with an error; log it if it is ours."""
+    document = document_of(error, instance=path)
+    if document.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s: %s", method, path, error)
+    unread = isinstance(error, BodyTooLargeError)  # closing spares us the rest of it
+    return respond(document, headers={"Connection": "close"} if unread else None)
+
+
 def field_error(problem: Problem) -> FieldError:
     """Return the entry of `errors` for one problem; a long value is cut short."""
     entry = FieldError(field=problem.place, message=problem.message, value=echo(problem.value))
@@ -100,11 +109,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TreelineError)
     async def treeline_error(request: Request, error: TreelineError) -> Response:
-        document = document_of(error, instance=request.url.path)
-        if document.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            logger.error("%s %s: %s", request.method, request.url.path, error)
-        unread = isinstance(error, BodyTooLargeError)  # closing spares us the rest of it
-        return respond(document, headers={"Connection": "close"} if unread else None)
+        return answer_of(error, method=request.method, path=request.url.path)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

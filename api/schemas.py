@@ -1,21 +1,13 @@
 """Signature → what goes over the wire: the model that checks a request, both JSON Schemas."""
 
 from math import isfinite
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    WithJsonSchema,
-    create_model,
-)
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
 
-from treeline.artifact.encoding import Record
-from treeline.artifact.features import FLOAT32_MAX, Feature
+from treeline.artifact.features import FLOAT32_MAX, Feature, Value
 from treeline.artifact.signature import Signature
 
 JsonSchema = dict[str, Any]
@@ -23,30 +15,16 @@ JSON_TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "c
 OWN_KEYS = frozenset({"id", "model", "version", "probability", "probabilities"})
 
 
-class RecordModel(BaseModel):
-    """What every generated request model is: closed, strict, and told by the features' own names.
+def record_validator(signature: Signature) -> TypeAdapter[dict[str, Value | None]]:
+    """Return what reads one request body: closed, strict, the features under their own names.
 
-    Its fields are numbered and the names are aliases, so that a column may be called anything:
-    `petal length (cm)`, `class`, `copy` or `_`.
+    A dictionary with declared keys, since a column may be called anything (`petal length (cm)`,
+    `class`, `_`), and since it is read in a fraction of what a model takes.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def record(self) -> Record:
-        """Return the values by feature name; a value that was left out is its fill or None."""
-        return self.model_dump(by_alias=True)
-
-
-def record_model(signature: Signature) -> type[RecordModel]:
-    """Return the model that one request body of a model is validated against."""
-    fields: dict[str, Any] = {
-        f"feature_{position}": (
-            Annotated[_annotation(feature), WithJsonSchema(feature_schema(feature))],
-            Field(alias=name, title=name, default=feature.fill if feature.optional else ...),
-        )
-        for position, (name, feature) in enumerate(signature.features.items())
-    }
-    return create_model(f"{signature.name} record", __base__=RecordModel, **fields)
+    fields = {name: _field(feature) for name, feature in signature.features.items()}
+    declare: Any = TypedDict  # with a name and keys that are known only here
+    declared: Any = declare(f"{signature.name} record", fields)
+    return TypeAdapter(with_config(ConfigDict(extra="forbid", strict=True))(declared))
 
 
 def feature_schema(feature: Feature) -> JsonSchema:
@@ -74,9 +52,17 @@ def feature_text(feature: Feature) -> str:
 
 def record_schema(signature: Signature) -> JsonSchema:
     """Return the JSON Schema of a request body."""
-    schema = record_model(signature).model_json_schema(by_alias=True)
-    schema.pop("description", None)  # the docstring of RecordModel is for readers of the code
-    return schema
+    properties: dict[str, JsonSchema] = {}
+    for name, feature in signature.features.items():
+        default = {"default": feature.fill} if feature.optional else {}
+        properties[name] = {"title": name, **default, **feature_schema(feature)}
+    return {
+        "title": f"{signature.name} record",
+        "type": "object",
+        "properties": properties,
+        "required": [name for name, each in signature.features.items() if not each.optional],
+        "additionalProperties": False,
+    }
 
 
 def answer_schema(signature: Signature) -> JsonSchema:
@@ -113,6 +99,11 @@ def _target_schema(signature: Signature) -> JsonSchema:
     if target.task == "regression":
         return {"type": "number"} | described
     return {"enum": list(signature.classes)} | described
+
+
+def _field(feature: Feature) -> Any:
+    kind = _annotation(feature)
+    return NotRequired[kind] if feature.optional else kind
 
 
 def _annotation(feature: Feature) -> Any:

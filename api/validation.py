@@ -20,7 +20,7 @@ KINDS = (
     (dict, "an object"),
     (int | float, "a number"),
 )
-OF_WRONG_TYPE = frozenset({"float_type", "bool_type", "model_type"})
+OF_WRONG_TYPE = frozenset({"float_type", "bool_type", "dict_type"})
 BOUND_OF = {"greater_than_equal": "minimum", "less_than_equal": "maximum"}
 
 

@@ -6,6 +6,7 @@ from importlib import import_module
 from treeline.errors import TreelineError
 
 BENCHMARKS = {
+    "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
     "tree_protocol": "does the declared recipe reach its floors on the published seedlings?",
 }

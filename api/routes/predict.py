@@ -1,34 +1,29 @@
-"""One record in, its prediction out: for the default model, and for any model by name."""
+"""Predictions as routes: asked for what `api.predicting` leaves, such as a model there is not."""
 
-from uuid import uuid4
+from fastapi import FastAPI
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from fastapi import APIRouter
-from pydantic_core import to_json
-from starlette.responses import Response
-
-from api.deps import CatalogueDep, JsonBody
-from api.predictor import Predictor
-
-# Hidden from FastAPI's document: api.openapi describes them once per model, with its own schema.
-router = APIRouter(prefix="/v1", include_in_schema=False)
+from api.catalogue import DEFAULT_PATH, PATH, Catalogue
+from api.predicting import Predicting
 
 
-@router.post("/predict")
-async def predict_by_default(catalogue: CatalogueDep, body: JsonBody) -> Response:
-    """Predict with the default model."""
-    return answered(catalogue.default(), body=body, prediction_id=uuid4().hex)
+class PredictionRoute:
+    """The ASGI application behind a path that predicts, with or without the name of a model."""
+
+    def __init__(self, catalogue: Catalogue, predicting: Predicting) -> None:
+        self._catalogue = catalogue
+        self._predicting = predicting
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; raises ArtifactNotFoundError and ArtifactRejectedError."""
+        name = scope["path_params"].get("model")
+        predictor = self._catalogue.default() if name is None else self._catalogue.predictor(name)
+        await self._predicting.answer(predictor, scope, receive, send)
 
 
-@router.post("/models/{model}/predict")
-async def predict(model: str, catalogue: CatalogueDep, body: JsonBody) -> Response:
-    """Predict with the model of that name."""
-    return answered(catalogue.predictor(model), body=body, prediction_id=uuid4().hex)
-
-
-def answered(predictor: Predictor, *, body: bytes, prediction_id: str) -> Response:
-    """Return the answer to one record. It is computed here and now: a thread would cost more."""
-    answer = predictor.predict(predictor.parse(body))
-    return Response(
-        to_json(predictor.signed(answer, prediction_id=prediction_id)),
-        media_type="application/json",
-    )
+def install(app: FastAPI, predicting: Predicting) -> None:
+    """Add both routes; `api.openapi` describes them once per model, with its own schema."""
+    route = PredictionRoute(app.state.catalogue, predicting)
+    for path in (DEFAULT_PATH, PATH):
+        app.router.routes.append(Route(path, route, methods=["POST"], include_in_schema=False))
