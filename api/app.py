@@ -1,12 +1,13 @@
 """Settings → the application: catalogue, routes, problems and pages, put together."""
 
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from api import problems
 from api.catalogue import Catalogue
 from api.middleware import RequestIdMiddleware
 from api.openapi import documenting
-from api.predicting import Predicting, PredictionMiddleware
+from api.predicting import Predicting
 from api.routes import models, pages, predict, system
 from api.settings import Settings
 from treeline import __version__
@@ -19,6 +20,19 @@ What is refused is answered as `application/problem+json` and lists everything t
 Every answer carries an `X-Request-ID`; one that you send is taken over."""
 
 
+class Service(FastAPI):
+    """FastAPI, but for what asks a ready model for a prediction: that is answered before it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a prediction by its path, and leave everything else to FastAPI."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            predictor = self.state.catalogue.by_path.get(scope["path"])
+            if predictor is not None:
+                await self.state.predicting.answer(predictor, scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return an application over the models below `settings.model_dir`, which it loads.
 
@@ -26,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     when none are given.
     """
     settings = settings or Settings()
-    app = FastAPI(
+    app = Service(
         title="Treeline",
         version=__version__,
         description=DESCRIPTION,
@@ -36,10 +50,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
     store = ArtifactStore(settings.model_dir, admitted=admitted)
     app.state.catalogue = Catalogue.load(store, default=settings.default_model)
-    predicting = Predicting(max_body_bytes=settings.max_body_bytes)
-    predict.install(app, predicting)
-    app.add_middleware(PredictionMiddleware, catalogue=app.state.catalogue, predicting=predicting)
-    app.add_middleware(RequestIdMiddleware)  # the last one added is the first one asked
+    app.state.predicting = Predicting(max_body_bytes=settings.max_body_bytes)
+    app.add_middleware(RequestIdMiddleware)
+    predict.install(app)
     problems.install(app)
     for routes in (models, system, pages):
         app.include_router(routes.router)

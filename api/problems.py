@@ -88,6 +88,13 @@ def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
     return respond(document, headers={"Connection": "close"} if unread else None)
 
 
+def unforeseen(method: str, path: str, *, request_id: str) -> Response:
+    """Log the exception that is being handled, and return an answer that tells nothing of it."""
+    logger.exception("%s %s failed, request %s", method, path, request_id)
+    detail = f"The service failed; its log says why, under request {request_id}."
+    return respond(plain(500, detail=detail, instance=path))
+
+
 def field_error(problem: Problem) -> FieldError:
     """Return the entry of `errors` for one problem; a long value is cut short."""
     entry = FieldError(field=problem.place, message=problem.message, value=echo(problem.value))

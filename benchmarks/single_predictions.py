@@ -28,7 +28,7 @@ from treeline.artifact.store import ArtifactStore
 
 MODEL = "tree-survival"
 WANTED_RATIO = 1.5
-ROUNDS, SECONDS, CONNECTIONS = 5, 4, 16
+ROUNDS, SECONDS, CONNECTIONS = 5, 3, 16
 APPLICATIONS = {
     "empty FastAPI endpoint": "benchmarks.empty_endpoint:create_app",
     "service": "api.app:create_app",

@@ -1,0 +1,85 @@
+"""Rows that are asked for at the same moment → one run of the model, each caller its own row.
+
+A run costs much the same for one row as for fifty. Whatever requests the event loop finds ready in
+one turn are predicted together in the next, so that nobody waits for anybody who is not there yet.
+
+What a row is given does not depend on its company: with two rows or more, matrix products go the
+same way for every row; a single one takes another way, which differs in the last digit. So a row
+that is alone is predicted twice.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from treeline.artifact.encoding import Matrix
+from treeline.artifact.prediction import Prediction
+
+MOST_ROWS = 256  # in one run, lest the first waits for the last
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a model says of one row: the code of a class and probabilities, or a value."""
+
+    label: int | None
+    scores: list[float] | None
+    value: float | None
+
+
+Caller = asyncio.Future[Predicted]
+
+
+class Gathering:
+    """Predicts rows of a model, those of one turn of the event loop together."""
+
+    def __init__(self, predict: Callable[[Matrix], Prediction]) -> None:
+        self._predict = predict
+        self._rows: list[list[float]] = []
+        self._callers: list[Caller] = []
+
+    def alone(self, row: Sequence[float]) -> Predicted:
+        """Predict one row here and now, the same as in any company."""
+        return self._predicted([list(row)])[0]
+
+    def asked(self, row: list[float]) -> Caller:
+        """Return what will hold the prediction of a row, in the next turn of the event loop."""
+        loop = asyncio.get_running_loop()
+        if not self._rows:
+            loop.call_soon(self._turn)
+        caller: Caller = loop.create_future()
+        self._rows.append(row)
+        self._callers.append(caller)
+        return caller
+
+    def _turn(self) -> None:
+        rows, callers = self._rows, self._callers
+        self._rows, self._callers = [], []
+        for start in range(0, len(rows), MOST_ROWS):
+            part = slice(start, start + MOST_ROWS)
+            self._answer(callers[part], rows[part])
+
+    def _answer(self, callers: list[Caller], rows: list[list[float]]) -> None:
+        try:
+            found = self._predicted(rows)
+        except Exception as error:  # a graph can fail in ways of its own; each caller is told
+            for caller in callers:
+                if not caller.done():
+                    caller.set_exception(error)
+            return
+        for caller, predicted in zip(callers, found, strict=True):
+            if not caller.done():  # it may have been given up
+                caller.set_result(predicted)
+
+    def _predicted(self, rows: list[list[float]]) -> list[Predicted]:
+        """Predict rows of codes, in their order; one that is alone twice, see above."""
+        matrix = np.array(rows if len(rows) > 1 else rows * 2, dtype=np.float32)
+        prediction = self._predict(matrix)
+        nothing = [None] * len(matrix)
+        labels, scores, values = (
+            nothing if found is None else found.tolist()
+            for found in (prediction.labels, prediction.scores, prediction.values)
+        )
+        return [Predicted(*each) for each in zip(labels, scores, values, strict=True)][: len(rows)]
