@@ -1,15 +1,19 @@
 """Settings → the application: catalogue, routes, problems and pages, put together."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.types import Lifespan, Receive, Scope, Send
 
 from api import problems
-from api.catalogue import Catalogue
 from api.middleware import RequestIdMiddleware
 from api.openapi import documenting
 from api.predicting import Predicting
 from api.routes import models, pages, predict, system
 from api.settings import Settings
+from api.swapping import Swapping
 from treeline import __version__
 from treeline.artifact.store import ArtifactStore
 
@@ -33,6 +37,21 @@ class Service(FastAPI):
         await super().__call__(scope, receive, send)
 
 
+def watching(swapping: Swapping, *, pause_seconds: float) -> Lifespan[FastAPI]:
+    """Return what runs beside the requests from start to end: the look at the models on disk."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if not pause_seconds:
+            yield
+            return
+        watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
+        yield
+        watch.cancel()
+
+    return lifespan
+
+
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return an application over the models below `settings.model_dir`, which it loads.
 
@@ -40,16 +59,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     when none are given.
     """
     settings = settings or Settings()
+    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
+    store = ArtifactStore(settings.model_dir, admitted=admitted)
+    swapping = Swapping(settings.model_dir, store, default=settings.default_model)
     app = Service(
         title="Treeline",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,  # the pages of FastAPI fetch their assets from elsewhere: see routes.pages
         redoc_url=None,
+        lifespan=watching(swapping, pause_seconds=settings.watch_seconds),
     )
-    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
-    store = ArtifactStore(settings.model_dir, admitted=admitted)
-    app.state.catalogue = Catalogue.load(store, default=settings.default_model)
+    app.state.catalogue = swapping.catalogue
     app.state.predicting = Predicting(max_body_bytes=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)
     predict.install(app)

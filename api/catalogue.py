@@ -18,12 +18,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One exported model: its contract as far as it can be read, and a predictor or a reason."""
+    """One exported model: its contract as far as it can be read, and a predictor or a reason.
+
+    `refused` says why what lies in its place on disk now is not served instead.
+    """
 
     name: str
     signature: Signature | None = None
     predictor: Predictor | None = None
     reason: str = ""
+    refused: str = ""
 
 
 class Catalogue:
@@ -31,15 +35,25 @@ class Catalogue:
 
     def __init__(self, entries: Mapping[str, Entry], *, default: str | None = None) -> None:
         """Offer `entries`; `default` names one of them, None leaves it to their signatures."""
-        self._entries = dict(entries)
         self._chosen = default
-        self.default_name = default if default is not None else declared_default(self._entries)
-        self.by_path = self._paths()
+        self._offer(dict(entries))
 
     @classmethod
     def load(cls, store: ArtifactStore, *, default: str | None = None) -> Self:
         """Load every model of a store; one that cannot be served does not stop the others."""
         return cls({name: load_entry(store, name) for name in store.names()}, default=default)
+
+    def put(self, entry: Entry) -> None:
+        """Offer a model, in the place of the one of that name; a request sees one or the other."""
+        self._offer(dict(sorted({**self._entries, entry.name: entry}.items())))
+
+    def remove(self, name: str) -> None:
+        """Offer a model no more."""
+        self._offer({other: entry for other, entry in self._entries.items() if other != name})
+
+    def find(self, name: str) -> Entry | None:
+        """Return what is known of a model, or None where nothing is."""
+        return self._entries.get(name)
 
     def entries(self) -> list[Entry]:
         """Return all models, served or not, by name."""
@@ -67,6 +81,12 @@ class Catalogue:
             )
         return self.predictor(self.default_name)
 
+    def _offer(self, entries: dict[str, Entry]) -> None:
+        """Take over a whole new set of models; each attribute is replaced, none is changed."""
+        self._entries = entries
+        self.default_name = self._chosen if self._chosen is not None else declared_default(entries)
+        self.by_path = self._paths()
+
     def _paths(self) -> dict[str, Predictor]:
         """Return the models that are ready by the paths on which they are asked."""
         ready = {name: entry.predictor for name, entry in self._entries.items() if entry.predictor}
@@ -77,6 +97,10 @@ class Catalogue:
 
     def _known(self) -> str:
         return ", ".join(self._entries) or "none yet"
+
+    def refusals(self) -> dict[str, str]:
+        """Return, by model, why what lies in its place on disk is not served instead."""
+        return {entry.name: entry.refused for entry in self._entries.values() if entry.refused}
 
     def shortcomings(self) -> list[Problem]:
         """Return why the service is not ready, one problem per model; empty when it is."""

@@ -22,3 +22,6 @@ class Settings(BaseSettings):
 
     max_body_bytes: int = Field(default=1 << 20, gt=0)
     """The largest request body that is read; one record takes a few hundred bytes."""
+
+    watch_seconds: float = Field(default=5, ge=0)
+    """How often the models on disk are looked at for changes; 0: never."""

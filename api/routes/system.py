@@ -1,7 +1,7 @@
 """What supervisors ask: does the process answer, and can it serve everything it should?"""
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from api.deps import CatalogueDep
 from api.errors import NotReadyError
@@ -20,6 +20,10 @@ class Readiness(BaseModel):
 
     status: str = "ready"
     models: dict[str, str]
+    refused: dict[str, str] = Field(
+        default={},
+        description="Models whose new artifact on disk is refused, and why: the former serves on",
+    )
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -37,4 +41,4 @@ async def readyz(catalogue: CatalogueDep) -> Readiness:
         raise NotReadyError(missing)
     served = [entry.predictor for entry in catalogue.entries() if entry.predictor]
     versions = {predictor.signature.name: predictor.signature.version for predictor in served}
-    return Readiness(models=versions)
+    return Readiness(models=versions, refused=catalogue.refusals())

@@ -1,0 +1,73 @@
+"""The model folder → the catalogue, while it is served: a changed model is loaded, tried, swapped.
+
+After `dvc pull` or `git pull` nothing need be restarted. Every worker looks for itself. A model is
+loaded beside the one that is served, and takes its place in one step; requests under way end with
+the one they began with. One that is refused (half fetched, broken, not repeating its own example)
+leaves the served one where it is, and is told by `/readyz` until it is whole or gone.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from api.catalogue import Catalogue, load_entry
+from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+
+Marks = tuple[tuple[str, int, int, int], ...]
+
+logger = logging.getLogger(__name__)
+
+
+class Swapping:
+    """Keeps a catalogue equal to the folder of its store."""
+
+    def __init__(self, folder: Path, store: ArtifactStore, *, default: str | None) -> None:
+        """Load the catalogue of what is below `folder`, which is that of the store."""
+        self._folder = folder
+        self._store = store
+        self._seen = {name: self._marks(name) for name in store.names()}
+        self.catalogue = Catalogue.load(store, default=default)
+
+    async def run(self, *, pause_seconds: float) -> None:
+        """Look again and again, in a thread: loading must not keep requests waiting."""
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:  # a folder that cannot be read now may be readable later
+                logger.exception("%s could not be looked through", self._folder)
+
+    def look(self) -> None:
+        """Bring the catalogue up to date with the folder, once."""
+        there = self._store.names()
+        for name in there:
+            if (marks := self._marks(name)) != self._seen.get(name):
+                self._seen[name] = marks
+                self._try(name)
+        for entry in self.catalogue.entries():
+            if entry.name not in there:
+                self._seen.pop(entry.name, None)
+                self.catalogue.remove(entry.name)
+                logger.info("%s is gone from %s, and served no more", entry.name, self._folder)
+
+    def _try(self, name: str) -> None:
+        found, served = load_entry(self._store, name), self.catalogue.find(name)
+        if found.predictor is None and served is not None and served.predictor is not None:
+            self.catalogue.put(replace(served, refused=found.reason))
+            return
+        self.catalogue.put(found)
+        if found.signature is not None and found.predictor is not None:
+            logger.info("%s is served in version %s", name, found.signature.version)
+
+    def _marks(self, name: str) -> Marks:
+        """Return what changes when a file of a model does: its name, time, size and inode."""
+        folder = self._folder / name
+        marks = []
+        for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*")]):
+            try:
+                found = path.stat()
+            except OSError:  # it went between the two looks at it
+                continue
+            marks.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
+        return tuple(marks)
