@@ -1,1 +1,1 @@
-"""What a person runs beside the pipeline: look at the declaration, change a source, compare."""
+"""What a person runs beside the pipeline, and the workflows too: one step, one command."""
