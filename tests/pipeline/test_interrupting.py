@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -37,7 +38,7 @@ def test_kill_minus_nine_between_the_outputs_of(clone: Checkout, first_output: s
 def _kill_after(clone: Checkout, output: str) -> None:
     """Force the model through the pipeline and kill everything as soon as `output` is new."""
     path = clone.root / output
-    before = path.stat().st_mtime_ns
+    before = _written(path)
     running = subprocess.Popen(
         ["dvc", "repro", "--force", "export@flowers"],
         cwd=clone.root,
@@ -46,12 +47,22 @@ def _kill_after(clone: Checkout, output: str) -> None:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not (path.exists() and path.stat().st_mtime_ns != before):
-        assert running.poll() is None and time.monotonic() < deadline, f"{output} never came"
-        time.sleep(0.001)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
+    try:
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        while _written(path) in {None, before}:
+            assert running.poll() is None and time.monotonic() < deadline, f"{output} never came"
+            time.sleep(0.001)
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
+def _written(path: Path) -> int | None:
+    """Return when a file was written, in nanoseconds, or None while DVC has it removed."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def _is_whole_or_refused(clone: Checkout) -> None:
