@@ -172,7 +172,7 @@ def test_compare_ends_badly_when_a_model_must_not_ship_unless_a_person_accepts_i
     assert "flowers is still the model of" in told
     assert run.note(notes.COMPARED) == {"base": base, "good": False, "accepted": False}
     run.command("report")
-    assert "# Refused: worse than the model before" in run.summary()
+    assert "# Refused: not fit to follow the model before" in run.summary()
 
     assert "Accepted all the same" in compared(run, "--accept")
     assert run.note(notes.COMPARED) == {"base": base, "good": False, "accepted": True}

@@ -83,7 +83,7 @@ REJECTED = Complaint("publish", "git push to main was refused:\nthe disk is full
             replace(TRAINED, complaint=Complaint("compare", "no")),
             "Not published: the models could not be compared",
         ),
-        (replace(TRAINED, worse=True), "Refused: worse than the model before"),
+        (replace(TRAINED, worse=True), "Refused: not fit to follow the model before"),
         (
             replace(TRAINED, worse=True, accepted=True, published=PUBLISHED),
             "Trained and published: sugar",

@@ -6,6 +6,7 @@ import pytest
 
 from tests.checkout import Checkout
 
+ENTER = "from treeline.delivery import releasing; print(releasing.entered('HEAD'))"
 COMPARE = ("-m", "treeline.commands.compare", "--base")
 
 
@@ -43,7 +44,7 @@ def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: 
     assert "## sugar may ship" in done.stdout and "incumbent (HEAD)" in done.stdout
 
 
-def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_a_remote_is_shared(
+def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_one_was_released(
     clone: Checkout, monkeypatch: pytest.MonkeyPatch
 ):
     clone.change("alpha: 0.1", "alpha: 0.2")
@@ -51,8 +52,11 @@ def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_a_remote_is
     clone.run("rm", "-rf", ".dvc/cache")
     alone = clone.python(*COMPARE, "HEAD", "sugar")
     assert "## sugar is compared with nothing" in alone.stdout
-    assert "no shared remote to ask" in alone.stdout
+    assert "neither here nor from a shared remote" in alone.stdout
     monkeypatch.setenv("DVC_REMOTE_URL", str(clone.root.parent / "remote"))
+    assert "compared with nothing" in clone.python(*COMPARE, "HEAD", "sugar").stdout
+    entered = clone.python("-c", ENTER).stdout.strip()
+    clone.run("git", "update-ref", "refs/remotes/origin/released", entered)
     done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
     assert "## sugar cannot be compared" in done.stdout
     assert "cannot be fetched" in done.stdout and "was it pushed" in done.stdout

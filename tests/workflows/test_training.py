@@ -1,6 +1,7 @@
 """Continuous training as GitHub runs it: each scenario is one that people meet."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -147,7 +148,7 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
     pushed = forge.push("Regularise far too much")
     [run] = forge.run("train.yml")
     assert run.conclusion == "failure" and forge.main == pushed
-    assert "# Refused: worse than the model before" in forge.comments()[0]["body"]
+    assert "# Refused: not fit to follow the model before" in forge.comments()[0]["body"]
     [run] = forge.run("train.yml", "--input", "accept=true", event="workflow_dispatch")
     assert run.conclusion == "success" and forge.git("rev-parse", "main^") == pushed
     assert "A person accepted" in forge.comments()[1]["body"]
@@ -162,6 +163,19 @@ def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge):
     body = forge.comments()[0]["body"]
     assert "# Training failed: train sugar" in body
     assert "'sklearn.linear_model.Rigde' cannot be imported" in body
+
+
+def test_the_first_training_fills_an_empty_remote_and_has_no_incumbent_to_beat(forge: Forge):
+    shutil.rmtree(forge.storage)
+    forge.git("update-ref", "-d", "refs/heads/released")
+    forge.clone.change("alpha: 0.1", "alpha: 0.2")
+    pushed = forge.push("Regularise more")
+    [run] = forge.run("train.yml")
+    assert run.conclusion == "success"
+    assert "The remote lacks these" in run.log
+    assert forge.git("rev-parse", "main^") == pushed
+    assert json.loads(forge.git("show", "released:released.json"))["commit"] == forge.main
+    assert "### sugar is compared with nothing" in forge.comments()[0]["body"]
 
 
 def push_from_elsewhere(forge: Forge, change: str) -> list[str]:

@@ -14,7 +14,7 @@ from treeline.comparison import CANDIDATE, INCUMBENT, compare, told
 from treeline.config import Layout
 from treeline.config.metrics import metrics_of
 from treeline.config.models import ModelSpec
-from treeline.delivery import repository, storage
+from treeline.delivery import releasing, repository, storage
 from treeline.delivery.processes import attempt
 from treeline.errors import ArtifactError, ComparisonError, DataError, IncumbentAbsentError
 from treeline.preparation.encoding import encoded, encoded_target
@@ -35,15 +35,15 @@ class Answer:
 def answer(spec: ModelSpec, paths: Layout, *, base: str) -> Answer:
     """Set the model exported here beside that of the commit `base`.
 
-    A model that cannot be compared may not take the place: a person must decide. Only where there
-    is no shared remote, from which the other could be had, nothing is decided.
+    A model that cannot be compared may not take the place: a person must decide. Only where the
+    other is to be had nowhere, and none was ever in service, there is nothing to decide.
     """
     try:
         return _answer(spec, paths, base=base)
     except IncumbentAbsentError as error:
-        if storage.shared() is not None:
+        if storage.shared() is not None and releasing.released() is not None:
             return _refusal(paths, error)
-        why = f"its model of {base} is not at hand, and there is no shared remote to ask"
+        why = f"its model of {base} is to be had neither here nor from a shared remote"
         return Answer(True, f"## {paths.name} is compared with nothing\n\n- {why}")
     except (ComparisonError, ArtifactError) as error:
         return _refusal(paths, error)
@@ -112,7 +112,7 @@ def _incumbent(paths: Layout, *, signature: str, base: str, folder: Path) -> Mod
     )  # fmt: skip
     if fetched.returncode:
         raise IncumbentAbsentError(
-            f"{paths.artifact} of {base} cannot be fetched: {fetched.stderr.strip()}; "
+            f"{paths.artifact} of {base} cannot be fetched: {storage.complaint(fetched.stderr)}; "
             "was it pushed? try: dvc fetch --all-commits"
         )
     return ArtifactStore(folder, admitted=ADMITTED).load(paths.name)

@@ -59,7 +59,7 @@ def headline(account: Account) -> str:
     lines = {
         f"Training failed: {', '.join(broken)}": broken,
         f"Refused at the gate: {', '.join(refused)}": refused,
-        "Refused: worse than the model before": account.worse and not account.accepted,
+        "Refused: not fit to follow the model before": account.worse and not account.accepted,
         ended: ended,
         f"Trained and published: {names or 'new numbers, the same models'}": (
             published and published.changed

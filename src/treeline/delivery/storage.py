@@ -107,12 +107,12 @@ def settings() -> dict[str, str]:
 def _unreachable(done: str, told: str) -> StorageError:
     """Say that the default remote cannot be read, pulled from or pushed to, and why."""
     return StorageError(
-        f"the remote `{settings().get('core.remote')}` cannot be {done}: {_complaint(told)}; "
+        f"the remote `{settings().get('core.remote')}` cannot be {done}: {complaint(told)}; "
         "look at its address and its credentials: make doctor"
     )
 
 
-def _complaint(told: str) -> str:
+def complaint(told: str) -> str:
     """Return the last error DVC printed, without its name for it."""
     errors = [line for line in told.splitlines() if line.startswith("ERROR: ")]
     return (errors or told.splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
