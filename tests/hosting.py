@@ -4,12 +4,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
+from tests.answering import Answering, answering
 from tests.container.test_image import docker
 
 START_SECONDS = 30
@@ -69,23 +68,6 @@ class Containers:
         return False
 
 
-class Answering(BaseHTTPRequestHandler):
-    """What both servers have in common: bodies in, JSON out, no log."""
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def reply(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
 class _Edge(Answering):
     """Leads to the container in service, whichever that is."""
 
@@ -111,20 +93,6 @@ class _Edge(Answering):
                 self.reply(error.code, error.read())
         except OSError:
             self.reply(502, b'{"message": "no answer"}')
-
-
-@contextmanager
-def answering(handler: type[BaseHTTPRequestHandler], **attributes: Any) -> Iterator[str]:
-    """Serve requests by a handler that has these attributes, and give the URL."""
-    kind = type(handler.__name__, (handler,), attributes)
-    with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @contextmanager

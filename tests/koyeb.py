@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.hosting import Answering, Containers, answering, hosting
+from tests.answering import Answering, answering
+from tests.hosting import Containers, hosting
 
 TOKEN = "token-of-the-stand-in"
 SERVICE = "5e41ce00"

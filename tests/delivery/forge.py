@@ -6,11 +6,11 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
+from tests.answering import answering
 from tests.checkout import Checkout
 from tests.tiny_models import DIABETES, IRIS, describe
 
@@ -199,12 +199,5 @@ class _Git(BaseHTTPRequestHandler):
 @contextmanager
 def behind_password(root: Path, authorization: str) -> Iterator[str]:
     """Serve the repositories in a folder to whoever sends the header; give the address."""
-    handler = type("_Guarded", (_Git,), {"root": root, "authorization": authorization})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(_Git, root=root, authorization=authorization) as url:
+        yield url

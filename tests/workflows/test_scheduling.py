@@ -1,14 +1,12 @@
 """The scheduled look at the sources: nothing by the clock, everything by hashes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
+from typing import Any
 
 from sklearn.datasets import load_diabetes
 
+from tests.answering import answering
 from tests.workflows.runner import Forge
 
 
@@ -34,7 +32,7 @@ def test_a_training_that_was_lost_is_made_up_for(forge: Forge):
 def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_path: Path):
     frame = load_diabetes(as_frame=True).frame
     frame.head(400).to_csv(tmp_path / "rows.csv", index=False)
-    with _served(tmp_path) as url:
+    with answering(_Files, folder=tmp_path) as url:
         source = f"source: {{kind: url, url: {url}/rows.csv}}"
         forge.clone.change("source: {kind: library, dataset: diabetes}", source)
         (forge.clone.root / "dataset/sources/url").mkdir(parents=True, exist_ok=True)
@@ -49,18 +47,13 @@ def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_pa
     assert "| rows collected | 400 | 442 |" in comment["body"]
 
 
-@contextmanager
-def _served(folder: Path) -> Iterator[str]:
-    """Serve the files of a folder."""
-    handler = partial(_Silent, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+class _Files(SimpleHTTPRequestHandler):
+    """Gives the files of a folder, and says nothing of it."""
 
+    folder: Path
 
-class _Silent(SimpleHTTPRequestHandler):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments, directory=str(self.folder))
+
     def log_message(self, *_: object) -> None:
         pass

@@ -41,7 +41,7 @@ def _is_shipped(commit: str) -> bool:
     """Tell whether a run that only follows another has nothing to do."""
     follows = os.environ.get("GITHUB_EVENT_NAME") == "workflow_run"
     image = os.environ.get("IMAGE")
-    return bool(follows and image and images.exists(f"{image}:sha-{commit}"))
+    return bool(follows and image and images.exists(images.tagged(image, commit)))
 
 
 def _prepare(commit: str) -> None:

@@ -71,15 +71,14 @@ def chosen(version: str) -> str:
     `version` is a commit, a tag, or the version of a model, which names the last release that has
     it. Raises DeliveryError when it names nothing.
     """
-    tip = repository.resolved(TRACKED)
-    entries = [_entry(commit) for commit in repository.history(tip)] if tip else []
-    releases = [found for found in entries if found]
-    if not version and not releases:
-        raise DeliveryError("nothing is released yet: run the training on main first")
     if not version:
-        return str(releases[0]["commit"])
-    for found in releases:
-        if version in found["models"].values():
+        if commit := released():
+            return commit
+        raise DeliveryError("nothing is released yet: run the training on main first")
+    tip = repository.resolved(TRACKED)
+    for entry in repository.history(tip) if tip else ():
+        found = _entry(entry)
+        if found and version in found["models"].values():
             return str(found["commit"])
     if commit := repository.resolved(version):
         return commit

@@ -20,9 +20,8 @@ def shared() -> str | None:
     `.dvc/config.local`; its credentials stay in the environment. A default remote that is a folder
     inside the clone is no place to keep what git points to.
     """
-    if url := os.environ.get(URL):
-        _use(url)
-    known = settings()
+    url = os.environ.get(URL)
+    known = _using(url) if url else settings()
     name = known.get("core.remote")
     address = known.get(f"remote.{name}.url")
     return None if address is None or _inside(address) else name
@@ -48,7 +47,7 @@ def pull(*targets: str) -> list[str]:
     Raises StorageError when the remote cannot be reached, or lacks what nothing can make anew.
     """
     lacking = missing()
-    if lost := [path for path in lacking if path.startswith(f"{SOURCES}/")]:
+    if lost := irreplaceable(lacking):
         raise StorageError(
             f"the remote lacks {', '.join(lost)}, which nothing can make anew; "
             "whoever has the file stores it: dvc push"
@@ -75,14 +74,21 @@ def push() -> None:
         )
 
 
-def _use(url: str) -> None:
-    """Make the URL the default remote of this clone."""
+def irreplaceable(lacking: list[str]) -> list[str]:
+    """Return those of the outputs a remote lacks that no stage can make anew."""
+    return [path for path in lacking if path.startswith(f"{SOURCES}/")]
+
+
+def _using(url: str) -> dict[str, str]:
+    """Make the URL the default remote of this clone, and return the settings there are then."""
     known = settings()
     if (known.get("core.remote"), known.get(f"remote.{NAME}.url")) != (NAME, url):
         run("dvc", "remote", "add", "--local", "--force", "--default", NAME, url)
+        known = settings()
     if url.startswith("gdrive://") and _is_service_account(os.environ.get(CREDENTIALS, "")):
         option = f"remote.{NAME}.gdrive_use_service_account"
         run("dvc", "config", "--local", option, "true", error=StorageError)
+    return known
 
 
 def _is_service_account(credentials: str) -> bool:

@@ -41,7 +41,12 @@ def release(folder: Path, *, name: str) -> str:
         raise DeploymentError(
             f"IMAGE: {name!r} is no name of an image; give registry/owner/name, without a tag"
         )
-    return f"{name}:sha-{commit_of(folder)}"
+    return tagged(name, commit_of(folder))
+
+
+def tagged(name: str, commit: str) -> str:
+    """Return what the image of a commit is called."""
+    return f"{name}:sha-{commit}"
 
 
 def commit_of(folder: Path) -> str:

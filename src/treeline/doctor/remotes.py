@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from dvc_gdrive import GDriveFileSystem
 
-from treeline.config.layout import SOURCES
 from treeline.delivery import storage
 from treeline.delivery.processes import run
 from treeline.doctor.finding import Finding, State
@@ -131,7 +130,7 @@ def _own(environment: Variables) -> Finding:
 def _lacking(lacking: list[str]) -> Finding:
     if not lacking:
         return Finding(State.OK, "answer", "it has every output of this checkout")
-    if lost := [path for path in lacking if path.startswith(f"{SOURCES}/")]:
+    if lost := storage.irreplaceable(lacking):
         found = f"it lacks {', '.join(lost)}, which nothing makes anew"
         return Finding(State.WRONG, "answer", found, "whoever has the file stores it: dvc push")
     found = f"it lacks {', '.join(lacking)}; the next training makes and stores what is missing"
