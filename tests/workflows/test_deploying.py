@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -171,8 +170,8 @@ def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(later
 
 
 def test_it_speaks_to_koyeb_at_its_own_address(later: Production):
-    with _only(later, "IMAGE", "KOYEB_SERVICE") as forge:
-        [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    forge = with_only(later, "IMAGE", "KOYEB_SERVICE")
+    [run] = forge.run("deploy.yml", event="workflow_dispatch")
     assert run.conclusion == "success"
     [deploy] = forge.told("deploys")
     released = json.loads(forge.git("show", "released:released.json"))["commit"]
@@ -181,15 +180,14 @@ def test_it_speaks_to_koyeb_at_its_own_address(later: Production):
 
 
 def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production):
-    with _only(later) as forge:
-        [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    forge = with_only(later)
+    [run] = forge.run("deploy.yml", event="workflow_dispatch")
     assert run.conclusion == "success"
     assert "stays on this machine" in run.log and not forge.told("deploys")
 
 
-@contextmanager
-def _only(later: Production, *names: str) -> Iterator[Forge]:
-    """Give the forge with only these of its variables set."""
-    forge = later.forge
-    forge.variables = {name: forge.variables[name] for name in names}
-    yield forge
+def with_only(later: Production, *names: str) -> Forge:
+    """Return the forge with only these of its variables set."""
+    variables = later.forge.variables
+    later.forge.variables = {name: variables[name] for name in names}
+    return later.forge
