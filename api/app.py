@@ -1,19 +1,19 @@
 """Settings → the application: catalogue, routes, problems and pages, put together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.types import Lifespan, Receive, Scope, Send
 
 from api import problems
+from api.catalogue.swapping import Swapping
 from api.middleware import RequestIdMiddleware
 from api.openapi import documenting
-from api.predicting import Predicting
+from api.prediction.answering import Predicting
 from api.routes import models, pages, predict, system
 from api.settings import Settings
-from api.swapping import Swapping
 from treeline import __version__
 from treeline.artifact.store import ArtifactStore
 
@@ -37,19 +37,31 @@ class Service(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def watching(swapping: Swapping, *, pause_seconds: float) -> Lifespan[FastAPI]:
-    """Return what runs beside the requests from start to end: the look at the models on disk."""
+Part = AbstractAsyncContextManager[None]
+
+
+def running(parts: Iterable[Callable[[], Part]]) -> Lifespan[FastAPI]:
+    """Return what runs beside the requests: each part is entered at the start and left at the end.
+
+    They end in the opposite order.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if not pause_seconds:
+        async with AsyncExitStack() as stack:
+            for part in parts:
+                await stack.enter_async_context(part())
             yield
-            return
-        watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
-        yield
-        watch.cancel()
 
     return lifespan
+
+
+@asynccontextmanager
+async def watching(swapping: Swapping, *, pause_seconds: float) -> AsyncIterator[None]:
+    """Look at the models on disk again and again."""
+    watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
+    yield
+    watch.cancel()
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -62,14 +74,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
     store = ArtifactStore(settings.model_dir, admitted=admitted)
     swapping = Swapping(settings.model_dir, store, default=settings.default_model)
+    parts: list[Callable[[], Part]] = []
+    if settings.watch_seconds:
+        parts.append(lambda: watching(swapping, pause_seconds=settings.watch_seconds))
     app = Service(
         title="Treeline",
         version=__version__,
         description=DESCRIPTION,
         docs_url=None,  # the pages of FastAPI fetch their assets from elsewhere: see routes.pages
         redoc_url=None,
-        lifespan=watching(swapping, pause_seconds=settings.watch_seconds),
+        lifespan=running(parts),
     )
+    app.state.settings = settings
     app.state.catalogue = swapping.catalogue
     app.state.predicting = Predicting(max_body_bytes=settings.max_body_bytes)
     app.add_middleware(RequestIdMiddleware)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from api.catalogue import Catalogue
+from api.catalogue.entries import Catalogue
 
 
 async def catalogue(request: Request) -> Catalogue:

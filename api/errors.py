@@ -4,14 +4,25 @@
     ├── MalformedBodyError          the bytes of a request are not what they say they are
     ├── UnsupportedMediaTypeError   its Content-Type is one the route does not read
     ├── BodyTooLargeError           it is larger than the setting allows
+    ├── NotAcceptableError          no format that it accepts can be written
     ├── UnusableAnswerError         the model gave something that is no answer
+    ├── KeyRequiredError            it needs an API key, and has none that is known
+    ├── NoKeysError                 it needs an API key, and the service has none at all
+    ├── RetryError                  it may succeed later
+    │   ├── TooManyRequestsError        its caller asks more often than allowed
+    │   ├── TooBusyError                the service has too much under way
+    │   └── LogUnavailableError         the database of the prediction log cannot be asked
+    ├── NotRemovableError           the name belongs to a model that is not an uploaded one
+    ├── UploadsFullError            there is no room for another model
     └── ProblemsError
-        └── NotReadyError           not every model can be served
+        ├── NotReadyError           not every model can be served
+        └── UploadRejectedError     an uploaded model is refused
 
 The rest of the tree is in `treeline.errors`. `api.problems` turns each into a document.
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 from treeline.errors import (
     ArtifactNotFoundError,
@@ -34,6 +45,52 @@ class BodyTooLargeError(TreelineError):
     """A request body is larger than the setting allows."""
 
 
+class NotAcceptableError(TreelineError):
+    """No format that a request accepts can be written."""
+
+
+class KeyRequiredError(TreelineError):
+    """A request needs an API key, and has none that is known."""
+
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class NoKeysError(TreelineError):
+    """A request needs an API key, and the service was given none."""
+
+
+class RetryError(TreelineError):
+    """A request that may succeed later: `seconds` says when to ask again."""
+
+    def __init__(self, message: str, *, seconds: float = 1) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(max(1, ceil(seconds)))}
+
+
+class TooManyRequestsError(RetryError):
+    """A caller asks more often than the setting allows."""
+
+
+class TooBusyError(RetryError):
+    """The service has as many requests under way as the setting allows."""
+
+
+class LogUnavailableError(RetryError):
+    """The database of the prediction log cannot be asked now."""
+
+
+class NotRemovableError(TreelineError):
+    """The name belongs to a model that was exported, not uploaded."""
+
+
+class UploadsFullError(TreelineError):
+    """As many models are uploaded as the setting allows."""
+
+
+class UploadRejectedError(ProblemsError):
+    """An uploaded model is refused; `problems` lists every reason."""
+
+
 class UnusableAnswerError(TreelineError):
     """A model gave something for a valid record that is no answer."""
 
@@ -53,12 +110,21 @@ class Kind:
 
 STATUS: dict[type[TreelineError], Kind] = {
     MalformedBodyError: Kind(400, "malformed-body", "The body cannot be read"),
+    KeyRequiredError: Kind(401, "key-required", "An API key is required"),
+    NoKeysError: Kind(403, "no-keys", "The service has no API keys"),
     ArtifactNotFoundError: Kind(404, "model-not-found", "There is no such model"),
+    NotAcceptableError: Kind(406, "not-acceptable", "No accepted format can be written"),
+    NotRemovableError: Kind(409, "not-removable", "The model was not uploaded"),
+    UploadsFullError: Kind(409, "uploads-full", "There is no room for another model"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaTypeError: Kind(415, "unsupported-media-type", "The media type is unknown"),
     InvalidInputError: Kind(422, "invalid-input", "The input breaks the contract of the model"),
+    UploadRejectedError: Kind(422, "upload-rejected", "The uploaded model is refused"),
+    TooManyRequestsError: Kind(429, "too-many-requests", "There are too many requests"),
     UnusableAnswerError: Kind(500, "unusable-answer", "The model gave no usable answer"),
     ArtifactRejectedError: Kind(503, "model-not-ready", "The model cannot be served"),
+    TooBusyError: Kind(503, "too-busy", "The service has too much under way"),
+    LogUnavailableError: Kind(503, "log-unavailable", "The prediction log cannot be read"),
     NotReadyError: Kind(503, "not-ready", "Not every model can be served"),
 }
 

@@ -11,12 +11,12 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic_core import to_jsonable_python
 
-from api.catalogue import DEFAULT_PATH, PATH, Catalogue
+from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue
+from api.contract.examples import example_record
+from api.contract.schemas import answer_schema, record_schema
 from api.errors import STATUS
-from api.examples import example_record
-from api.predictor import Predictor
+from api.prediction.predictor import Predictor
 from api.problems import MEDIA_TYPE, ProblemDocument
-from api.schemas import answer_schema, record_schema
 
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"

@@ -12,7 +12,7 @@ from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from api.errors import STATUS, BodyTooLargeError, kind_of
+from api.errors import STATUS, BodyTooLargeError, RetryError, kind_of
 from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
 
 MEDIA_TYPE = "application/problem+json"
@@ -82,10 +82,12 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
 def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
     """Return the HTTP answer to a request that ended with an error; log it if it is ours."""
     document = document_of(error, instance=path)
-    if document.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if document.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, RetryError):
         logger.error("%s %s: %s", method, path, error)
-    unread = isinstance(error, BodyTooLargeError)  # closing spares us the rest of it
-    return respond(document, headers={"Connection": "close"} if unread else None)
+    headers = dict(getattr(error, "headers", {}))
+    if isinstance(error, BodyTooLargeError):
+        headers["Connection"] = "close"  # which spares us the rest of it
+    return respond(document, headers=headers)
 
 
 def unforeseen(method: str, path: str, *, request_id: str) -> Response:

@@ -1,9 +1,22 @@
 """Environment variables `API_…` → frozen settings, each limit with a safe default."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _listed(given: object) -> object:
+    """Return the items of a text such as `a, b`; anything else as it is."""
+    if isinstance(given, str):
+        return tuple(item.strip() for item in given.split(",") if item.strip())
+    return given
+
+
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Count = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseSettings):
@@ -20,8 +33,74 @@ class Settings(BaseSettings):
     allow_pickle: bool = False
     """Whether models that are pickles are loaded too. Loading a pickle runs code."""
 
-    max_body_bytes: int = Field(default=1 << 20, gt=0)
+    watch_seconds: Seconds = 5
+    """How often the models on disk are looked at for changes; 0: never."""
+
+    state_dir: Path = Path(".treeline")
+    """Folder the service writes to: prediction log, uploaded models, batches under way."""
+
+    max_body_bytes: Count = 1 << 20
     """The largest request body that is read; one record takes a few hundred bytes."""
 
-    watch_seconds: float = Field(default=5, ge=0)
-    """How often the models on disk are looked at for changes; 0: never."""
+    max_batch_bytes: Count = 1 << 30
+    """The largest body of a batch; it is never in memory as a whole."""
+
+    max_batch_rows: Count = 10_000_000
+    """The most rows one batch may have."""
+
+    max_whole_bytes: Count = 64 << 20
+    """The largest body of a batch in a format that must be read as a whole, such as one JSON."""
+
+    batch_processes: Count = 1
+    """How many processes beside each worker compute its batches."""
+
+    max_requests: Count = 1000
+    """How many requests a worker process has under way; more are told to come back (503)."""
+
+    keys: SecretStr = SecretStr("")
+    """API keys as `name:sha256:…`, separated by commas; `python -m api.keys NAME` makes one."""
+
+    keys_file: Path | None = None
+    """File with one such key a line; it is read again when it changes."""
+
+    predictions_open: bool = True
+    """Whether predictions are answered without a key."""
+
+    requests_per_second: Seconds = 0
+    """How many requests a second each key, or each address without one, may make; 0: any."""
+
+    cors_origins: Listed = ()
+    """Origins whose pages may call the service, separated by commas; none by default."""
+
+    prediction_log: bool = True
+    """Whether every prediction that is answered is recorded."""
+
+    prediction_log_url: SecretStr | None = None
+    """SQLAlchemy URL of the log's database; unset: SQLite in the state folder."""
+
+    prediction_log_retention_days: Seconds = 90
+    """How long predictions are kept; 0: for ever."""
+
+    prediction_log_redact: Listed = ()
+    """Features that are not recorded: `Soil` of every model, or `tree-survival.Soil` of one."""
+
+    prediction_log_spool_bytes: Count = 8 << 30
+    """How much may wait on disk while the database is away; what comes after is lost, loudly."""
+
+    max_upload_bytes: Count = 256 << 20
+    """The largest ONNX file that may be uploaded."""
+
+    max_uploads: Count = 100
+    """The most models that may be uploaded."""
+
+    audit_seconds: Annotated[float, Field(gt=0)] = 60
+    """How long the trial of an uploaded model may take."""
+
+    audit_memory_bytes: Count = 2 << 30
+    """How much memory the trial of an uploaded model may take."""
+
+    log_format: Literal["text", "json"] = "text"
+    """How the service writes what it has to say on standard error."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on."""

@@ -5,8 +5,8 @@ It reads signatures only and loads no model, so that it costs next to nothing be
 
 import os
 
-from api.catalogue import Catalogue, Entry
-from api.examples import curl
+from api.catalogue.entries import Catalogue, Entry
+from api.contract.examples import curl
 from api.settings import Settings
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import TreelineError

@@ -18,10 +18,12 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 DECLARATION = FOLDER.parent / "pyproject.toml"
 LARGEST = "dev"
+OPTIONS = ["arrow", "images", "postgres", "tracing"]
 EXTRAS = {
-    LARGEST: ["serve", "pickle", "train", "notebook", "dev"],
+    LARGEST: ["serve", *OPTIONS, "pickle", "train", "notebook", "dev"],
     "train": ["serve", "train"],
     "pickle": ["serve", "pickle"],
+    "full": ["serve", *OPTIONS],
     "serve": ["serve"],
 }
 # Besides our own backend: setuptools builds the few distributions that come as source only.

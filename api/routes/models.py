@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.catalogue import Catalogue, Entry
+from api.catalogue.entries import Catalogue, Entry
 from api.deps import CatalogueDep
 from treeline.artifact.features import Task
 from treeline.artifact.signature import Signature

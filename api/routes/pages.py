@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from api.deps import CatalogueDep
-from api.pages import render
+from api.webpage.rendering import render
 
 # Nothing may be fetched from another host: no script, style, image or font.
 OWN_ONLY = (

@@ -1,10 +1,10 @@
-"""Predictions as routes: asked for what `api.predicting` leaves, such as a model there is not."""
+"""Predictions as routes: asked for what `api.prediction` leaves, such as a model there is not."""
 
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.catalogue import DEFAULT_PATH, PATH, Catalogue
+from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue
 
 
 class PredictionRoute:

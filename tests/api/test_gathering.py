@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.gathering import MOST_ROWS, Gathering, Predicted
+from api.prediction.gathering import MOST_ROWS, Gathering, Predicted
 from tests.serving import ROOT
 from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.schemas import OWN_KEYS
+from api.contract.schemas import OWN_KEYS
 from tests.api.conftest import Serve
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
 from treeline.artifact.features import Target

@@ -4,9 +4,9 @@ from math import isfinite
 
 from pydantic_core import to_json
 
+from api.contract.schemas import OWN_KEYS
 from api.errors import UnusableAnswerError
-from api.gathering import Predicted
-from api.schemas import OWN_KEYS
+from api.prediction.gathering import Predicted
 from treeline.artifact.features import Value
 from treeline.artifact.signature import Signature
 from treeline.errors import ArtifactRejectedError

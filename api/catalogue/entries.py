@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from api.predictor import Predictor
+from api.prediction.predictor import Predictor
 from treeline.artifact.signature import Signature
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem, TreelineError

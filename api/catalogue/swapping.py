@@ -11,7 +11,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from api.catalogue import Catalogue, load_entry
+from api.catalogue.entries import Catalogue, load_entry
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
 
 Marks = tuple[tuple[str, int, int, int], ...]

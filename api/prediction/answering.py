@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import BodyTooLargeError, UnsupportedMediaTypeError
 from api.ids import REQUEST_ID, given_id, new_id
-from api.predictor import Predictor
+from api.prediction.predictor import Predictor
 from api.problems import answer_of, unforeseen
 from treeline.errors import TreelineError
 

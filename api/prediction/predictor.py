@@ -3,10 +3,10 @@
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from api.answers import Answer, Answers
-from api.gathering import Gathering
-from api.schemas import record_validator
-from api.validation import explain
+from api.contract.schemas import record_validator
+from api.contract.validation import explain
+from api.prediction.answers import Answer, Answers
+from api.prediction.gathering import Gathering
 from treeline.artifact.encoding import Record
 from treeline.artifact.store import Model
 from treeline.errors import ArtifactRejectedError, TreelineError

@@ -4,9 +4,9 @@ from html import escape
 from importlib.resources import files
 from string import Template
 
-from api.catalogue import Catalogue, Entry
-from api.examples import curl
-from api.schemas import feature_text
+from api.catalogue.entries import Catalogue, Entry
+from api.contract.examples import curl
+from api.contract.schemas import feature_text
 from treeline import __version__
 from treeline.artifact.features import Feature, Value
 from treeline.artifact.signature import Signature
@@ -18,7 +18,7 @@ then start the service again.</p></section>"""
 
 def render(catalogue: Catalogue, *, shown: Entry | None, base_url: str) -> str:
     """Return the HTML of the page, with the form of the model that is `shown`."""
-    template = Template((files("api") / "page.html").read_text(encoding="utf-8"))
+    template = Template((files("api.webpage") / "page.html").read_text(encoding="utf-8"))
     by_default_first = sorted(
         catalogue.entries(), key=lambda entry: entry.name != catalogue.default_name
     )

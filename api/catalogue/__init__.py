@@ -1,0 +1,1 @@
+"""The models that are served: by name and path, and swapped when they change."""

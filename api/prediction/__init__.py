@@ -1,0 +1,1 @@
+"""One record → its prediction: every microsecond counts here."""
