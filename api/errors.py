@@ -11,9 +11,12 @@
     ├── RetryError                  it may succeed later
     │   ├── TooManyRequestsError        its caller asks more often than allowed
     │   ├── TooBusyError                the service has too much under way
+    │   ├── StateFolderError            the folder the service writes to cannot be written
     │   └── LogUnavailableError         the database of the prediction log cannot be asked
+    ├── LogOffError                 no prediction is recorded, so none can be asked for
     ├── NotRemovableError           the name belongs to a model that is not an uploaded one
     ├── UploadsFullError            there is no room for another model
+    ├── StoreUnwritableError        the folder of uploaded models cannot be written
     └── ProblemsError
         ├── NotReadyError           not every model can be served
         └── UploadRejectedError     an uploaded model is refused
@@ -75,8 +78,16 @@ class TooBusyError(RetryError):
     """The service has as many requests under way as the setting allows."""
 
 
+class StateFolderError(RetryError):
+    """The folder that the service writes to cannot be written."""
+
+
 class LogUnavailableError(RetryError):
     """The database of the prediction log cannot be asked now."""
+
+
+class LogOffError(TreelineError):
+    """The prediction log is switched off."""
 
 
 class NotRemovableError(TreelineError):
@@ -85,6 +96,10 @@ class NotRemovableError(TreelineError):
 
 class UploadsFullError(TreelineError):
     """As many models are uploaded as the setting allows."""
+
+
+class StoreUnwritableError(TreelineError):
+    """The folder of uploaded models cannot be written to."""
 
 
 class UploadRejectedError(ProblemsError):
@@ -114,16 +129,19 @@ STATUS: dict[type[TreelineError], Kind] = {
     NoKeysError: Kind(403, "no-keys", "The service has no API keys"),
     ArtifactNotFoundError: Kind(404, "model-not-found", "There is no such model"),
     NotAcceptableError: Kind(406, "not-acceptable", "No accepted format can be written"),
+    LogOffError: Kind(409, "log-off", "There is no prediction log"),
     NotRemovableError: Kind(409, "not-removable", "The model was not uploaded"),
     UploadsFullError: Kind(409, "uploads-full", "There is no room for another model"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaTypeError: Kind(415, "unsupported-media-type", "The media type is unknown"),
     InvalidInputError: Kind(422, "invalid-input", "The input breaks the contract of the model"),
     UploadRejectedError: Kind(422, "upload-rejected", "The uploaded model is refused"),
+    UnusableAnswerError: Kind(422, "unusable-answer", "The model has no answer to this input"),
     TooManyRequestsError: Kind(429, "too-many-requests", "There are too many requests"),
-    UnusableAnswerError: Kind(500, "unusable-answer", "The model gave no usable answer"),
     ArtifactRejectedError: Kind(503, "model-not-ready", "The model cannot be served"),
+    StoreUnwritableError: Kind(503, "store-unwritable", "Nothing can be uploaded now"),
     TooBusyError: Kind(503, "too-busy", "The service has too much under way"),
+    StateFolderError: Kind(503, "state-folder", "The state folder cannot be written"),
     LogUnavailableError: Kind(503, "log-unavailable", "The prediction log cannot be read"),
     NotReadyError: Kind(503, "not-ready", "Not every model can be served"),
 }

@@ -1,22 +1,24 @@
 """Any error → an `application/problem+json` answer (RFC 9457), always in one shape."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from pydantic_core import from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
-from api.errors import STATUS, BodyTooLargeError, RetryError, kind_of
+from api.errors import STATUS, BodyTooLargeError, RetryError, UnusableAnswerError, kind_of
 from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:treeline:problem:"
+PROTOCOL = "/v2/"  # below which the shape of problems is that of the Open Inference Protocol
 MAX_ECHO = 200  # characters of a refused value that an answer repeats
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,9 @@ class ProblemDocument(BaseModel):
 
 def respond(document: ProblemDocument, *, headers: Mapping[str, str] | None = None) -> Response:
     """Return the HTTP answer that carries a problem."""
+    if f"{document.instance}/".startswith(PROTOCOL):  # whose clients know another shape
+        body, status = to_json({"error": document.detail}), document.status
+        return Response(body, status, dict(headers or {}), media_type="application/json")
     body = to_json(document.model_dump(exclude_unset=True))
     return Response(body, document.status, dict(headers or {}), media_type=MEDIA_TYPE)
 
@@ -80,9 +85,10 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
 
 
 def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
-    """Return the HTTP answer to a request that ended with an error; log it if it is ours."""
+    """Return the HTTP answer to a request that ended with an error; log it if it may be ours."""
     document = document_of(error, instance=path)
-    if document.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, RetryError):
+    failed = document.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    if isinstance(error, UnusableAnswerError) or (failed and not isinstance(error, RetryError)):
         logger.error("%s %s: %s", method, path, error)
     headers = dict(getattr(error, "headers", {}))
     if isinstance(error, BodyTooLargeError):
@@ -113,8 +119,11 @@ def echo(value: object) -> object:
     return text.decode()[:MAX_ECHO] + "…"
 
 
-def install(app: FastAPI) -> None:
-    """Let an application answer every error as a problem; api.middleware answers the unforeseen."""
+def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
+    """Let an application answer every error as a problem; api.middleware answers the unforeseen.
+
+    `routers` are those whose routes it answers with besides its own.
+    """
 
     @app.exception_handler(TreelineError)
     async def treeline_error(request: Request, error: TreelineError) -> Response:
@@ -122,14 +131,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        path, allowed = request.url.path, (error.headers or {}).get("Allow")
-        detail = error.detail
+        path, detail, headers = request.url.path, error.detail, dict(error.headers or {})
         if error.status_code == HTTPStatus.NOT_FOUND:
             detail = f"Nothing is served at {path}; /docs shows what is."
-        elif allowed is not None:
-            detail = f"{request.method} does not work on {path}; use {allowed}."
+        elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(methods_of(request, routers))
+            detail = f"{request.method} does not work on {path}; use {headers['Allow']}."
         problem = plain(error.status_code, detail=detail, instance=path)
-        return respond(problem, headers=error.headers)
+        return respond(problem, headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def parameter_error(request: Request, error: RequestValidationError) -> Response:
@@ -137,3 +146,12 @@ def install(app: FastAPI) -> None:
             Problem(str(entry["loc"][-1]), entry["msg"], entry["input"]) for entry in error.errors()
         ]
         return respond(document_of(InvalidInputError(problems), instance=request.url.path))
+
+
+def methods_of(request: Request, routers: Iterable[APIRouter]) -> list[str]:
+    """Return the methods that the path of a request is served with, by any route of it."""
+    routes = [*request.app.routes, *(route for router in routers for route in router.routes)]
+    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted(
+        {method for route in matching for method in getattr(route, "methods", None) or ()}
+    )
