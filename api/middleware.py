@@ -1,38 +1,74 @@
-"""Around every request: an id for its answer, and an answer when something unforeseen fails."""
+"""Around every request: an id, headers, a count; and an answer when something unforeseen fails."""
+
+from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.ids import REQUEST_ID, given_id, new_id
 from api.problems import unforeseen
+from api.telemetry.logs import about
+from api.telemetry.metrics import OTHER, Metrics
+
+# A browser that is shown an answer shall do nothing with it; pages say themselves what they need.
+HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+NO_STORE = (b"cache-control", b"no-store")
+VALIDATOR = b"etag"  # what has one is a file of a package, the same for everybody
 
 
-class RequestIdMiddleware:
-    """Take over or make a request id; answer 500 and log when the application fails."""
+class RequestMiddleware:
+    """Surrounds what FastAPI answers."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and its answer back with the id in its headers."""
+        """Pass a request on, and its answer back with more headers; answer 500 on a failure."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        began = perf_counter()
         request_id = given_id(scope) or new_id()
-        told = (REQUEST_ID, request_id.encode())
-        started = False
+        about(scope, request_id=request_id)
+        status = 0
 
-        async def send_with_id(message: Message) -> None:
-            nonlocal started
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
-                headers = [each for each in message.get("headers", ()) if each[0] != REQUEST_ID]
-                message["headers"] = [*headers, told]
+                status = message["status"]
+                message["headers"] = completed(message.get("headers", ()), request_id=request_id)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
         except Exception:
             answer = unforeseen(scope["method"], scope["path"], request_id=request_id)
-            if started:  # half an answer is out: only closing the connection tells the caller
+            if status:  # half an answer is out: only closing the connection tells the caller
+                status = 500
                 raise
-            await answer(scope, receive, send_with_id)
+            await answer(scope, receive, send_with_headers)
+        finally:
+            # Nothing was sent to a caller that has gone before; 499 is nginx's word for it.
+            seconds = perf_counter() - began
+            self._metrics.request(route_of(scope), scope["method"], status or 499, seconds)
+
+
+def completed(headers: list[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of an answer, with those that every answer has."""
+    given = {name.lower() for name, _ in headers}
+    added = [each for each in HEADERS if each[0] not in given]
+    if given.isdisjoint((NO_STORE[0], VALIDATOR)):
+        added.append(NO_STORE)
+    kept = [each for each in headers if each[0].lower() != REQUEST_ID]
+    return [*kept, *added, (REQUEST_ID, request_id.encode())]
+
+
+def route_of(scope: Scope) -> str:
+    """Return the template of the route that answered, such as `/v1/models/{model}`."""
+    found: str = getattr(scope.get("route"), "path", OTHER)
+    return found

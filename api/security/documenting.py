@@ -1,0 +1,35 @@
+"""Settings and the OpenAPI document → with what is said of keys, rates and refusals."""
+
+from collections.abc import Callable
+from typing import Any
+
+from api.security.deps import BEARER, HEADER
+from api.security.load import ALWAYS
+from api.settings import Settings
+
+PREDICTS = ("/predict", "/predict/batch", "/infer")
+EITHER: list[dict[str, list[str]]] = [{BEARER.scheme_name: []}, {HEADER.scheme_name: []}]
+SCHEMES = {
+    BEARER.scheme_name: BEARER.model.model_dump(mode="json", exclude_none=True, by_alias=True),
+    HEADER.scheme_name: HEADER.model.model_dump(mode="json", exclude_none=True, by_alias=True),
+}
+
+
+def describe(
+    document: dict[str, Any], settings: Settings, *, failures: Callable[[tuple[int, ...]], Any]
+) -> None:
+    """Add to every operation of a document what it needs, and how it may be refused."""
+    document["components"].setdefault("securitySchemes", {}).update(SCHEMES)
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            predicts = path.endswith(PREDICTS)
+            if predicts and not settings.predictions_open:
+                operation["security"] = EITHER
+            keyed = "security" in operation
+            statuses = [401, 403] if keyed else []
+            if settings.requests_per_second and (keyed or predicts):
+                statuses.append(429)
+            if path not in ALWAYS:
+                statuses.append(503)
+            known = failures(tuple(statuses)) | operation["responses"]
+            operation["responses"] = dict(sorted(known.items()))

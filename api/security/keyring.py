@@ -1,0 +1,124 @@
+"""Settings and a file → the API keys there are; the file is read again when it changes.
+
+Only hashes are kept. A key is 32 random bytes, which nobody can guess from its hash; a slow hash,
+made for what people think up themselves, would add nothing but time to each request.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from hashlib import sha256
+from hmac import compare_digest
+from secrets import token_urlsafe
+
+from api.settings import Settings
+from treeline.errors import ConfigError
+
+PREFIX = "treeline_"  # by which people, and those who look for leaked secrets, know a key
+LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):sha256:([0-9a-f]{64})")
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+LOOK_SECONDS = 1
+
+Mark = tuple[int, int, int]
+
+logger = logging.getLogger(__name__)
+
+
+class Keyring:
+    """Knows keys by their hashes; tells their names."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read all keys; raises ConfigError when one is not written as it must be."""
+        given = settings.keys.get_secret_value().split(",")
+        self._given = parsed(given, place="API_KEYS, entry")
+        self._file = settings.keys_file
+        self._mark = self._marked()
+        self._read = self._from_file()
+        self._looked = time.monotonic()
+        self.refused = ""
+        """Why the file as it is now is not used, and its former keys are."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no key at all."""
+        self.look()
+        return not (self._given or self._read)
+
+    def name_of(self, key: bytes) -> str | None:
+        """Return the name under which a key is known, or None; takes as long for either."""
+        self.look()
+        digest, found = sha256(key).digest(), None
+        for keys in (self._given, self._read):
+            for known, name in keys.items():
+                if compare_digest(known, digest):
+                    found = name
+        return found
+
+    def look(self) -> None:
+        """Read the file again if it has changed, and if the last look is a moment ago."""
+        if self._file is None or time.monotonic() - self._looked < LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        try:
+            if (mark := self._marked()) == self._mark and not self.refused:
+                return
+            self._read = self._from_file()
+        except ConfigError as error:
+            if self.refused != str(error):
+                logger.error("%s; the former keys stay valid", error)
+            self.refused = str(error)
+            return
+        self._mark, self.refused = mark, ""
+        logger.info("API_KEYS_FILE is read again: %d keys", len(self._read))
+
+    def _marked(self) -> Mark | None:
+        """Return what changes when the file does."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError as error:
+            raise ConfigError(f"API_KEYS_FILE: it cannot be read: {error.strerror}") from error
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _from_file(self) -> Mapping[bytes, str]:
+        if self._file is None:
+            return {}
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            raise ConfigError(f"API_KEYS_FILE: it cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError("API_KEYS_FILE: it is not a text in UTF-8") from error
+        return parsed(lines, place="API_KEYS_FILE, line")
+
+
+def parsed(lines: list[str], *, place: str) -> dict[bytes, str]:
+    """Return the names of keys by their hashes; raises ConfigError that repeats no line.
+
+    Someone may have written the key itself.
+    """
+    keys = {}
+    for number, line in enumerate(lines, start=1):
+        written = line.strip()
+        if not written or written.startswith("#"):
+            continue
+        found = LINE.fullmatch(written)
+        if found is None:
+            raise ConfigError(
+                f"{place} {number}: it is not name:sha256:… with 64 hexadecimal digits; "
+                "make one with: python -m api.keys NAME"
+            )
+        keys[bytes.fromhex(found[2])] = found[1]
+    return keys
+
+
+def new_key(name: str) -> tuple[str, str]:
+    """Return a new key, and the line that makes it known; raises ConfigError for such a name."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(
+            f"the name {name!r}: use 1 to 64 letters, digits, dots, dashes and underscores"
+        )
+    key = PREFIX + token_urlsafe(32)
+    return key, f"{name}:sha256:{sha256(key.encode()).hexdigest()}"

@@ -1,0 +1,105 @@
+"""What is true of the service at the moment of asking → gauges: load, log, models."""
+
+import time
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.datastructures import State
+
+from api.catalogue.entries import Catalogue
+
+
+class Gauges:
+    """What each worker process notes of itself; those of ended ones count no more."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._under_way = Gauge(
+            "treeline_requests_under_way",
+            "Requests that are being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._refused_models = Gauge(
+            "treeline_refused_models",
+            "Models whose artifact is refused, served in their former version or not at all.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._keys_refused = Gauge(
+            "treeline_keys_file_refused",
+            "1 where the file of API keys cannot be used and its former keys are.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._waiting_records = Gauge(
+            "treeline_prediction_log_waiting_records",
+            "Predictions that are in memory only, not on disk yet.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self._waiting_bytes = Gauge(
+            "treeline_prediction_log_waiting_bytes",
+            "What waits on disk for the database, of all processes that share the folder.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
+        self._lost = Counter(
+            "treeline_prediction_log_lost_total",
+            "Predictions that were answered and could not be recorded.",
+            registry=registry,
+        )
+        self._lost_before = 0
+
+    def refresh(self, state: State) -> None:
+        """Take over what the parts of an application tell of themselves."""
+        self._under_way.set(state.load.under_way)
+        catalogue, keys = state.catalogue, state.guard.keys
+        broken = [
+            each
+            for each in catalogue.entries()
+            if each.refused or not (each.ready or each.unloaded)
+        ]
+        self._refused_models.set(len(broken))
+        keys.look()
+        self._keys_refused.set(bool(keys.refused))
+        if (log := getattr(state, "log", None)) is not None:
+            self._waiting_records.set(log.waiting_records)
+            self._waiting_bytes.set(log.waiting_bytes())
+            lost = log.lost_total
+            self._lost.inc(lost - self._lost_before)
+            self._lost_before = lost
+
+
+class CatalogueCollector(Collector):
+    """Tells which models are served, and since when; as the process that is asked knows it."""
+
+    def __init__(self) -> None:
+        self._since: WeakKeyDictionary[object, float] = WeakKeyDictionary()
+        self._served: list[tuple[tuple[str, str], float]] = []
+
+    def look(self, catalogue: Catalogue) -> None:
+        """Take note of the models that are served now."""
+        now = time.time()
+        self._served = [
+            ((entry.name, entry.version or ""), self._since.setdefault(loaded, now))
+            for entry in catalogue.entries()
+            if (loaded := entry.predictor or entry.tensor) is not None
+        ]
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Yield what is told."""
+        labels = ("model", "version")
+        info = GaugeMetricFamily("treeline_model_info", "1 for each model served.", labels=labels)
+        since = GaugeMetricFamily(
+            "treeline_model_loaded_timestamp_seconds",
+            "When the version that is served was loaded.",
+            labels=labels,
+        )
+        for named, seconds in self._served:
+            info.add_metric(named, 1)
+            since.add_metric(named, seconds)
+        yield info
+        yield since
