@@ -1,0 +1,85 @@
+"""What was recorded, page by page, in the order of time: each prediction with its truth.
+
+A page is a query of its own that begins where the last one ended, so a caller who reads slowly
+keeps no transaction open, and memory holds one page.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Select, select, tuple_
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.errors import LogUnavailableError
+from api.prediction_log.asking import Asked
+from api.prediction_log.database import Database, url_of
+from api.prediction_log.tables import feedback, predictions
+from api.settings import Settings
+
+PAGE_ROWS = 1000
+
+Row = dict[str, Any]
+
+
+class LogReader:
+    """Reads the database of the log; connects when it is first asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        url = settings.prediction_log_url
+        given = url.get_secret_value() if url else None
+        self._database = Database(url_of(given, settings.state_dir))
+
+    def check(self) -> None:
+        """Raise LogUnavailableError if the database cannot be asked."""
+        with self._asking():
+            self._database.prepare()
+
+    def pages(self, asked: Asked) -> Iterator[list[Row]]:
+        """Yield the rows that are asked for; raises LogUnavailableError."""
+        last: Row | None = None
+        while page := self._page(asked, last):
+            yield page
+            if len(page) < PAGE_ROWS:
+                return
+            last = page[-1]
+
+    def _page(self, asked: Asked, last: Row | None) -> list[Row]:
+        with self._asking(), self._database.engine.connect() as connection:
+            found = connection.execute(query_of(asked, last)).mappings()
+            return [dict(row) for row in found]
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Turn whatever the database fails with into LogUnavailableError."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            self._database.doubt()
+            raise LogUnavailableError(
+                f"The database of the prediction log cannot be asked ({type(error).__name__}); "
+                "what is answered meanwhile waits on disk. Ask again in a while.",
+                seconds=5,
+            ) from error
+
+
+def query_of(asked: Asked, last: Row | None) -> Select[Any]:
+    """Return the query for the page after a row."""
+    columns, place = predictions.c, tuple_(predictions.c.time, predictions.c.id)
+    query = (
+        select(*columns, feedback.c.truth, feedback.c.time.label("truth_time"))
+        .join(feedback, feedback.c.id == columns.id, isouter=True)
+        .order_by(columns.time, columns.id)
+        .limit(PAGE_ROWS)
+    )
+    if asked.since is not None:
+        query = query.where(columns.time >= asked.since)
+    if asked.until is not None:
+        query = query.where(columns.time < asked.until)
+    if asked.model is not None:
+        query = query.where(columns.model == asked.model)
+    if asked.version is not None:
+        query = query.where(columns.version == asked.version)
+    if last is not None:
+        query = query.where(place > tuple_(last["time"], last["id"]))
+    return query

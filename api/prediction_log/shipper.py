@@ -1,0 +1,96 @@
+"""`python -m api.prediction_log.shipper`: the process that takes the spool to the database.
+
+One at a time for each state folder; workers start it, and it ends by itself when they are gone and
+nothing is left to do. A process of its own takes nothing from the workers' interpreters.
+"""
+
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from api.prediction_log.spool import Lock, Spool
+from treeline.registry import resolve
+
+# Imported once it is clear that this process is the one: they take a while.
+NEEDED = {
+    "database": "api.prediction_log.database:Database",
+    "logs": "api.telemetry.logs:configure",
+    "settings": "api.settings:Settings",
+    "shipping": "api.prediction_log.shipping:Shipping",
+    "url": "api.prediction_log.database:url_of",
+}
+PLACE = "the shipper of the prediction log"
+POLITENESS = 5  # predictions come first where processors are scarce
+IDLE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+TELL_SECONDS = 60
+ATTEMPTS = 5  # a worker that looks whether there is a shipper holds the lock for an instant
+
+logger = logging.getLogger("api.prediction_log.shipper")
+
+
+def main() -> int:
+    """Ship until no worker is left; return the exit status."""
+    spool = Spool(Path(os.environ["API_STATE_DIR"]))
+    lock = lock_of(spool)
+    if lock is None:
+        return 0
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)  # a supervisor's, for all processes; workers end us
+    os.nice(POLITENESS)
+    needed = {name: resolve(NEEDED, name, place=PLACE) for name in NEEDED}
+    settings = needed["settings"]()
+    needed["logs"](settings)
+    url = settings.prediction_log_url
+    database = needed["database"](
+        needed["url"](url.get_secret_value() if url else None, settings.state_dir)
+    )
+    days = settings.prediction_log_retention_days
+    run(spool, needed["shipping"](spool, database, retention_days=days).step)
+    return 0
+
+
+def lock_of(spool: Spool) -> Lock | None:
+    """Become the one shipper of a spool; None when there is one."""
+    for _ in range(ATTEMPTS):
+        if (lock := spool.shipper_lock()) is not None:
+            return lock
+        time.sleep(IDLE_SECONDS / 5)
+    return None
+
+
+def run(spool: Spool, step: Callable[[], bool]) -> None:
+    """Take step after step, with pauses while the database is away."""
+    pause, told = IDLE_SECONDS, -float(TELL_SECONDS)
+    spool.note(away=False)
+    has_writers = True
+    while has_writers:
+        has_writers = spool.has_writers()  # asked first, so that the steps see what the last left
+        try:
+            while step():
+                pass
+            if pause > IDLE_SECONDS:
+                spool.note(away=False)
+            pause = IDLE_SECONDS
+        except Exception as error:  # of SQLAlchemy, of a driver, of the disk: all may pass
+            spool.note(away=True)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            if time.monotonic() - told > TELL_SECONDS:
+                told = time.monotonic()
+                logger.error("Predictions wait in the spool, %d bytes: %s", spool.bytes(), error)
+        rest(spool, seconds=pause)
+
+
+def rest(spool: Spool, *, seconds: float) -> None:
+    """Wait, but not when there is no worker any more."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and spool.has_writers():
+        time.sleep(IDLE_SECONDS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
