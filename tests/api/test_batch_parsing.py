@@ -1,0 +1,101 @@
+"""Reading CSV by columns gives the same as reading it record by record, whatever it says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.batch.csv_columns import CsvColumns
+from api.batch.csv_records import CsvRecords
+from api.batch.cutting import Cutter
+from api.batch.rows import Contract
+from api.errors import MalformedBodyError
+from tests.tiny_models import SURVIVAL, describe
+from treeline.artifact.encoding import Encoder
+
+SIGNATURE = describe(SURVIVAL, scores=[0.5, 0.5], payload=b"")
+CONTRACT = Contract(SIGNATURE, Encoder(SIGNATURE.features))
+NAMES = tuple(SIGNATURE.features)
+
+NUMBERS = st.one_of(
+    st.floats().map(repr),
+    st.floats(0, 1).map(repr),
+    st.floats(width=32).map(lambda value: f"{value:.17f}"),
+    st.integers(-(10**20), 10**20).map(str),
+    st.integers(0, 100).map(lambda value: f"{value}.0"),
+    st.from_regex(r"[-+]?\d{0,20}\.?\d{0,24}(e-?\d{1,3})?", fullmatch=True),
+    st.text("0123456789.-+ex/:\0 _", max_size=26),
+)
+TEXTS = st.sampled_from(
+    ["", "true", "FALSE", "tRue", "1", "Acer saccharum", "Quercus alb", "xQuercus alba", "a,b", "ü"]
+)
+CATEGORIES = st.one_of(st.sampled_from(SIGNATURE.features["Species"].categories), TEXTS)
+FIELDS = {"category": CATEGORIES, "boolean": TEXTS, "number": NUMBERS, "integer": NUMBERS}
+ROWS = st.tuples(*(FIELDS[feature.type] for feature in SIGNATURE.features.values()))
+
+
+def as_csv(rows: list[tuple[str, ...]], *, quoted: bool) -> bytes:
+    mark = '"' if quoted else ""
+    return "".join(",".join(f"{mark}{text}{mark}" for text in row) + "\n" for row in rows).encode()
+
+
+def compared(chunk: bytes) -> None:
+    by_column = CsvColumns(CONTRACT, NAMES).read(chunk, first=2)
+    by_record = CsvRecords(CONTRACT, NAMES).read(chunk, first=2)
+    assert by_column.numbers.tolist() == by_record.numbers.tolist()
+    assert by_column.bad == by_record.bad
+    good = [row for row in range(len(by_record.numbers)) if row not in by_record.bad]
+    np.testing.assert_array_equal(by_column.matrix[good], by_record.matrix[good])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(ROWS, max_size=6), st.booleans())
+def test_columns_and_records_read_the_same(rows: list[tuple[str, ...]], quoted: bool) -> None:
+    compared(as_csv(rows, quoted=quoted))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0, 1).map(repr) | NUMBERS, min_size=1, max_size=50))
+def test_numbers_are_the_nearest_there_are(texts: list[str]) -> None:
+    compared(
+        as_csv([("Quercus alba", text, "", text, "4", "true") for text in texts], quoted=False)
+    )
+
+
+def test_numbers_halfway_between_two_of_float32_are_rounded_as_the_double_is() -> None:
+    """What is known to two units in the last place only could go the other way."""
+    some = np.random.default_rng(1).uniform(0.01, 1, 2000).astype(np.float32)
+    halves = (some.astype(np.float64) + np.nextafter(some, 2).astype(np.float64)) / 2
+    texts = [f"{value + step:.19f}" for value in halves for step in (-1e-17, 0, 1e-17)]
+    compared(as_csv([("Quercus alba", text, "", "", "4", "true") for text in texts], quoted=False))
+
+
+@given(
+    st.lists(st.text('ab",\n', max_size=8), max_size=20),
+    st.integers(1, 7),
+    st.integers(2, 30),
+)
+def test_cut_anywhere_the_rows_stay_whole(texts: list[str], step: int, chunk_bytes: int) -> None:
+    rows = ['"' + text.replace('"', '""') + '"\n' for text in texts]
+    whole = "".join(rows).encode()
+    cutter = Cutter(chunk_bytes=chunk_bytes, row_bytes=1000, quoting=True)
+    chunks: list[Any] = []
+    for start in range(0, len(whole), step):
+        chunks += cutter.feed(whole[start : start + step])
+    chunks += cutter.rest()
+    assert b"".join(chunk for _, chunk in chunks) == whole
+    ends = {len("".join(rows[:count]).encode()) for count in range(len(rows) + 1)}
+    reached = 0
+    for line, chunk in chunks:
+        assert line == 1 + whole[:reached].count(b"\n")
+        reached += len(chunk)
+        assert reached in ends
+
+
+def test_a_quote_left_open_ends_the_batch_before_memory_does() -> None:
+    cutter = Cutter(chunk_bytes=100, row_bytes=1000, quoting=True)
+    with pytest.raises(MalformedBodyError, match=r"line 2: .*is a quote left open"):
+        for piece in [b"a\n" + b'"b' * 41, *[b"\n" * 90] * 100]:
+            list(cutter.feed(piece))
