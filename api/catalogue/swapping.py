@@ -8,8 +8,11 @@ leaves the served one where it is, and is told by `/readyz` until it is whole or
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 from api.catalogue.entries import Catalogue, load_entry
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
@@ -26,6 +29,7 @@ class Swapping:
         """Load the catalogue of what is below `folder`, which is that of the store."""
         self._folder = folder
         self._store = store
+        self._looking = Lock()
         self._seen = {name: self._marks(name) for name in store.names()}
         self.catalogue = Catalogue.load(store, default=default)
 
@@ -39,20 +43,26 @@ class Swapping:
                 logger.exception("%s could not be looked through", self._folder)
 
     def look(self) -> None:
-        """Bring the catalogue up to date with the folder, once."""
+        """Bring the catalogue up to date with the folder, once; one thread at a time."""
+        with self._looking:
+            self._look()
+
+    def _look(self) -> None:
         there = self._store.names()
         for name in there:
             if (marks := self._marks(name)) != self._seen.get(name):
                 self._seen[name] = marks
                 self._try(name)
         for entry in self.catalogue.entries():
-            if entry.name not in there:
+            if entry.origin == "exported" and entry.name not in there:
                 self._seen.pop(entry.name, None)
                 self.catalogue.remove(entry.name)
                 logger.info("%s is gone from %s, and served no more", entry.name, self._folder)
 
     def _try(self, name: str) -> None:
         found, served = load_entry(self._store, name), self.catalogue.find(name)
+        if served is not None and served.origin == "uploaded":
+            served = None  # the name belongs to what is exported
         if found.predictor is None and served is not None and served.predictor is not None:
             self.catalogue.put(replace(served, refused=found.reason))
             return
@@ -71,3 +81,12 @@ class Swapping:
                 continue
             marks.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
         return tuple(marks)
+
+
+@asynccontextmanager
+async def watching(swapping: Swapping, *, pause_seconds: float) -> AsyncIterator[None]:
+    """Look at the models on disk: now, as they may have changed since they were loaded, and on."""
+    await asyncio.to_thread(swapping.look)
+    watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
+    yield
+    watch.cancel()

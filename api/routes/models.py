@@ -1,18 +1,64 @@
-"""The catalogue: every model there is, and the whole contract of each."""
+"""The catalogue: every model there is, the whole contract of each, and uploads of one's own."""
 
-from typing import Annotated
+import asyncio
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from api.catalogue.declaration import Changes, ImageInput
 from api.catalogue.entries import Catalogue, Entry
 from api.deps import CatalogueDep
+from api.security.deps import KeyRequired
+from api.tensors.cards import TensorCard, card_of, kind_of
+from api.uploads.changing import changing
 from treeline.artifact.features import Task
 from treeline.artifact.signature import Signature
 from treeline.errors import ArtifactRejectedError
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
+
+ModelName = Annotated[str, Path(description="Name of the model")]
+NewName = Annotated[
+    str,
+    Path(
+        description="Name of the model",
+        pattern="^[a-z0-9]+(-[a-z0-9]+)*$",
+        max_length=63,
+        json_schema_extra={"example": "my-model"},
+    ),
+]
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FORM = {
+    "type": "object",
+    "required": ["file"],
+    "properties": {
+        "file": {"type": "string", "format": "binary", "description": "The ONNX file"},
+        "description": {"type": "string"},
+        "image": {
+            "type": "string",
+            "description": "JSON of how pictures become the input: "
+            + ", ".join(ImageInput.model_fields),
+        },
+    },
+}
+MODEL_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/octet-stream": BINARY,
+            "application/onnx": BINARY,
+            "multipart/form-data": {"schema": FORM},
+        },
+    }
+}
+CHANGES = Changes.model_json_schema(ref_template="#/components/schemas/{model}")
+CHANGES.pop("$defs")  # the card of a model brings them in
+CHANGES_BODY: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": CHANGES}}}
+}
 
 
 class ModelSummary(BaseModel):
@@ -20,6 +66,10 @@ class ModelSummary(BaseModel):
 
     name: str
     description: str = ""
+    kind: Literal["typed", "tensor", "image"] | None = Field(
+        default=None, description="Whether it takes records, values, or pictures too"
+    )
+    origin: Literal["exported", "uploaded"]
     task: Task | None = None
     target: str | None = None
     version: str | None = None
@@ -36,27 +86,87 @@ class ModelList(BaseModel):
 
 @router.get("", summary="List the models")
 async def list_models(catalogue: CatalogueDep) -> ModelList:
-    """Every exported model, whether it is served or not."""
+    """Every model, exported or uploaded, whether it is served or not."""
     return ModelList(models=[summary(entry, catalogue) for entry in catalogue.entries()])
 
 
-@router.get("/{model}", summary="Read the contract of a model", response_model=Signature)
-async def read_model(
-    model: Annotated[str, Path(description="Name of the model")], catalogue: CatalogueDep
-) -> Response:
-    """The whole signature: features, classes, metrics, verdict, lineage, distributions."""
-    entry = catalogue.entry(model)
+@router.get(
+    "/{model}", summary="Read the contract of a model", response_model=Signature | TensorCard
+)
+async def read_model(model: ModelName, catalogue: CatalogueDep, request: Request) -> Response:
+    """The whole signature: features, classes, metrics, verdict, lineage, distributions.
+
+    A model without a signature shows the inputs and outputs of its graph.
+    """
+    await request.app.state.uploads.sought(model)
+    return Response(card(catalogue.entry(model)), media_type="application/json")
+
+
+@router.put(
+    "/{model}",
+    summary="Upload a model",
+    dependencies=[KeyRequired],
+    response_model=Signature | TensorCard,
+    responses={201: {"model": Signature | TensorCard, "description": "It is new, and served"}},
+    response_description="It replaced another one, and is served",
+    openapi_extra=MODEL_BODY,
+)
+async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -> Response:
+    """An ONNX file, at once served under this name by all workers.
+
+    With a signature of Treeline inside it takes records, any other one takes values. It is audited
+    and tried before it is served; what is refused leaves the former one in its place.
+    """
+    replaced = await changing(request.app.state).admit(model, request)
+    status = HTTPStatus.OK if replaced else HTTPStatus.CREATED
+    served = catalogue.find(model) or catalogue.entry(model)  # one that is unloaded has a card too
+    return Response(card(served), status, media_type="application/json")
+
+
+@router.patch(
+    "/{model}",
+    summary="Describe an uploaded model",
+    dependencies=[KeyRequired],
+    response_model=Signature | TensorCard,
+    openapi_extra=CHANGES_BODY,
+)
+async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDep) -> Response:
+    """Its description, and how pictures become its input; what is left out stays."""
+    await changing(request.app.state).describe(model, request)
+    return Response(card(catalogue.entry(model)), media_type="application/json")
+
+
+@router.delete(
+    "/{model}",
+    summary="Delete an uploaded model",
+    dependencies=[KeyRequired],
+    status_code=HTTPStatus.NO_CONTENT,
+)
+async def delete_model(model: ModelName, request: Request) -> None:
+    """Served no more by any worker; requests under way are still answered."""
+    await changing(request.app.state).remove(model)
+    await asyncio.to_thread(request.app.state.unloading.forget, model)
+
+
+def card(entry: Entry) -> str:
+    """Return the JSON of all that is known of a model; raises ArtifactRejectedError."""
+    if entry.tensor is not None:
+        return card_of(entry, entry.tensor).model_dump_json(indent=2) + "\n"
     if entry.signature is None:
         raise ArtifactRejectedError(entry.reason)
-    return Response(entry.signature.document(), media_type="application/json")
+    return entry.signature.document()
 
 
 def summary(entry: Entry, catalogue: Catalogue) -> ModelSummary:
     """Return the few words on one model."""
     found = ModelSummary(
         name=entry.name,
+        description=(entry.upload and entry.upload.description) or "",
+        kind=kind_of(entry),
+        origin=entry.origin,
+        version=entry.version,
         default=entry.name == catalogue.default_name,
-        ready=entry.predictor is not None,
+        ready=entry.ready,
         reason=entry.reason or None,
     )
     if (signature := entry.signature) is None:
@@ -66,6 +176,5 @@ def summary(entry: Entry, catalogue: Catalogue) -> ModelSummary:
             "description": signature.description,
             "task": signature.target.task,
             "target": signature.target.name,
-            "version": signature.version,
         }
     )

@@ -1,4 +1,4 @@
-"""Predictions as routes: asked for what `api.prediction` leaves, such as a model there is not."""
+"""Predictions as routes: asked for what `api.prediction` leaves, such as tensors."""
 
 from fastapi import FastAPI
 from starlette.routing import Route
@@ -14,8 +14,15 @@ class PredictionRoute:
         """Answer; raises ArtifactNotFoundError and ArtifactRejectedError."""
         state, name = scope["app"].state, scope["path_params"].get("model")
         models: Catalogue = state.catalogue
-        predictor = models.default() if name is None else models.predictor(name)
-        await state.predicting.answer(predictor, scope, receive, send)
+        name = name or models.default_name
+        if name is None:
+            raise models.no_default()
+        await state.uploads.sought(name)
+        known = models.entry(name)
+        if known.tensor is not None:
+            await state.tensors.answer(known, scope, receive, send)
+            return
+        await state.predicting.answer(models.predictor(name), scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

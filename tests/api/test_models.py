@@ -22,6 +22,8 @@ def test_the_list_says_what_each_model_predicts(client: TestClient) -> None:
         "description": "Will this seedling die before the season ends?",
         "task": "binary",
         "target": "Event",
+        "kind": "typed",
+        "origin": "exported",
         "default": True,
         "ready": True,
         "reason": None,

@@ -1,0 +1,118 @@
+"""What callers change of the uploaded models: one is admitted, described, removed."""
+
+import asyncio
+
+from starlette.datastructures import State
+from starlette.requests import Request
+
+from api.catalogue.declaration import Changes, Upload
+from api.catalogue.entries import Catalogue, Entry
+from api.errors import NotRemovableError, UploadsFullError
+from api.settings import Settings
+from api.tensors.answering import Answering
+from api.tensors.images import misfits
+from api.uploads.receiving import changes_in, received
+from api.uploads.store import UploadStore, writing
+from api.uploads.swapping import Uploads
+from api.uploads.trying import Trials
+from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
+
+
+class Changing:
+    """Changes the store of uploads, and what this process serves of it at once."""
+
+    def __init__(self, uploads: Uploads, catalogue: Catalogue, settings: Settings) -> None:
+        self._uploads = uploads
+        self._store = uploads.store
+        self._catalogue = catalogue
+        self._settings = settings
+        self._trials = Trials(settings)
+
+    async def admit(self, name: str, request: Request) -> bool:
+        """Receive, audit, try and serve a model, and tell whether it replaced another one.
+
+        Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves.
+        """
+        self._check_origin(name)
+        await asyncio.to_thread(self._check_room, name)
+        with self._store.draft() as draft:
+            with writing(draft.parent):
+                most = self._settings.max_upload_bytes
+                upload = await received(request, draft, most_bytes=most)
+            await self._trials.run(name, draft, upload)
+            self._check_origin(name)
+            most = self._settings.max_uploads
+            replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
+        await asyncio.to_thread(self._uploads.look)
+        entry = self._catalogue.find(name)
+        if entry is not None and (not entry.ready or entry.refused):  # its trial went well
+            raise ArtifactRejectedError(entry.refused or entry.reason)
+        return replaced
+
+    async def describe(self, name: str, request: Request) -> None:
+        """Change what is said of a model; raises NotRemovableError and InvalidInputError."""
+        changes = await changes_in(request, most_bytes=self._settings.max_body_bytes)
+        entry = await self._uploaded(name)
+        if entry.upload is None or not entry.ready:  # broken, or unloaded by hand
+            raise ArtifactRejectedError(entry.reason)
+        upload = changed(entry, entry.upload, changes)
+        await asyncio.to_thread(self._store.describe, name, upload)
+        await asyncio.to_thread(self._uploads.look)
+
+    async def remove(self, name: str) -> None:
+        """Serve a model no more; requests under way end with it."""
+        await self._uploaded(name)
+        await asyncio.to_thread(self._store.remove, name)
+        await asyncio.to_thread(self._uploads.look)
+
+    async def _uploaded(self, name: str) -> Entry:
+        """Return what is known of an upload; raises NotRemovableError, ArtifactNotFoundError."""
+        await self._uploads.sought(name)
+        self._check_origin(name)
+        return self._catalogue.entry(name)
+
+    def _check_origin(self, name: str) -> None:
+        known = self._catalogue.find(name)
+        if known is not None and known.origin == "exported":
+            raise NotRemovableError(
+                f"{name!r} is a model that was exported, and only git changes those; upload "
+                "under another name."
+            )
+
+    def _check_room(self, name: str) -> None:
+        """Refuse before a body is read what `publish` would refuse after it."""
+        with writing(self._settings.state_dir / "uploads"):
+            there = self._store.marks()
+        if name not in there and len(there) >= self._settings.max_uploads:
+            raise UploadsFullError(
+                f"{len(there)} models are uploaded, and API_MAX_UPLOADS admits "
+                f"{self._settings.max_uploads}; delete one, or raise it."
+            )
+
+
+def changed(entry: Entry, upload: Upload, changes: Changes) -> Upload:
+    """Return what is said of a model after some changes; raises InvalidInputError."""
+    given = {name: getattr(changes, name) for name in changes.model_fields_set}
+    if changes.image is not None:
+        if entry.tensor is None:
+            text = "the model takes records, as its signature says, so it cannot take pictures"
+            raise InvalidInputError([Problem("image", text)])
+        if reasons := misfits(changes.image, entry.tensor.inputs):
+            problems = [Problem("image", each.removeprefix("image: ")) for each in reasons]
+            raise InvalidInputError(problems)
+    return upload.model_copy(update=given)
+
+
+def changing(state: State) -> Changing:
+    """Return what changes the uploads of an application."""
+    found: Changing = state.changing
+    return found
+
+
+def install(state: State) -> None:
+    """Add to the state of an application its uploads, what changes them, and what answers."""
+    settings, catalogue = state.settings, state.catalogue
+    store = UploadStore(settings.state_dir / "uploads")
+    state.uploads = Uploads(store, catalogue, state.metrics.swap)
+    state.changing = Changing(state.uploads, catalogue, settings)
+    state.tensors = Answering(state)

@@ -1,0 +1,80 @@
+"""Uploads with several worker processes: all serve the same, and no request fails meanwhile."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.api.uploading import HEADERS, KEYS
+from tests.serving import Service, serving
+from tests.tiny_graphs import scaled
+from tests.waiting import wait_until
+
+PATH = "/v1/models/double/predict"
+SECONDS = 1  # in which every worker serves what one of them was given
+
+
+@pytest.fixture
+def service(models: Path, tmp_path: Path) -> Iterator[Service]:
+    settings = {"API_KEYS": KEYS, "API_STATE_DIR": str(tmp_path / "state"), "WEB_CONCURRENCY": "2"}
+    with serving(models, tmp_path / "log", **settings) as service:
+        yield service
+
+
+def ask(service: Service) -> httpx2.Response:
+    """Ask over a connection of its own, so that either worker may answer."""
+    return httpx2.post(service.url + PATH, json={"values": [1]})
+
+
+def put(service: Service, factor: float) -> int:
+    payload = scaled(factor).SerializeToString()
+    url = f"{service.url}/v1/models/double"
+    return httpx2.put(url, content=payload, headers=HEADERS, timeout=30).status_code
+
+
+def all_say(service: Service, value: float) -> bool:
+    return all(ask(service).json()["values"] == [value] for _ in range(8))
+
+
+def test_all_workers_serve_it_and_no_request_fails_while_it_is_replaced(service: Service) -> None:
+    assert put(service, 1) == 201
+    assert [ask(service).status_code for _ in range(16)] == [200] * 16
+    failures: list[str] = []
+    over = threading.Event()
+
+    def keep_asking() -> None:
+        with httpx2.Client() as asker:
+            while not over.is_set():
+                answer = asker.post(service.url + PATH, json={"values": [1]})
+                if answer.status_code != 200:
+                    failures.append(answer.text)
+
+    askers = [threading.Thread(target=keep_asking) for _ in range(3)]
+    for asker in askers:
+        asker.start()
+    try:
+        for factor in (2, 3):
+            assert put(service, factor) == 200
+            value = float(factor)
+            since = time.monotonic()
+            wait_until(
+                lambda value=value: all_say(service, value),
+                seconds=5 * SECONDS,
+                what="both serve the new one",
+            )
+            print(f"all workers after {time.monotonic() - since:.2f} s")
+    finally:
+        over.set()
+        for asker in askers:
+            asker.join()
+    assert failures == []
+    deleted = httpx2.delete(f"{service.url}/v1/models/double", headers=HEADERS)
+    assert deleted.status_code == 204
+    wait_until(
+        lambda: {ask(service).status_code for _ in range(8)} == {404},
+        seconds=5 * SECONDS,
+        what="neither serves it",
+    )
