@@ -1,0 +1,189 @@
+"""Models with a signature: one tensor per feature in; prediction, probabilities and ids out.
+
+The outputs have the names that the answer to one record uses. A row is answered the same, to the
+last bit, as it is alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from api.contract.schemas import feature_schema
+from api.errors import UnusableAnswerError
+from api.ids import new_id
+from api.prediction.predictor import Predictor
+from api.protocol.columns import USUAL, checked, columns_of
+from api.protocol.tensors import BOOL, BYTES, Array, Tensor
+from treeline.artifact.encoding import Matrix, Record
+from treeline.artifact.prediction import Prediction
+from treeline.artifact.signature import Signature
+
+Json = dict[str, Any]
+RUN_ROWS = 4096  # are predicted in one run
+KEPT_ROWS = 1000  # whose records are kept, to be recorded one by one
+PLATFORMS = {"onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
+ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What was predicted for n rows: the id of row i is `<id_prefix>-<i>`.
+
+    `records` are those of the rows, unless they are more than KEPT_ROWS.
+    """
+
+    id_prefix: str
+    matrix: Matrix
+    prediction: Prediction
+    records: Sequence[Record]
+
+    def ids(self) -> list[str]:
+        """Return the ids of all rows."""
+        return [f"{self.id_prefix}-{row}" for row in range(len(self.matrix))]
+
+
+class TypedModel:
+    """A model with a signature, as the protocol sees it."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.signature = predictor.signature
+        self.name, self.version = self.signature.name, self.signature.version
+        self._predictor = predictor
+
+    def metadata(self) -> Json:
+        """Return what the protocol calls the metadata of the model."""
+        features = self.signature.features
+        return {
+            "name": self.name,
+            "versions": [self.version],
+            "platform": PLATFORMS[self.signature.runtime],
+            "inputs": [
+                {
+                    "name": name,
+                    "datatype": USUAL[feature.type],
+                    "shape": [-1],
+                    "parameters": {"optional": feature.optional, **feature_schema(feature)},
+                }
+                for name, feature in features.items()
+            ],
+            "outputs": outputs_of(self.signature),
+        }
+
+    def outputs(self) -> list[str]:
+        """Return the names of all outputs."""
+        return [output["name"] for output in outputs_of(self.signature)]
+
+    def answered(self, inputs: dict[str, Tensor]) -> Answered:
+        """Predict for checked tensors; raises InvalidInputError and UnusableAnswerError."""
+        features, model = self.signature.features, self._predictor.model
+        count, columns = columns_of(features, inputs)
+        records: list[Record] = []
+        parts: list[Matrix] = []
+        for part in checked(columns, count, self._predictor.validate, features):
+            parts.append(model.encoder.matrix(part))
+            if count <= KEPT_ROWS:
+                records += part
+        matrix = np.concatenate(parts)
+        runs = [self._run(matrix[start : start + RUN_ROWS]) for start in range(0, count, RUN_ROWS)]
+        prediction = usable(joined(runs), self.signature)
+        return Answered(new_id(), matrix, prediction, records)
+
+    def tensors(self, answered: Answered, wanted: Sequence[str]) -> list[Tensor]:
+        """Return the outputs that are wanted, in that order."""
+        datatypes = {each["name"]: each["datatype"] for each in outputs_of(self.signature)}
+        return [Tensor(name, datatypes[name], self._output(answered, name)) for name in wanted]
+
+    def _run(self, matrix: Matrix) -> Prediction:
+        """Predict some rows; one that is alone twice: see api.prediction.gathering."""
+        predict = self._predictor.model.runtime.predict
+        if len(matrix) > 1:
+            return predict(matrix)
+        twice = predict(np.repeat(matrix, 2, axis=0))
+        return Prediction(
+            *(
+                None if found is None else found[:1]
+                for found in (twice.labels, twice.scores, twice.values)
+            )
+        )
+
+    def _output(self, answered: Answered, name: str) -> Array:
+        labels, scores, values = (
+            answered.prediction.labels,
+            answered.prediction.scores,
+            answered.prediction.values,
+        )
+        if name == ID:
+            return np.array(answered.ids(), dtype=object)
+        if name == self.signature.target.name:
+            if values is not None:
+                return values.astype(np.float64)
+            classes = np.array(self.signature.classes, dtype=object)[labels]
+            datatype = datatype_of_classes(self.signature)
+            return (
+                classes if datatype == BYTES else classes.astype({BOOL: bool}.get(datatype, "f8"))
+            )
+        assert scores is not None and labels is not None  # they are offered only where they are
+        if name == PROBABILITIES:
+            return scores.astype(np.float64)
+        binary = self.signature.target.task == "binary"
+        chosen = scores[:, -1] if binary else scores[np.arange(len(scores)), labels]
+        return chosen.astype(np.float64)
+
+
+def outputs_of(signature: Signature) -> list[Json]:
+    """Return the metadata of the outputs of a model."""
+    target = signature.target.name
+    labels = {"parameters": {"labels": list(signature.classes)}}
+    if signature.target.task == "regression":
+        found: list[Json] = [{"name": target, "datatype": "FP64", "shape": [-1]}]
+    else:
+        datatype = datatype_of_classes(signature)
+        found = [{"name": target, "datatype": datatype, "shape": [-1], **labels}]
+    if signature.probabilities:
+        shape = [-1, len(signature.classes)]
+        found += [
+            {"name": PROBABILITY, "datatype": "FP64", "shape": [-1]},
+            {"name": PROBABILITIES, "datatype": "FP64", "shape": shape, **labels},
+        ]
+    return [*found, {"name": ID, "datatype": BYTES, "shape": [-1]}]
+
+
+def datatype_of_classes(signature: Signature) -> str:
+    """Return the datatype of all classes: BOOL or FP64 where they are such, else BYTES."""
+    if all(isinstance(each, bool) for each in signature.classes):
+        return BOOL
+    numbers = (isinstance(each, float) for each in signature.classes)
+    return "FP64" if all(numbers) else BYTES
+
+
+def joined(parts: Sequence[Prediction]) -> Prediction:
+    """Return the predictions of consecutive parts as one."""
+
+    def whole(found: list[Array | None]) -> Array | None:
+        there = [each for each in found if each is not None]
+        return np.concatenate(there) if there else None
+
+    return Prediction(
+        labels=whole([part.labels for part in parts]),
+        scores=whole([part.scores for part in parts]),
+        values=whole([part.values for part in parts]),
+    )
+
+
+def usable(prediction: Prediction, signature: Signature) -> Prediction:
+    """Return a prediction that is one for each row; raises UnusableAnswerError."""
+    name, count = signature.name, len(signature.classes)
+    if signature.target.task == "regression":
+        if prediction.values is None or not np.isfinite(prediction.values).all():
+            raise UnusableAnswerError(f"{name}: the model gave no number for some row")
+        return prediction
+    labels, scores = prediction.labels, prediction.scores
+    if labels is None or ((labels < 0) | (labels >= count)).any():
+        raise UnusableAnswerError(f"{name}: the model gave none of its {count} classes")
+    if signature.probabilities and (
+        scores is None or scores.shape != (len(labels), count) or not np.isfinite(scores).all()
+    ):
+        raise UnusableAnswerError(f"{name}: the model gave no probability for each class")
+    return prediction

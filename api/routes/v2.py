@@ -1,0 +1,247 @@
+"""The Open Inference Protocol v2 and its repository extension: `/v2/…`, for any client of it.
+
+Errors have the protocol's own shape below `/v2`, `{"error": "…"}`: see api.problems.
+"""
+
+import asyncio
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from pydantic import BaseModel, ValidationError
+from starlette.responses import Response
+
+from api.catalogue.entries import Catalogue, Entry
+from api.deps import CatalogueDep
+from api.errors import NotReadyError
+from api.protocol import answering
+from api.protocol.bodies import read_body
+from api.protocol.documents import (
+    IndexEntry,
+    IndexRequest,
+    InferenceResponse,
+    Live,
+    LoadRequest,
+    ModelMetadata,
+    ModelReady,
+    ProtocolError,
+    Ready,
+    ServerMetadata,
+    UnloadRequest,
+    body_of,
+    infer_operation,
+)
+from api.protocol.messages import BINARY, unreadable
+from api.protocol.tensors import refused
+from api.security.deps import KeyRequired, PredictionKey
+from treeline import __version__
+from treeline.errors import ArtifactRejectedError
+
+Responses = dict[int | str, dict[str, Any]]
+FAILS: Responses = {
+    status: {"model": ProtocolError, "description": text}
+    for status, text in {
+        400: "The body cannot be read",
+        401: "An API key is required",
+        403: "The service has no API keys",
+        404: "There is no such model or version",
+        413: "The body is too large",
+        415: "The encoding of the body is unknown",
+        422: "The input breaks the contract of the model",
+        429: "There are too many requests",
+        500: "The model gave no usable answer",
+        503: "The model, or the service, is not ready",
+    }.items()
+}
+READING: Responses = {status: FAILS[status] for status in (404, 422)}
+RAW = {"schema": {"type": "string", "format": "binary"}}
+INFERRING = {**FAILS, 200: {"model": InferenceResponse, "content": {BINARY: RAW}}}
+
+
+async def sought(request: Request) -> None:
+    """Look for a model that another worker may have been given a moment ago."""
+    if (name := request.path_params.get("model")) is not None:
+        await request.app.state.uploads.sought(name)
+
+
+router = APIRouter(
+    prefix="/v2",
+    tags=["open inference protocol"],
+    dependencies=[Depends(sought)],
+    responses={503: FAILS[503]},
+)
+Body = TypeVar("Body", bound=BaseModel)
+Model = Annotated[str, Path(description="Name of the model")]
+Version = Annotated[str, Path(description="Version that is served")]
+
+
+@router.get("", summary="What serves")
+async def server() -> ServerMetadata:
+    """Name and version of the server, and what it offers of the protocol."""
+    return ServerMetadata(name="treeline", version=__version__)
+
+
+@router.get("/health/live", summary="Is the process alive?")
+async def live() -> Live:
+    """Answers as long as the process does."""
+    return Live()
+
+
+@router.get("/health/ready", summary="Is every model served?")
+async def ready(catalogue: CatalogueDep) -> Ready:
+    """200 when there is a model and all are loaded; else 503 and the reasons."""
+    if missing := catalogue.shortcomings():
+        raise NotReadyError(missing)
+    return Ready()
+
+
+@router.get(
+    "/models/{model}",
+    summary="What a model takes and gives",
+    response_model_exclude_none=True,
+    responses=READING,
+)
+async def metadata(model: Model, catalogue: CatalogueDep) -> ModelMetadata:
+    """The inputs are the features of its signature, or the inputs of its graph."""
+    return ModelMetadata.model_validate(served(catalogue, model).metadata())
+
+
+@router.get(
+    "/models/{model}/versions/{version}",
+    response_model_exclude_none=True,
+    summary="What a version of a model takes and gives",
+    responses=READING,
+)
+async def version_metadata(
+    model: Model, version: Version, catalogue: CatalogueDep
+) -> ModelMetadata:
+    """The same, where that version is the one that is served."""
+    return ModelMetadata.model_validate(served(catalogue, model, version).metadata())
+
+
+@router.get("/models/{model}/ready", summary="Is a model served?", responses=READING)
+async def model_ready(model: Model, catalogue: CatalogueDep) -> ModelReady:
+    """200 when it answers."""
+    return ModelReady(name=served(catalogue, model).name)
+
+
+@router.get(
+    "/models/{model}/versions/{version}/ready",
+    summary="Is a version of a model served?",
+    responses=READING,
+)
+async def version_ready(model: Model, version: Version, catalogue: CatalogueDep) -> ModelReady:
+    """200 when that version answers."""
+    return ModelReady(name=served(catalogue, model, version).name)
+
+
+@router.post(
+    "/models/{model}/infer",
+    summary="Predict for tensors",
+    responses=INFERRING,
+    openapi_extra=infer_operation(),
+    dependencies=[PredictionKey],
+)
+async def infer(model: Model, request: Request, catalogue: CatalogueDep) -> Response:
+    """One tensor per feature, one element per row; or the inputs of a graph."""
+    return await inferred(served(catalogue, model), request)
+
+
+@router.post(
+    "/models/{model}/versions/{version}/infer",
+    summary="Predict for tensors with a version of a model",
+    responses=INFERRING,
+    openapi_extra=infer_operation(),
+    dependencies=[PredictionKey],
+)
+async def version_infer(
+    model: Model, version: Version, request: Request, catalogue: CatalogueDep
+) -> Response:
+    """The same, where that version is the one that is served."""
+    return await inferred(served(catalogue, model, version), request)
+
+
+@router.post(
+    "/repository/index",
+    summary="List the models",
+    responses={status: FAILS[status] for status in (400, 413, 415, 422)},
+    openapi_extra=body_of(IndexRequest, required=False),
+)
+async def index(request: Request, catalogue: CatalogueDep) -> list[IndexEntry]:
+    """Every model, or with `{"ready": true}` those that are served."""
+    wanted = await document(request, IndexRequest)
+    return [indexed(entry) for entry in catalogue.entries() if entry.ready or not wanted.ready]
+
+
+@router.post(
+    "/repository/models/{model}/load",
+    summary="Bring a model up to date, and into service",
+    responses=FAILS,
+    openapi_extra=body_of(LoadRequest, required=False),
+    dependencies=[KeyRequired],
+)
+async def load(model: Model, request: Request, catalogue: CatalogueDep) -> IndexEntry:
+    """Serves what lies on disk now; 503 when that cannot be served."""
+    wanted = await document(request, LoadRequest)
+    if wanted.parameters:
+        names = ", ".join(wanted.parameters)
+        raise refused("parameters", f"{names}: not offered; upload with PUT /v1/models/{model}")
+    state = request.app.state
+    watched = state.settings.watch_seconds > 0  # else other workers would not follow
+    await asyncio.to_thread(state.unloading.load, model, refresh=watched)
+    entry = catalogue.entry(model)
+    if not entry.ready or entry.refused:
+        raise ArtifactRejectedError(entry.refused or entry.reason)
+    return indexed(entry)
+
+
+@router.post(
+    "/repository/models/{model}/unload",
+    summary="Take a model out of service",
+    responses=FAILS,
+    openapi_extra=body_of(UnloadRequest, required=False),
+    dependencies=[KeyRequired],
+)
+async def unload(model: Model, request: Request, catalogue: CatalogueDep) -> IndexEntry:
+    """Until it is loaded again it answers 503, in every worker and over restarts."""
+    await document(request, UnloadRequest)
+    await asyncio.to_thread(request.app.state.unloading.unload, model)
+    return indexed(catalogue.entry(model))
+
+
+def served(catalogue: Catalogue, model: str, version: str | None = None) -> answering.Served:
+    """Return what answers; raises ArtifactNotFoundError and ArtifactRejectedError."""
+    return answering.served(catalogue.entry(model), version)
+
+
+async def inferred(model: answering.Served, request: Request) -> Response:
+    """Answer an infer request."""
+    found: Response = await request.app.state.inferring.answer(model, request)
+    return found
+
+
+async def document(request: Request, kind: type[Body]) -> Body:
+    """Read a small document, which may be left out.
+
+    Raises BodyTooLargeError, MalformedBodyError and InvalidInputError.
+    """
+    limit = request.app.state.settings.max_body_bytes
+    body = await read_body(request, limit=limit, setting="API_MAX_BODY_BYTES")
+    try:
+        return kind.model_validate_json(body.strip() or b"{}")
+    except ValidationError as error:
+        raise unreadable(error) from error
+
+
+def indexed(entry: Entry) -> IndexEntry:
+    """Return what the index of the repository says of a model."""
+    return IndexEntry(
+        name=entry.name,
+        version=entry.version or "",
+        state="READY" if entry.ready else "UNAVAILABLE",
+        reason=entry.refused or entry.reason,
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Give the routes what they work with."""
+    app.state.inferring = answering.Inferring(app.state)
