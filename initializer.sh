@@ -13,6 +13,7 @@ export HOST="${HOST:-127.0.0.1}"
 export PORT="${PORT:-8000}"
 
 options=(
+    --config python:api.workers
     --bind "$HOST:$PORT"
     --workers "${WEB_CONCURRENCY:-2}" # while one restarts, the other answers
     --worker-class uvicorn_worker.UvicornWorker

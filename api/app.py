@@ -1,19 +1,25 @@
 """Settings → the application: catalogue, routes, problems and pages, put together."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-
 from fastapi import FastAPI
-from starlette.types import Lifespan, Receive, Scope, Send
 
 from api import problems
-from api.catalogue.swapping import Swapping
-from api.middleware import RequestIdMiddleware
+from api.batch.drafts import Drafts
+from api.batch.pool import Pool, keeping
+from api.catalogue.swapping import Swapping, watching
+from api.catalogue.unloading import Unloading
+from api.middleware import RequestMiddleware
 from api.openapi import documenting
-from api.prediction.answering import Predicting
-from api.routes import models, pages, predict, system
+from api.predicting import Predicting
+from api.prediction_log.log import PredictionLog, recording
+from api.routes import batch, feedback, models, pages, predict, predictions, system, v2
+from api.security.guard import Guard
+from api.security.load import Load
+from api.service import Part, Service, running
 from api.settings import Settings
+from api.telemetry.around import Around
+from api.telemetry.metrics import Metrics, keeping_fresh
+from api.uploads import changing as uploading
+from api.uploads.swapping import sharing
 from treeline import __version__
 from treeline.artifact.store import ArtifactStore
 
@@ -23,45 +29,9 @@ A request is checked against the signature of its model: names, types, categorie
 What is refused is answered as `application/problem+json` and lists everything that is wrong.
 Every answer carries an `X-Request-ID`; one that you send is taken over."""
 
-
-class Service(FastAPI):
-    """FastAPI, but for what asks a ready model for a prediction: that is answered before it."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a prediction by its path, and leave everything else to FastAPI."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            predictor = self.state.catalogue.by_path.get(scope["path"])
-            if predictor is not None:
-                await self.state.predicting.answer(predictor, scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
-
-
-Part = AbstractAsyncContextManager[None]
-
-
-def running(parts: Iterable[Callable[[], Part]]) -> Lifespan[FastAPI]:
-    """Return what runs beside the requests: each part is entered at the start and left at the end.
-
-    They end in the opposite order.
-    """
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            for part in parts:
-                await stack.enter_async_context(part())
-            yield
-
-    return lifespan
-
-
-@asynccontextmanager
-async def watching(swapping: Swapping, *, pause_seconds: float) -> AsyncIterator[None]:
-    """Look at the models on disk again and again."""
-    watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
-    yield
-    watch.cancel()
+ROUTERS = tuple(
+    routes.router for routes in (batch, models, system, pages, feedback, predictions, v2)
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -71,12 +41,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     when none are given.
     """
     settings = settings or Settings()
-    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
-    store = ArtifactStore(settings.model_dir, admitted=admitted)
-    swapping = Swapping(settings.model_dir, store, default=settings.default_model)
-    parts: list[Callable[[], Part]] = []
-    if settings.watch_seconds:
-        parts.append(lambda: watching(swapping, pause_seconds=settings.watch_seconds))
+    parts: list[Part] = []
     app = Service(
         title="Treeline",
         version=__version__,
@@ -85,14 +50,55 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=running(parts),
     )
-    app.state.settings = settings
-    app.state.catalogue = swapping.catalogue
-    app.state.predicting = Predicting(max_body_bytes=settings.max_body_bytes)
-    app.add_middleware(RequestIdMiddleware)
+    equip(app, settings)
+    parts += parts_of(app, settings)
+    app.add_middleware(RequestMiddleware, metrics=app.metrics)
     predict.install(app)
-    problems.install(app)
-    for routes in (models, system, pages):
-        app.include_router(routes.router)
+    problems.install(app, ROUTERS)
+    for router in ROUTERS:
+        app.include_router(router)
     pages.mount_assets(app)
     app.openapi = documenting(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
+
+
+def equip(app: Service, settings: Settings) -> None:
+    """Give an application what its routes work with, under names in its state."""
+    state = app.state
+    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
+    store = ArtifactStore(settings.model_dir, admitted=admitted)
+    state.settings = settings
+    state.swapping = Swapping(settings.model_dir, store, default=settings.default_model)
+    state.catalogue = state.swapping.catalogue
+    state.unloading = Unloading(settings.state_dir / "unloaded", state.swapping)
+    state.guard = Guard(settings)
+    state.load = app.load = Load(settings.max_requests)
+    state.metrics = app.metrics = Metrics()
+    state.log = PredictionLog(settings) if settings.prediction_log else None
+    state.batch_pool = Pool(settings.batch_processes)
+    uploading.install(state)
+    v2.install(app)
+    state.predicting = Predicting(
+        max_body_bytes=settings.max_body_bytes,
+        guard=state.guard,
+        metrics=state.metrics,
+        log=state.log,
+    )
+
+
+def parts_of(app: Service, settings: Settings) -> list[Part]:
+    """Return what runs beside the requests; the log is the first to begin, and the last to end."""
+    state = app.state
+    around = Around(app.inside, settings, catalogue=state.catalogue)
+    app.around = around.app
+    parts: list[Part] = [lambda: recording(state.log)] if state.log is not None else []
+    parts += [
+        around.running,
+        lambda: keeping_fresh(state.metrics, state),
+        state.unloading.watched,
+        lambda: keeping(state.batch_pool, Drafts(settings.state_dir)),
+        lambda: sharing(state.uploads),
+    ]
+    if settings.watch_seconds:
+        parts.append(lambda: watching(state.swapping, pause_seconds=settings.watch_seconds))
+    return parts

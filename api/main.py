@@ -5,5 +5,9 @@ It serves the commands that people and platforms already type: `uvicorn api.main
 """
 
 from api.app import create_app
+from api.settings import Settings
+from api.telemetry.logs import configure
 
-app = create_app()
+settings = Settings()
+configure(settings)
+app = create_app(settings)

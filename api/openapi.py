@@ -17,15 +17,25 @@ from api.contract.schemas import answer_schema, record_schema
 from api.errors import STATUS
 from api.prediction.predictor import Predictor
 from api.problems import MEDIA_TYPE, ProblemDocument
+from api.security.documenting import describe as describe_access
+from api.tensors.documents import operation as tensor_operation
 
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
 EXAMPLE_ID = "0123456789abcdef0123456789abcdef"
-PREDICTION_FAILS = (400, 413, 415, 422, 500)
-READING_FAILS = {"/v1/models/{model}": (404, 503), "/readyz": (503,)}
+PREDICTION_FAILS = (400, 413, 415, 422)
+FAILS = {
+    ("/v1/models/{model}", "get"): (404, 503),
+    ("/v1/models/{model}", "put"): (400, 409, 413, 415, 422, 503),
+    ("/v1/models/{model}", "patch"): (400, 404, 409, 413, 415, 422, 503),
+    ("/v1/models/{model}", "delete"): (404, 409, 503),
+    ("/readyz", "get"): (503,),
+}
 TAGS = (
     {"name": "predict", "description": "One record in, its prediction out."},
     {"name": "models", "description": "What is served, and the contract of each model."},
+    {"name": "log", "description": "What was predicted, and what proved to be true."},
+    {"name": "open inference protocol", "description": "Tensors in, tensors out, for any client."},
     {"name": "system", "description": "For supervisors and load balancers."},
 )
 
@@ -47,11 +57,12 @@ def documenting(app: FastAPI) -> Callable[[], Json]:
             schemas.pop(unused, None)
         problem = ProblemDocument.model_json_schema(ref_template=SCHEMAS + "{model}")
         schemas |= problem.pop("$defs") | {"Problem": problem}
-        for path, statuses in READING_FAILS.items():
-            responses = found["paths"][path]["get"]["responses"]
+        for (path, method), statuses in FAILS.items():
+            responses = found["paths"][path][method]["responses"]
             responses.pop("422", None)
             responses |= failures(statuses)
         found["paths"] = prediction_paths(catalogue, schemas) | found["paths"]
+        describe_access(found, app.state.settings, failures=failures)
         return found
 
     return document
@@ -61,6 +72,9 @@ def prediction_paths(catalogue: Catalogue, schemas: Json) -> Json:
     """Return the paths that predict, and add the schemas they refer to."""
     paths = {}
     for entry in catalogue.entries():
+        if entry.tensor is not None:
+            described = tensor_operation(entry, entry.tensor, failures)
+            paths[PATH.format(model=entry.name)] = {"post": described}
         if (predictor := entry.predictor) is None:
             continue
         schemas[f"{entry.name}.record"] = record_schema(predictor.signature)

@@ -1,5 +1,6 @@
 """What many tests share: the deposited seedlings, and a scratch repository folder."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,14 @@ class Project:
         text = self.params.read_text()
         assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in params.yaml"
         self.params.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No service of a test writes to the folder that one of this checkout writes to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("API_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture

@@ -71,6 +71,7 @@ def serving(models: Path, log: Path, **settings: str) -> Iterator[Service]:
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "API_MODEL_DIR": str(models),
+        "API_STATE_DIR": str(log.parent / "state"),
         "PORT": str(port),
         **settings,
     }

@@ -12,6 +12,7 @@ from treeline.artifact.signature import Signature
 
 JsonSchema = dict[str, Any]
 JSON_TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "category": "string"}
+WHOLE_MAX = 2**53 - 1
 OWN_KEYS = frozenset({"id", "model", "version", "probability", "probabilities"})
 
 
@@ -33,11 +34,21 @@ def feature_schema(feature: Feature) -> JsonSchema:
     schema: JsonSchema = {"type": [kind, "null"] if feature.optional else kind}
     if feature.categories:
         schema["enum"] = [*feature.categories, *([None] if feature.optional else [])]
-    limits = {"minimum": feature.minimum, "maximum": feature.maximum}
-    schema |= {key: limit for key, limit in limits.items() if limit is not None}
+    if kind in {"number", "integer"}:
+        schema["minimum"], schema["maximum"] = limits(feature)
     if text := feature_text(feature):
         schema["description"] = text
     return schema
+
+
+def limits(feature: Feature) -> tuple[float, float]:
+    """Return the least and the largest number admitted: what is declared, or what fits.
+
+    A number fits where float32 holds it, a whole one where JSON's readers tell it from the next.
+    """
+    most = WHOLE_MAX if feature.type == "integer" else FLOAT32_MAX
+    lowest = -most if feature.minimum is None else feature.minimum
+    return lowest, most if feature.maximum is None else feature.maximum
 
 
 def feature_text(feature: Feature) -> str:
@@ -113,13 +124,9 @@ def _annotation(feature: Feature) -> Any:
     elif feature.type == "boolean":
         kind = StrictBool
     else:
-        limits = Field(
-            strict=True,
-            allow_inf_nan=False,
-            ge=-FLOAT32_MAX if feature.minimum is None else feature.minimum,
-            le=FLOAT32_MAX if feature.maximum is None else feature.maximum,
-        )
-        kind = Annotated[float, limits]
+        lowest, highest = limits(feature)
+        field = Field(strict=True, allow_inf_nan=False, ge=lowest, le=highest)
+        kind = Annotated[float, field]
         if feature.type == "integer":  # 3.0 is a whole number to JSON, and what data frames send
             kind = Annotated[kind, AfterValidator(_whole)]
     return kind | None if feature.optional else kind

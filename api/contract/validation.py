@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, to_json
 
+from api.contract.schemas import WHOLE_MAX
 from api.errors import MalformedBodyError
 from treeline.artifact.features import FLOAT32_MAX, Feature
 from treeline.errors import InvalidInputError, Problem, TreelineError
@@ -63,7 +64,10 @@ def wanted_of(feature: Feature, kind: str) -> str:
     """Say what a feature admits, and the limit of the matrix where no declared bound was broken."""
     wanted = feature.describe()
     if kind in BOUND_OF and getattr(feature, BOUND_OF[kind]) is None:
-        wanted += f" that fits float32: at most {FLOAT32_MAX:g} in size"
+        if feature.type == "integer":
+            wanted += f", at most {WHOLE_MAX} in size"
+        else:
+            wanted += f" that fits float32: at most {FLOAT32_MAX:g} in size"
     return wanted + (", or leave it out" if feature.optional else "")
 
 

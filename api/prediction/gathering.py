@@ -6,11 +6,16 @@ one turn are predicted together in the next, so that nobody waits for anybody wh
 What a row is given does not depend on its company: with two rows or more, matrix products go the
 same way for every row; a single one takes another way, which differs in the last digit. So a row
 that is alone is predicted twice.
+
+A model that takes long is run in a thread, so that those of other models and the health checks need
+not wait for it: a thread costs more than the run of a model that does not.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -18,6 +23,7 @@ from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
 
 MOST_ROWS = 256  # in one run, lest the first waits for the last
+LONG_SECONDS = 0.005  # for that many rows: what every other request may have to wait
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Predicted:
 
 
 Caller = asyncio.Future[Predicted]
+Run = asyncio.Future[list[Predicted]]
 
 
 class Gathering:
@@ -37,12 +44,21 @@ class Gathering:
 
     def __init__(self, predict: Callable[[Matrix], Prediction]) -> None:
         self._predict = predict
+        self._long = False
         self._rows: list[list[float]] = []
         self._callers: list[Caller] = []
 
     def alone(self, row: Sequence[float]) -> Predicted:
         """Predict one row here and now, the same as in any company."""
         return self._predicted([list(row)])[0]
+
+    def warm(self, row: Sequence[float]) -> None:
+        """Try the model on as many rows as a run may have, and remember whether that takes long."""
+        rows = [list(row)] * MOST_ROWS
+        self._predicted(rows)
+        started = perf_counter()
+        self._predicted(rows)
+        self._long = perf_counter() - started > LONG_SECONDS
 
     def asked(self, row: list[float]) -> Caller:
         """Return what will hold the prediction of a row, in the next turn of the event loop."""
@@ -59,19 +75,20 @@ class Gathering:
         self._rows, self._callers = [], []
         for start in range(0, len(rows), MOST_ROWS):
             part = slice(start, start + MOST_ROWS)
-            self._answer(callers[part], rows[part])
+            if self._long:
+                loop = asyncio.get_running_loop()
+                run = loop.run_in_executor(None, self._predicted, rows[part])
+                run.add_done_callback(partial(_ended, callers[part]))
+            else:
+                self._answer(callers[part], rows[part])
 
     def _answer(self, callers: list[Caller], rows: list[list[float]]) -> None:
         try:
             found = self._predicted(rows)
-        except Exception as error:  # a graph can fail in ways of its own; each caller is told
-            for caller in callers:
-                if not caller.done():
-                    caller.set_exception(error)
-            return
-        for caller, predicted in zip(callers, found, strict=True):
-            if not caller.done():  # it may have been given up
-                caller.set_result(predicted)
+        except Exception as error:  # a graph can fail in ways of its own
+            _failed(callers, error)
+        else:
+            _told(callers, found)
 
     def _predicted(self, rows: list[list[float]]) -> list[Predicted]:
         """Predict rows of codes, in their order; one that is alone twice, see above."""
@@ -83,3 +100,24 @@ class Gathering:
             for found in (prediction.labels, prediction.scores, prediction.values)
         )
         return [Predicted(*each) for each in zip(labels, scores, values, strict=True)][: len(rows)]
+
+
+def _ended(callers: list[Caller], run: Run) -> None:
+    """Pass on what a thread has found, or how it failed."""
+    error = asyncio.CancelledError() if run.cancelled() else run.exception()
+    if error is None:
+        _told(callers, run.result())
+    else:
+        _failed(callers, error)
+
+
+def _told(callers: list[Caller], found: list[Predicted]) -> None:
+    for caller, predicted in zip(callers, found, strict=True):
+        if not caller.done():  # it may have been given up
+            caller.set_result(predicted)
+
+
+def _failed(callers: list[Caller], error: BaseException) -> None:
+    for caller in callers:
+        if not caller.done():
+            caller.set_exception(error)

@@ -1,12 +1,14 @@
 """One model in memory: JSON bytes → checked record → answer. Knows its contract, and no HTTP."""
 
+from collections.abc import Callable
+
 from pydantic import ValidationError
 from pydantic_core import to_json
 
 from api.contract.schemas import record_validator
 from api.contract.validation import explain
 from api.prediction.answers import Answer, Answers
-from api.prediction.gathering import Gathering
+from api.prediction.gathering import Gathering, Predicted
 from treeline.artifact.encoding import Record
 from treeline.artifact.store import Model
 from treeline.errors import ArtifactRejectedError, TreelineError
@@ -17,8 +19,11 @@ class Predictor:
 
     def __init__(self, model: Model) -> None:
         """Tie a model to its contract; raises ArtifactRejectedError when they do not fit."""
+        self.model = model
         self.signature = model.signature
-        self._validate = record_validator(model.signature).validator.validate_json
+        validator = record_validator(model.signature).validator
+        self._validate = validator.validate_json
+        self.validate: Callable[[object], Record] = validator.validate_python
         self._encoded = model.encoder.row
         self._gathering = Gathering(model.runtime.predict)
         self._answers = Answers(model.signature)
@@ -29,6 +34,7 @@ class Predictor:
                 f"{self.signature.name}: its own example is not answered: {error}; "
                 "export the model again"
             ) from error
+        self._gathering.warm(self._encoded(self.signature.example.record))
 
     def parse(self, body: bytes) -> Record:
         """Read one record of JSON; raises MalformedBodyError and InvalidInputError."""
@@ -42,14 +48,14 @@ class Predictor:
         """Answer one checked record; raises UnusableAnswerError."""
         return self._answers.worded(self._gathering.alone(self._encoded(record)))
 
-    async def answer(self, body: bytes, *, prediction_id: str) -> bytes:
-        """Answer the JSON of one record with the JSON of its signed prediction.
+    async def answer(self, body: bytes, *, prediction_id: str) -> tuple[bytes, Predicted]:
+        """Answer the JSON of one record with the JSON of its signed prediction, and what it says.
 
         Records that are asked for at the same moment are predicted together. Raises
         MalformedBodyError, InvalidInputError and UnusableAnswerError.
         """
         predicted = await self._gathering.asked(self._encoded(self.parse(body)))
-        return self._answers.written(predicted, prediction_id=prediction_id)
+        return self._answers.written(predicted, prediction_id=prediction_id), predicted
 
     def signed(self, answer: Answer, *, prediction_id: str) -> Answer:
         """Return an answer with the id of the prediction, and who gave it."""

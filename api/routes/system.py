@@ -1,7 +1,11 @@
 """What supervisors ask: does the process answer, and can it serve everything it should?"""
 
-from fastapi import APIRouter
+import asyncio
+
+from fastapi import APIRouter, Request
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
+from starlette.responses import Response
 
 from api.deps import CatalogueDep
 from api.errors import NotReadyError
@@ -24,6 +28,7 @@ class Readiness(BaseModel):
         default={},
         description="Models whose new artifact on disk is refused, and why: the former serves on",
     )
+    unloaded: list[str] = Field(default=[], description="Models taken out of service by hand")
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -39,6 +44,15 @@ async def readyz(catalogue: CatalogueDep) -> Readiness:
     """200 when there is a model and all are loaded; else 503 and the reasons."""
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
-    served = [entry.predictor for entry in catalogue.entries() if entry.predictor]
-    versions = {predictor.signature.name: predictor.signature.version for predictor in served}
-    return Readiness(models=versions, refused=catalogue.refusals())
+    return Readiness(
+        models=catalogue.versions(), refused=catalogue.refusals(), unloaded=catalogue.unloaded()
+    )
+
+
+@router.get("/metrics", include_in_schema=False)
+async def metrics(request: Request) -> Response:
+    """What Prometheus reads; for the inside, so a balancer should not pass it on."""
+    state = request.app.state
+    state.metrics.refresh(state)
+    body = await asyncio.to_thread(state.metrics.exposed)
+    return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)

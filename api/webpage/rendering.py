@@ -32,13 +32,13 @@ def render(catalogue: Catalogue, *, shown: Entry | None, base_url: str) -> str:
 
 def card(entry: Entry, catalogue: Catalogue, shown: Entry | None) -> str:
     """Return the link to one model among all."""
-    notes = [f"version {entry.signature.version}" if entry.signature else "unreadable"]
+    notes = [f"version {entry.version}" if entry.version else "unreadable"]
     if entry.name == catalogue.default_name:
         notes.append("default")
-    if entry.predictor is None:
+    if not entry.ready:
         notes.append("not served")
     current = ' aria-current="page"' if entry is shown else ""
-    kind = "" if entry.predictor else ' class="broken"'
+    kind = "" if entry.ready else ' class="broken"'
     return (
         f'<a href="?model={escape(entry.name)}"{current}{kind}><strong>{escape(entry.name)}'
         f'</strong><small class="soft">{escape(" · ".join(notes))}</small></a>'
@@ -47,6 +47,11 @@ def card(entry: Entry, catalogue: Catalogue, shown: Entry | None) -> str:
 
 def section(entry: Entry, *, base_url: str) -> str:
     """Return one model in full: its form, or the reason why it has none."""
+    if entry.tensor is not None:
+        return (
+            f"<section><h2>{escape(entry.name)} takes values, not records</h2>"
+            '<p><a href="docs">The documentation</a> says which.</p></section>'
+        )
     if entry.predictor is None or entry.signature is None:
         return (
             f"<section><h2>{escape(entry.name)} is not served</h2>"

@@ -25,11 +25,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def client(models: Path) -> Iterator[TestClient]:
     """The service over those models."""
-    with TestClient(create_app(Settings(model_dir=models))) as client:
+    with TestClient(create_app(Settings(model_dir=models, prediction_log=False))) as client:
         yield client
 
 
 @pytest.fixture
 def serve() -> Serve:
     """Make a service over another folder of models, with other settings."""
-    return lambda folder, **settings: TestClient(create_app(Settings(model_dir=folder, **settings)))
+    return lambda folder, **settings: TestClient(
+        create_app(Settings(model_dir=folder, **{"prediction_log": False} | settings))
+    )

@@ -19,7 +19,9 @@ EXPORTED = sorted(MODELS.glob("*/signature.json"))
 @pytest.fixture(scope="module")
 def exported() -> Iterator[TestClient]:
     """The service over the repository's models; pickles too, for they are our own."""
-    with TestClient(create_app(Settings(model_dir=MODELS, allow_pickle=True))) as client:
+    with TestClient(
+        create_app(Settings(model_dir=MODELS, allow_pickle=True, prediction_log=False))
+    ) as client:
         yield client
 
 

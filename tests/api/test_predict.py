@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from api.contract.schemas import limits
 from tests.api.conftest import Serve
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
-from treeline.artifact.features import FLOAT32_MAX, Feature, Target
+from treeline.artifact.features import Feature, Target
 
 ABSENT = object()
 
 
 def admitted(feature: Feature) -> st.SearchStrategy[object]:
     """Every kind of value that a feature admits."""
-    lowest = -FLOAT32_MAX if feature.minimum is None else feature.minimum
-    highest = FLOAT32_MAX if feature.maximum is None else feature.maximum
+    lowest, highest = limits(feature)
     whole = st.integers(int(lowest), int(min(highest, 2**53)))
     values: st.SearchStrategy[object] = {
         "category": st.sampled_from(feature.categories or ("",)),

@@ -32,7 +32,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def client(folder: Path) -> Iterator[TestClient]:
-    with TestClient(create_app(Settings(model_dir=folder, watch_seconds=OFTEN))) as client:
+    with TestClient(
+        create_app(Settings(model_dir=folder, watch_seconds=OFTEN, prediction_log=False))
+    ) as client:
         yield client
 
 
@@ -103,14 +105,18 @@ def test_a_model_that_was_broken_from_the_start_is_served_when_it_is_whole(
 ) -> None:
     write_model(tmp_path / "good", IRIS)
     (folder / "iris" / ARTIFACT).unlink()
-    with TestClient(create_app(Settings(model_dir=folder, watch_seconds=OFTEN))) as client:
+    with TestClient(
+        create_app(Settings(model_dir=folder, watch_seconds=OFTEN, prediction_log=False))
+    ) as client:
         assert client.get("/readyz").status_code == 503
         put(folder, "iris", tmp_path / "good")
         wait_until(lambda: client.get("/readyz").status_code == 200, seconds=10, what="it is ready")
 
 
 def test_nobody_looks_where_that_is_switched_off(folder: Path) -> None:
-    with TestClient(create_app(Settings(model_dir=folder, watch_seconds=0))) as client:
+    with TestClient(
+        create_app(Settings(model_dir=folder, watch_seconds=0, prediction_log=False))
+    ) as client:
         before = versions(client)
         write_model(folder, OTHER)
         assert versions(client) == before

@@ -16,7 +16,7 @@ from tests.tiny_models import IRIS, SURVIVAL, write_model
 from tests.waiting import wait_until
 
 BASE = "python:3.11-slim"
-MAX_BYTES = 300 * 10**6
+MAX_BYTES = 310 * 10**6  # on the base of 120 MB that tests have
 CONTEXT = (
     *("Dockerfile", ".dockerignore", "initializer.sh", "pyproject.toml"),
     *("requirements", "src", "api"),

@@ -4,46 +4,69 @@ An ASGI application of its own, asked before FastAPI, whose layers take several 
 the prediction. What goes over the wire is documented with all the rest: `api.openapi`.
 """
 
+from time import perf_counter, time
+from typing import Protocol
+
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.errors import BodyTooLargeError, UnsupportedMediaTypeError
 from api.ids import REQUEST_ID, given_id, new_id
 from api.prediction.predictor import Predictor
 from api.problems import answer_of, unforeseen
-from treeline.errors import TreelineError
+from api.security.guard import Guard
+from api.telemetry.logs import about
+from api.telemetry.metrics import Metrics, ModelMetrics
+from treeline.artifact.signature import Signature
+from treeline.errors import InvalidInputError, TreelineError
 
 JSON = b"application/json"
 
 
-class Predicting:
-    """Answers one record for a model that is ready."""
+class Records(Protocol):
+    """Where predictions are recorded."""
 
-    def __init__(self, *, max_body_bytes: int) -> None:
+    def record(self, time: float, latency_seconds: float, features: bytes, answer: bytes) -> None:
+        """Take over the JSON of a record and of its answer, without waiting."""
+
+
+class Predicting:
+    """Answers one record for a model that is ready; counts and records what it answers."""
+
+    def __init__(
+        self, *, max_body_bytes: int, guard: Guard, metrics: Metrics, log: Records | None
+    ) -> None:
         self._max_body_bytes = max_body_bytes
+        self._guard = guard
+        self._metrics = metrics
+        self._log = log
 
     async def answer(
         self, predictor: Predictor, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """Read the record, predict, answer. A thread would cost more than the prediction.
 
-        Where the caller gave no id to the request, it has that of the prediction.
+        Where the caller gave no id to the request, it has that of the prediction. What is answered
+        is handed to the log before it is sent.
         """
+        started = perf_counter()
         prediction_id = new_id()
         request_id = given_id(scope) or prediction_id
         try:
+            if not self._guard.always_open:
+                self._guard.prediction(scope)
             body = await self._body(scope, receive)
             if body is None:
                 return
-            answer = await predictor.answer(body, prediction_id=prediction_id)
+            answer, predicted = await predictor.answer(body, prediction_id=prediction_id)
         except Exception as error:
-            method, path = scope["method"], scope["path"]
-            if isinstance(error, TreelineError):
-                refusal = answer_of(error, method=method, path=path)
-            else:
-                refusal = unforeseen(method, path, request_id=request_id)
-            refusal.raw_headers.append((REQUEST_ID, request_id.encode()))
+            refusal = self._refusal(error, predictor.signature, scope, request_id=request_id)
             await refusal(scope, receive, send)
             return
+        seconds = perf_counter() - started
+        self._counts(predictor.signature).answered(predicted.label, seconds)
+        if self._log is not None:
+            self._log.record(time(), seconds, body, answer)
         headers = [
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(answer)),
@@ -51,6 +74,27 @@ class Predicting:
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
+
+    def _refusal(
+        self, error: Exception, signature: Signature, scope: Scope, *, request_id: str
+    ) -> Response:
+        """Return the problem to answer with, and count it; called while `error` is handled."""
+        method, path, counts = scope["method"], scope["path"], self._counts(signature)
+        about(scope, request_id=request_id)
+        if isinstance(error, InvalidInputError):
+            counts.refused(problem.place for problem in error.problems)
+        if isinstance(error, TreelineError):
+            refusal = answer_of(error, method=method, path=path)
+        else:
+            refusal = unforeseen(method, path, request_id=request_id)
+        counts.failed(refusal.status_code)
+        refusal.raw_headers.append((REQUEST_ID, request_id.encode()))
+        return refusal
+
+    def _counts(self, signature: Signature) -> ModelMetrics:
+        return self._metrics.model(
+            signature.name, signature.version, signature.classes, features=signature.features
+        )
 
     async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
         """Read a JSON body, or None when the caller has gone before its end.

@@ -1,0 +1,62 @@
+"""Every request → what answers it: a prediction by its path, all else FastAPI."""
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+from api.security.load import Load, turn_away
+from api.telemetry.metrics import Metrics
+
+Part = Callable[[], AbstractAsyncContextManager[None]]
+
+
+class Service(FastAPI):
+    """FastAPI, but for what asks a ready model for a prediction: that is answered before it."""
+
+    load: Load
+    metrics: Metrics
+    around: ASGIApp | None = None
+    """What surrounds `inside` where a setting asks for it; everything passes through it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        await (self.around or self.inside)(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a prediction by its path; turn a request away when too many are under way."""
+        if scope["type"] != "http":
+            await super().__call__(scope, receive, send)
+            return
+        load = self.load
+        if load.full(scope["path"]):
+            self.metrics.busy()
+            await turn_away(load, scope, receive, send)
+            return
+        load.under_way += 1
+        try:
+            if scope["method"] == "POST":
+                predictor = self.state.catalogue.by_path.get(scope["path"])
+                if predictor is not None:
+                    await self.state.predicting.answer(predictor, scope, receive, send)
+                    return
+            await super().__call__(scope, receive, send)
+        finally:
+            load.under_way -= 1
+
+
+def running(parts: Iterable[Part]) -> Lifespan[FastAPI]:
+    """Return what runs beside the requests: each part is entered at the start and left at the end.
+
+    They end in the opposite order.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            for part in parts:
+                await stack.enter_async_context(part())
+            yield
+
+    return lifespan
