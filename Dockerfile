@@ -1,7 +1,8 @@
 # The serving image: the service, and the models exported below model/.
 #   docker build -t treeline .                            ONNX models: no pandas, no scikit-learn
 #   docker build -t treeline --build-arg RUNTIME=pickle . pickled ones too (set API_ALLOW_PICKLE=1)
-#   docker run --read-only --tmpfs /tmp -p 8000:8000 treeline
+#   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing
+#   docker run --read-only --tmpfs /tmp -v treeline:/var/lib/treeline -p 8000:8000 treeline
 
 FROM python:3.11-slim AS build
 ARG RUNTIME=serve
@@ -9,10 +10,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY requirements/${RUNTIME}.txt requirements.txt
-# The libraries' own tests are a tenth of what they weigh.
+# A tenth of what the libraries weigh is their own tests, tools of their makers and what compiles.
 RUN python -m pip --python /opt/venv install --require-hashes --only-binary :all: \
         --requirement requirements.txt \
-    && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
+    && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
+    && for tools in numpy/f2py numpy/distutils sqlalchemy/testing \
+        onnxruntime/transformers onnxruntime/tools onnxruntime/quantization; \
+        do rm -rf /opt/venv/lib/python3.*/site-packages/"$tools"; done \
+    && find /opt/venv -type f \( -name "*.pyi" -o -name "*.pyx" -o -name "*.c" \) -delete
 COPY requirements/build.txt build.txt
 RUN python -m pip install --require-hashes --only-binary :all: --requirement build.txt
 COPY pyproject.toml ./
@@ -30,18 +35,22 @@ LABEL org.opencontainers.image.title="Treeline" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
-# Modules were compiled when they were installed; nothing is written at run time.
+# Modules were compiled when they were installed; what is written at run time is in one folder.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    API_STATE_DIR=/var/lib/treeline \
+    API_LOG_FORMAT=json \
     HOST=0.0.0.0 \
     PORT=8000
-RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin treeline
+RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin treeline \
+    && install --directory --owner=10001 --group=10001 /var/lib/treeline
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY initializer.sh ./
 COPY model model
 USER 10001:10001
+VOLUME /var/lib/treeline
 EXPOSE 8000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --start-interval=1s \
     CMD ["python", "-m", "api.healthcheck"]
