@@ -6,8 +6,10 @@ from importlib import import_module
 from treeline.errors import TreelineError
 
 BENCHMARKS = {
+    "batch": "how many rows of a batch a second, beside the bare ONNX session?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
+    "soak": "under load, with everything going wrong in turns: is anything lost?",
     "tree_protocol": "does the declared recipe reach its floors on the published seedlings?",
 }
 

@@ -2,8 +2,9 @@
 
 Run with `python -m benchmarks single_predictions` where `wrk` is installed and the models are
 exported. Both are one uvicorn process with uvloop and httptools, asked in turns by the same client
-on the same machine; the service has on whatever it has on by default. Leaves with 1 where the
-service answers fewer than 1.5 times as many requests, or its 99th percentile is worse.
+on the same machine; the service validates, predicts, counts for Prometheus as several workers do,
+and logs every prediction to SQLite. Leaves with 1 where the service answers fewer than 1.5 times
+as many requests, or its 99th percentile is worse.
 """
 
 import os
@@ -89,18 +90,21 @@ def served(application: str, *, port: int, body: str) -> Iterator[str]:
     """Start an application in one process and wait until it answers; end it afterwards."""
     url = f"http://127.0.0.1:{port}/v1/predict"
     options = ("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", application, "--port", str(port), *options],
-        cwd=PROJECT,
-        env={**os.environ, "API_DEFAULT_MODEL": MODEL},
-    )
-    try:
-        while not answers(url, body):
-            time.sleep(0.1)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryDirectory() as state:
+        settings = {"API_STATE_DIR": state, "PROMETHEUS_MULTIPROC_DIR": state}
+        command = [sys.executable, "-m", "uvicorn", "--factory", application, "--port", str(port)]
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=PROJECT,
+            env={**os.environ, "API_DEFAULT_MODEL": MODEL, **settings},
+        )
+        try:
+            while not answers(url, body):
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def answers(url: str, body: str) -> bool:
