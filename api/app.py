@@ -68,12 +68,14 @@ def equip(app: Service, settings: Settings) -> None:
     admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
     store = ArtifactStore(settings.model_dir, admitted=admitted)
     state.settings = settings
-    state.swapping = Swapping(settings.model_dir, store, default=settings.default_model)
+    state.metrics = app.metrics = Metrics()
+    state.swapping = Swapping(
+        settings.model_dir, store, default=settings.default_model, told=state.metrics.swap
+    )
     state.catalogue = state.swapping.catalogue
     state.unloading = Unloading(settings.state_dir / "unloaded", state.swapping)
     state.guard = Guard(settings)
     state.load = app.load = Load(settings.max_requests)
-    state.metrics = app.metrics = Metrics()
     state.log = PredictionLog(settings) if settings.prediction_log else None
     state.batch_pool = Pool(settings.batch_processes)
     uploading.install(state)

@@ -21,6 +21,7 @@ from treeline.artifact.signature import Signature
 from treeline.errors import InvalidInputError, TreelineError
 
 JSON = b"application/json"
+SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class Records(Protocol):
@@ -68,6 +69,7 @@ class Predicting:
         if self._log is not None:
             self._log.record(time(), seconds, body, answer)
         headers = [
+            *SAFE,
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(answer)),
             (REQUEST_ID, request_id.encode()),

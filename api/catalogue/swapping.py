@@ -8,7 +8,7 @@ leaves the served one where it is, and is told by `/readyz` until it is whole or
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +25,20 @@ logger = logging.getLogger(__name__)
 class Swapping:
     """Keeps a catalogue equal to the folder of its store."""
 
-    def __init__(self, folder: Path, store: ArtifactStore, *, default: str | None) -> None:
-        """Load the catalogue of what is below `folder`, which is that of the store."""
+    def __init__(
+        self,
+        folder: Path,
+        store: ArtifactStore,
+        *,
+        default: str | None,
+        told: Callable[[str, str], None],
+    ) -> None:
+        """Load the catalogue of what is below `folder`, which is that of the store.
+
+        `told` hears of each change: the model, and `swapped`, `refused` or `removed`.
+        """
         self._folder = folder
+        self._told = told
         self._store = store
         self._looking = Lock()
         self._seen = {name: self._marks(name) for name in store.names()}
@@ -57,10 +68,12 @@ class Swapping:
             if entry.origin == "exported" and entry.name not in there:
                 self._seen.pop(entry.name, None)
                 self.catalogue.remove(entry.name)
+                self._told(entry.name, "removed")
                 logger.info("%s is gone from %s, and served no more", entry.name, self._folder)
 
     def _try(self, name: str) -> None:
         found, served = load_entry(self._store, name), self.catalogue.find(name)
+        self._told(name, "refused" if found.predictor is None else "swapped")
         if served is not None and served.origin == "uploaded":
             served = None  # the name belongs to what is exported
         if found.predictor is None and served is not None and served.predictor is not None:

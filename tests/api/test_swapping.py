@@ -1,5 +1,6 @@
 """A model that changes on disk is swapped while it is served; one that is broken is not."""
 
+import re
 import shutil
 import threading
 from collections import deque
@@ -48,6 +49,15 @@ def refused(client: TestClient) -> dict[str, str]:
     return found
 
 
+def swaps(client: TestClient, outcome: str) -> float:
+    """Return how often the metrics say that a change of the survival model ended so."""
+    labels = f'{{model="tree-survival",outcome="{outcome}"}}'
+    found = re.search(
+        re.escape(f"treeline_model_swaps_total{labels}") + r" (\S+)", client.get("/metrics").text
+    )
+    return float(found[1]) if found else 0
+
+
 def put(folder: Path, name: str, source: Path) -> None:
     """Bring a model into a folder as `dvc pull` does: its artifact first, then its signature."""
     for part in (ARTIFACT, "signature.json"):
@@ -63,6 +73,7 @@ def test_a_changed_model_is_swapped(client: TestClient, folder: Path) -> None:
     answer = client.post("/v1/predict", json=SURVIVAL.example).json()
     assert answer["version"] == versions(client)["tree-survival"] != before["tree-survival"]
     assert versions(client)["iris"] == before["iris"]
+    assert swaps(client, "swapped") >= 1
 
 
 def test_a_new_model_is_served_and_documented(client: TestClient, folder: Path) -> None:
@@ -93,6 +104,7 @@ def test_a_broken_one_is_refused_and_the_former_serves_on_until_it_is_mended(
         (folder / "tree-survival" / "signature.json").write_text("{")
     wait_until(lambda: bool(refused(client)), seconds=10, what="it is refused")
     assert list(refused(client)) == ["tree-survival"]
+    assert swaps(client, "refused") >= 1
     assert versions(client) == before
     assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
     put(folder, "tree-survival", tmp_path / "other")
