@@ -13,7 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
 
-from api.errors import STATUS, BodyTooLargeError, RetryError, UnusableAnswerError, kind_of
+from api.errors import (
+    STATUS,
+    BodyTooLargeError,
+    NotReadyError,
+    RetryError,
+    UnusableAnswerError,
+    kind_of,
+)
 from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
 
 MEDIA_TYPE = "application/problem+json"
@@ -85,10 +92,14 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
 
 
 def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
-    """Return the HTTP answer to a request that ended with an error; log it if it may be ours."""
+    """Return the HTTP answer to a request that ended with an error; log it if it may be ours.
+
+    What supervisors ask again and again was logged when it became so.
+    """
     document = document_of(error, instance=path)
     failed = document.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    if isinstance(error, UnusableAnswerError) or (failed and not isinstance(error, RetryError)):
+    expected = isinstance(error, RetryError | NotReadyError)
+    if isinstance(error, UnusableAnswerError) or (failed and not expected):
         logger.error("%s %s: %s", method, path, error)
     headers = dict(getattr(error, "headers", {}))
     if isinstance(error, BodyTooLargeError):
