@@ -11,6 +11,8 @@ fi
 
 export HOST="${HOST:-127.0.0.1}"
 export PORT="${PORT:-8000}"
+# The worker that wakes first takes one connection, not all that wait: the others get theirs.
+export UV_TCP_SINGLE_ACCEPT="${UV_TCP_SINGLE_ACCEPT:-1}"
 
 options=(
     --config python:api.workers

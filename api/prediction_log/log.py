@@ -26,7 +26,7 @@ from treeline.registry import resolve
 if TYPE_CHECKING:
     from api.prediction_log.reading import LogReader
 
-FLUSH_SECONDS = 0.1
+FLUSH_SECONDS = 0.02  # short turns: the event loop waits while one is taken
 LOOK_SECONDS = 1.0
 END_SECONDS = 5.0  # how long the end of a worker waits for its segments to be shipped
 
