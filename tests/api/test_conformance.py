@@ -13,7 +13,7 @@ from tests.serving import serving
 from tests.tiny_models import IRIS, SURVIVAL, write_model
 
 HERE = Path(__file__).parent
-EXAMPLES = os.environ.get("TREELINE_TEST_EXAMPLES", "10")
+EXAMPLES = os.environ.get("TREELINE_TEST_EXAMPLES", "3")
 
 
 def test_the_service_answers_as_it_documents(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.container.test_image import docker
 from tests.images import need_docker, write_context
 from tests.serving import ROOT, free_port
 from tests.tiny_models import SURVIVAL
+from tests.waiting import wait_until
 
 COMPOSE = ROOT / "deploy" / "compose.yaml"
 BALANCER = "haproxy:3.2-alpine"
@@ -31,6 +32,10 @@ class Stack:
     def compose(self, *words: str, seconds: float = 120) -> str:
         options = ("--project-name", self.project, "--env-file", str(self.settings))
         return docker("compose", "--file", str(COMPOSE), *options, *words, seconds=seconds)
+
+    def answers(self) -> bool:
+        with httpx2.Client() as client:
+            return status_of(client, f"{self.url}/v1/predict") == "200"
 
     def replicas(self) -> set[str]:
         return set(self.compose("ps", "--quiet", "api").split())
@@ -62,12 +67,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     settings = context / "settings.env"
     settings.write_text(f"IMAGE={image}\nPORT={port}\nREPLICAS=2\nWEB_CONCURRENCY=1\n")
     stack = Stack(project, settings, f"http://127.0.0.1:{port}")
-    try:
-        stack.compose("up", "--detach", "--wait")
-        yield stack
-    finally:
-        stack.compose("down", "--volumes", "--timeout", "5")
-        docker("rmi", "--force", image)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PORT", raising=False)  # of make, which compose would take before the file's
+        try:
+            stack.compose("up", "--detach", "--wait")
+            wait_until(stack.answers, seconds=30, what="the balancer answers")
+            yield stack
+        finally:
+            stack.compose("down", "--volumes", "--timeout", "5")
+            docker("rmi", "--force", image)
 
 
 def test_predictions_are_answered_through_the_balancer(stack: Stack) -> None:
