@@ -29,7 +29,7 @@ from treeline.artifact.encoding import Matrix
 from treeline.artifact.store import ArtifactStore, Model
 
 MODEL = "tree-survival"
-FEWER, RUN_ROWS, ROUNDS = 100_000, 8192, 3
+FEWER, RUN_ROWS, ROUNDS = 100_000, 8192, 2
 WANTED_RATIO = 0.5
 PORT = 8473
 STEP_SECONDS = 0.02
