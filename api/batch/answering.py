@@ -34,6 +34,7 @@ from treeline.artifact.store import Model
 from treeline.errors import InvalidInputError, Problem
 
 CHUNK_BYTES = 1 << 20
+ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 AHEAD = 2  # parts that wait beside those that are computed, so that no process does
 
 
@@ -205,7 +206,7 @@ class Batch:
 
     def _tail(self) -> bytes:
         if self._job.wanted in ("arrow", "parquet"):
-            return b"\xff\xff\xff\xff\x00\x00\x00\x00"
+            return ARROW_END
         return b"]" if self._job.wanted == "json" else b""
 
     def _check(self) -> None:

@@ -18,7 +18,6 @@ from treeline.artifact.features import Feature
 from treeline.artifact.signature import Signature
 from treeline.errors import InvalidInputError, Problem
 
-END = b"\xff\xff\xff\xff\x00\x00\x00\x00"  # of an Arrow stream
 PART_ROWS = 65_536
 WANTED = {
     "category": "text, or text by dictionary",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.02  # short turns: the event loop waits while one is taken
 LOOK_SECONDS = 1.0
+WAIT_SECONDS = 0.05  # between two looks at whether segments are shipped
 END_SECONDS = 5.0  # how long the end of a worker waits for its segments to be shipped
 
 # SQLAlchemy takes longer to import than all the rest: a worker does without until it is asked.
@@ -192,7 +193,7 @@ class PredictionLog:
         deadline = time.monotonic() + seconds
         while waiting and time.monotonic() < deadline and not self.spool.database_is_away():
             self._attempt(self._keeper.look)
-            time.sleep(FLUSH_SECONDS / 2)
+            time.sleep(WAIT_SECONDS)
             waiting = [path for path in waiting if path.exists()]
 
 

@@ -3,9 +3,10 @@
 import asyncio
 import zlib
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from api.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
+from api.errors import MalformedBodyError, UnsupportedMediaTypeError
+from api.tensors.bodies import limited, too_large, whole
 
 PLAIN = frozenset({"", "identity"})
 GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS  # how zlib calls what HTTP calls gzip, deflate
@@ -23,27 +24,12 @@ async def read_body(request: Request, *, limit: int, setting: str) -> bytes:
             f"The Content-Encoding is {encoding[:40]!r}; send the body as it is, or as one of: "
             f"{', '.join(WINDOWS)}."
         )
-    too_large = BodyTooLargeError(
-        f"The body is larger than {limit} bytes; send less, or raise {setting}."
-    )
-    said = request.headers.get("content-length", "")
-    if said.isdigit() and int(said) > limit:
-        raise too_large
-    parts, length = [], 0
-    try:
-        async for part in request.stream():
-            length += len(part)
-            if length > limit:
-                raise too_large
-            parts.append(part)
-    except ClientDisconnect as error:
-        raise MalformedBodyError("The connection ended before the body did.") from error
-    body = b"".join(parts)
+    body = await whole(limited(request, limit, setting=setting))
     if encoding in PLAIN:
         return body
     inflated = await asyncio.to_thread(_inflated, body, WINDOWS[encoding], limit + 1)
     if len(inflated) > limit:
-        raise too_large
+        raise too_large(limit, setting=setting)
     return inflated
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from api.batch.predicting import predict
 from api.contract.schemas import feature_schema
 from api.errors import UnusableAnswerError
 from api.ids import new_id
@@ -21,7 +22,6 @@ from treeline.artifact.prediction import Prediction
 from treeline.artifact.signature import Signature
 
 Json = dict[str, Any]
-RUN_ROWS = 4096  # are predicted in one run
 KEPT_ROWS = 1000  # whose records are kept, to be recorded one by one
 PLATFORMS = {"onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
 ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
@@ -86,27 +86,13 @@ class TypedModel:
             if count <= KEPT_ROWS:
                 records += part
         matrix = np.concatenate(parts)
-        runs = [self._run(matrix[start : start + RUN_ROWS]) for start in range(0, count, RUN_ROWS)]
-        prediction = usable(joined(runs), self.signature)
+        prediction = usable(predict(model, matrix), self.signature)
         return Answered(new_id(), matrix, prediction, records)
 
     def tensors(self, answered: Answered, wanted: Sequence[str]) -> list[Tensor]:
         """Return the outputs that are wanted, in that order."""
         datatypes = {each["name"]: each["datatype"] for each in outputs_of(self.signature)}
         return [Tensor(name, datatypes[name], self._output(answered, name)) for name in wanted]
-
-    def _run(self, matrix: Matrix) -> Prediction:
-        """Predict some rows; one that is alone twice: see api.prediction.gathering."""
-        predict = self._predictor.model.runtime.predict
-        if len(matrix) > 1:
-            return predict(matrix)
-        twice = predict(np.repeat(matrix, 2, axis=0))
-        return Prediction(
-            *(
-                None if found is None else found[:1]
-                for found in (twice.labels, twice.scores, twice.values)
-            )
-        )
 
     def _output(self, answered: Answered, name: str) -> Array:
         labels, scores, values = (
@@ -156,20 +142,6 @@ def datatype_of_classes(signature: Signature) -> str:
         return BOOL
     numbers = (isinstance(each, float) for each in signature.classes)
     return "FP64" if all(numbers) else BYTES
-
-
-def joined(parts: Sequence[Prediction]) -> Prediction:
-    """Return the predictions of consecutive parts as one."""
-
-    def whole(found: list[Array | None]) -> Array | None:
-        there = [each for each in found if each is not None]
-        return np.concatenate(there) if there else None
-
-    return Prediction(
-        labels=whole([part.labels for part in parts]),
-        scores=whole([part.scores for part in parts]),
-        values=whole([part.values for part in parts]),
-    )
 
 
 def usable(prediction: Prediction, signature: Signature) -> Prediction:

@@ -16,9 +16,7 @@ def media_type(request: Request) -> str:
 
 def limited(request: Request, most: int, *, setting: str) -> Request:
     """Return a request whose body ends with BodyTooLargeError when it is longer than `most`."""
-    error = BodyTooLargeError(
-        f"The body is larger than {most} bytes; send less, or raise {setting}."
-    )
+    error = too_large(most, setting=setting)
     told = request.headers.get("content-length", "")
     if told.isdigit() and int(told) > most:
         raise error
@@ -33,6 +31,13 @@ def limited(request: Request, most: int, *, setting: str) -> Request:
         return message
 
     return Request(request.scope, receive)
+
+
+def too_large(most: int, *, setting: str) -> BodyTooLargeError:
+    """Return the error for a body of more than `most` bytes, which a setting allows."""
+    return BodyTooLargeError(
+        f"The body is larger than {most} bytes; send less, or raise {setting}."
+    )
 
 
 async def whole(request: Request) -> bytes:

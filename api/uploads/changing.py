@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from api.catalogue.declaration import Changes, Upload
 from api.catalogue.entries import Catalogue, Entry
-from api.errors import NotRemovableError, UploadsFullError
+from api.errors import NotRemovableError
 from api.settings import Settings
 from api.tensors.answering import Answering
 from api.tensors.images import misfits
@@ -82,12 +82,7 @@ class Changing:
     def _check_room(self, name: str) -> None:
         """Refuse before a body is read what `publish` would refuse after it."""
         with writing(self._settings.state_dir / "uploads"):
-            there = self._store.marks()
-        if name not in there and len(there) >= self._settings.max_uploads:
-            raise UploadsFullError(
-                f"{len(there)} models are uploaded, and API_MAX_UPLOADS admits "
-                f"{self._settings.max_uploads}; delete one, or raise it."
-            )
+            self._store.check_room(name, most=self._settings.max_uploads)
 
 
 def changed(entry: Entry, upload: Upload, changes: Changes) -> Upload:

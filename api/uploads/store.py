@@ -96,18 +96,23 @@ class UploadStore:
         finally:
             draft.unlink(missing_ok=True)
 
+    def check_room(self, name: str, *, most: int) -> bool:
+        """Tell whether a name is taken by an upload already; raises UploadsFullError."""
+        there = self.marks()
+        if name not in there and len(there) >= most:
+            raise UploadsFullError(
+                f"{len(there)} models are uploaded, and API_MAX_UPLOADS admits {most}; "
+                "delete one, or raise it."
+            )
+        return name in there
+
     def publish(self, name: str, draft: Path, upload: Upload, *, most: int) -> bool:
         """Serve a draft under a name from now on, and tell whether it replaced another one.
 
         Raises UploadsFullError and StoreUnwritableError.
         """
         with self._locked():
-            there = self.marks()
-            if name not in there and len(there) >= most:
-                raise UploadsFullError(
-                    f"{len(there)} models are uploaded, and API_MAX_UPLOADS admits {most}; "
-                    "delete one, or raise it."
-                )
+            replaced = self.check_room(name, most=most)
             target = self._root / name / upload.version / FILE
             target.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("rb") as written:
@@ -115,7 +120,7 @@ class UploadStore:
             draft.replace(target)
             os.utime(target.parent)  # or `clean` could take it for an old one
             self._point(name, upload)
-            return name in there
+            return replaced
 
     def describe(self, name: str, upload: Upload) -> None:
         """Say something else of a model, which must still be the one that is served."""

@@ -18,6 +18,7 @@ from api.uploads.audit import audit
 from api.uploads.dry_run import dry_run
 from api.uploads.limits import limits_of
 from api.uploads.opening import opened
+from api.uploads.outcome import Fault, Outcome
 from api.uploads.protocol import model_class
 from treeline.errors import Problem, TreelineError
 
@@ -34,20 +35,6 @@ class Question(BaseModel):
     upload: Upload
     memory_bytes: int
     seconds: int
-
-
-class Fault(BaseModel):
-    """One reason to refuse the model."""
-
-    place: str
-    message: str
-    value: str | int | None = None
-
-
-class Outcome(BaseModel):
-    """What came of the trial; no faults: the model can be served."""
-
-    faults: list[Fault] = []
 
 
 def main(question: Question) -> Outcome:

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from pydantic_core import to_json
 
 from api.catalogue.declaration import Upload
 from api.errors import TooBusyError, UploadRejectedError
 from api.settings import Settings
+from api.uploads.outcome import Outcome
 from treeline.errors import Problem
 
 TOP = Path(__file__).parents[2]
@@ -28,20 +29,6 @@ OWN = {
     "PYTHONDONTWRITEBYTECODE": "1",
 }
 MOST_WAITING = 8  # trials; each takes as much memory as the setting allows
-
-
-class Told(BaseModel):
-    """What a trial says of one fault."""
-
-    place: str
-    message: str
-    value: str | int | None = None
-
-
-class Answered(BaseModel):
-    """What a trial says at its end."""
-
-    faults: list[Told]
 
 
 @dataclass
@@ -100,7 +87,7 @@ class Trials:
         if code == -signal.SIGXCPU:
             return [self._too_slow()]
         try:
-            faults = Answered.model_validate_json(written.splitlines()[-1]).faults
+            faults = Outcome.model_validate_json(written.splitlines()[-1]).faults
         except (IndexError, ValidationError):
             return [Problem("model", f"broke the process that tried it, {ending(code)}")]
         return [Problem(fault.place, fault.message, fault.value) for fault in faults]
