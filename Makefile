@@ -24,14 +24,14 @@ export BASE COMMIT MODEL PORT PULL_REQUEST
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev run serve repro train params compare adopt notebook benchmark
+.PHONY: help setup setup-dev setup-engines run serve repro train params compare adopt notebook benchmark
 .PHONY: pull retrain stale publish report comment release ship deploy doctor
 .PHONY: check format test test-wheel lock image clean
 
 help: ## List the tasks
 	@echo "Treeline ships tabular models from git. Tasks:"
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings, given as NAME=value after the task, and their defaults:"
 	@echo "  MODEL, FILE (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
@@ -43,6 +43,7 @@ help: ## List the tasks
 
 setup: $(VENV)/.train ## Install what training and serving need, as locked
 setup-dev: $(VENV)/.dev ## Install besides what checks, tests and notebooks need
+setup-engines: $(VENV)/.engines ## Install besides every optional engine: H2O, Spark, JupyterLab
 
 run: repro serve ## Set up, bring every model up to date, serve them: all there is to it
 
@@ -145,10 +146,13 @@ $(VENV)/.train: pyproject.toml requirements/build.txt requirements/train.txt
 $(VENV)/.dev: pyproject.toml requirements/build.txt requirements/dev.txt
 	@$(call install,dev)
 	@touch "$(VENV)/.train"
+$(VENV)/.engines: pyproject.toml requirements/build.txt requirements/engines.txt
+	@$(call install,engines)
+	@touch "$(VENV)/.train" "$(VENV)/.dev"
 
 # An environment that was moved or copied points to where it came from.
 ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
-.PHONY: $(VENV)/.train $(VENV)/.dev
+.PHONY: $(VENV)/.train $(VENV)/.dev $(VENV)/.engines
 endif
 
 # Create the environment where there is none, or one that was moved or left half-installed.

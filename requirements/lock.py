@@ -17,11 +17,17 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 DECLARATION = FOLDER.parent / "pyproject.toml"
-LARGEST = "dev"
-OPTIONS = ["arrow", "images", "postgres", "tracing"]
+LARGEST = "engines"
+OPTIONS = ["arrow", "images", "postgres", "registry", "tracing"]
+LIGHT = ["mlflow", "optuna", "sql", "notebook"]  # engines that need no Java
+LARGE = ["h2o", "spark"]
 EXTRAS = {
-    LARGEST: ["serve", *OPTIONS, "pickle", "train", "notebook", "dev"],
+    LARGEST: ["serve", *OPTIONS, "pickle", "train", *LIGHT, "lab", "dev", *LARGE],
+    "dev": ["serve", *OPTIONS, "pickle", "train", *LIGHT, "dev"],
+    "lab": ["serve", "train", *LIGHT, "lab"],
     "train": ["serve", "train"],
+    "tracking": ["mlflow"],
+    "h2o": ["serve", "h2o"],
     "pickle": ["serve", "pickle"],
     "full": ["serve", *OPTIONS],
     "serve": ["serve"],
