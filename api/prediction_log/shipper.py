@@ -64,7 +64,7 @@ def lock_of(spool: Spool) -> Lock | None:
 
 
 def run(spool: Spool, step: Callable[[], bool]) -> None:
-    """Take step after step, with pauses while the database is away."""
+    """Take step after step, with pauses while the database is away; end where the spool is gone."""
     pause, told = IDLE_SECONDS, -float(TELL_SECONDS)
     spool.note(away=False)
     has_writers = True
@@ -77,6 +77,8 @@ def run(spool: Spool, step: Callable[[], bool]) -> None:
                 spool.note(away=False)
             pause = IDLE_SECONDS
         except Exception as error:  # of SQLAlchemy, of a driver, of the disk: all may pass
+            if not spool.folder.is_dir():
+                return  # somebody removed the state folder, and with it all there was to ship
             spool.note(away=True)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
             if time.monotonic() - told > TELL_SECONDS:

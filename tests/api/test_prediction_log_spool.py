@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from api.prediction_log.database import Database, url_of
 from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.redaction import Redaction
 from api.prediction_log.rows import RowsFrame, read_frames, rows_of
+from api.prediction_log.shipper import run
 from api.prediction_log.shipping import Shipping
 from api.prediction_log.spool import Spool
 from api.prediction_log.writing import Writer, feedback_line
@@ -212,6 +214,15 @@ def test_of_several_truths_the_latest_counts_in_whatever_order_they_come(
     with opened.engine.connect() as connection:
         (found,) = connection.exec_driver_sql("SELECT truth FROM feedback").scalars()
     assert json.loads(found) == "as late"
+
+
+def test_the_shipper_ends_without_complaint_where_its_folder_is_removed(spool: Spool) -> None:
+    def step() -> bool:
+        shutil.rmtree(spool.folder)
+        raise OSError("unable to open database file")
+
+    run(spool, step)
+    assert not spool.folder.exists()
 
 
 def test_what_is_old_is_forgotten_with_its_truth(
