@@ -1,5 +1,8 @@
 """What is exported predicts what the estimator predicts, or it is not exported as ONNX."""
 
+import pickle
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,7 @@ from treeline.artifact.features import Feature, Target
 from treeline.artifact.onnx import OnnxRuntime
 from treeline.artifact.signature import Lineage, Signature, Verdict, version_of
 from treeline.config.models import Candidate, Search
+from treeline.errors import ExportError
 from treeline.exporting import Package, Proof, packaged
 from treeline.preparation.encoding import encoded
 from treeline.trainers import TrainingSet
@@ -35,6 +39,20 @@ class Ratio(BaseEstimator):
         return frame.assign(ratio=frame["light"] / (1 + frame["wet"]))
 
 
+class OfAnEngine:
+    """An estimator that is served by a runtime of its own; here that is the one for pickles."""
+
+    runtime = "pickle"
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+        self.classes_ = estimator.classes_
+        self.predict, self.predict_proba = estimator.predict, estimator.predict_proba
+
+    def artifact_files(self) -> dict[str, bytes]:
+        return {"engine.pkl": pickle.dumps(self.estimator)}
+
+
 def _rows(n_rows: int = 400) -> pd.DataFrame:
     rng = np.random.default_rng(7)
     soil = rng.choice(["clay", "loam", "sand", None], n_rows, p=[0.3, 0.3, 0.3, 0.1])
@@ -57,6 +75,11 @@ def _target(task: str) -> np.ndarray:
 
 
 def _package(task: str = "binary", **candidate) -> Package:
+    estimator, proof = _fitted(task, **candidate)
+    return packaged(estimator, _draft(task), proof)
+
+
+def _fitted(task: str = "binary", onnx: str = "preferred", **candidate) -> tuple[Any, Proof]:
     frame, target = encoded(_rows(), FEATURES), _target(task)
     half = np.arange(len(frame)) < len(frame) // 2
     training = TrainingSet(
@@ -77,8 +100,9 @@ def _package(task: str = "binary", **candidate) -> Package:
         matrix=frame.to_numpy(),
         first={"soil": "clay", "light": 0.5, "height": None, "wet": True},
         tolerance=1e-5,
+        onnx=onnx,
     )
-    return packaged(fitted.estimator, _draft(task), proof)
+    return fitted.estimator, proof
 
 
 def _draft(task: str) -> dict:
@@ -106,6 +130,7 @@ FAITHFUL = [
     ("binary", "sklearn.ensemble.RandomForestClassifier", {"options": TREES, **SEEN}),
     ("multiclass", "sklearn.ensemble.ExtraTreesClassifier", {"options": TREES, **SEEN}),
     ("binary", "sklearn.ensemble.HistGradientBoostingClassifier", {}),
+    ("binary", "sklearn.discriminant_analysis.LinearDiscriminantAnalysis", SEEN),
     ("binary", "xgboost.XGBClassifier", {"options": TREES}),
     ("binary", "xgboost.XGBClassifier", {"options": TREES, "categories": "codes"}),
     ("multiclass", "xgboost.XGBClassifier", {"options": TREES}),
@@ -160,6 +185,29 @@ def test_a_preprocessor_of_ones_own_works_and_is_served_as_a_pickle():
         preprocessors=f"{__name__}.Ratio", estimator="xgboost.XGBClassifier", options=TREES
     )
     assert "Ratio has no method `plain`" in package.signature.parity.note
+
+
+def test_a_graph_that_the_checker_refuses_is_no_graph():
+    estimator = "sklearn.gaussian_process.GaussianProcessClassifier"
+    package = _package(estimator=estimator, **SEEN)
+    assert list(package.files) == ["model.pkl"]
+    assert "the ONNX graph is not valid" in package.signature.parity.note
+
+
+def test_where_a_graph_is_required_nothing_else_is_exported():
+    estimator, proof = _fitted(
+        estimator="sklearn.neighbors.NearestCentroid", onnx="required", **SEEN
+    )
+    with pytest.raises(ExportError, match="no ONNX converter for NearestCentroid"):
+        packaged(estimator, _draft("binary"), proof)
+
+
+def test_an_estimator_of_an_engine_is_packaged_for_the_runtime_that_it_names():
+    estimator, proof = _fitted(estimator="sklearn.neighbors.NearestCentroid", **SEEN)
+    package = packaged(OfAnEngine(estimator), _draft("binary"), proof)
+    assert list(package.files) == ["engine.pkl"]
+    assert package.signature.runtime == "pickle"
+    assert "no ONNX converter for OfAnEngine" in package.signature.parity.note
 
 
 def test_columns_can_be_dropped_in_the_graph():

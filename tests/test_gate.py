@@ -1,11 +1,14 @@
 """The verdict on a champion, and the words it is given in."""
 
+import json
 from typing import Any
 
 import pytest
 
+from tests.conftest import NAME, Project
 from treeline.config.models import Gate
 from treeline.gate import decide
+from treeline.stages.running import run
 
 
 def evaluation(champion: dict[str, float], baseline: dict[str, float] | None = None) -> Any:
@@ -129,3 +132,55 @@ def test_a_pass_gives_every_reason() -> None:
     verdict = decide(evaluation({"f1": 0.9}, {"f1": 0.5}), gate, metric="f1")
     assert verdict.passed
     assert len(verdict.reasons) == 3
+
+
+FOUND = evaluation({"f1": 0.9}, {"f1": 0.5}) | {
+    "graph": {"rows": 455, "largest_difference": 2.1e-07}
+}
+NONE = FOUND | {"graph": {"missing": "no ONNX converter for NearestCentroid"}}
+
+
+def test_a_required_graph_that_repeats_the_champion_is_a_reason_to_pass() -> None:
+    verdict = decide(FOUND, Gate(), metric="f1", onnx="required")
+    assert verdict.passed
+    assert verdict.reasons[-1] == "an ONNX graph repeats it on 455 test rows within 2.1e-07"
+
+
+def test_a_required_graph_that_is_missing_is_refused_with_the_way_out() -> None:
+    verdict = decide(NONE, Gate(), metric="f1", onnx="required")
+    assert not verdict.passed
+    assert verdict.reasons == (
+        "`export: required` asks for an ONNX graph, and there is none: no ONNX converter for "
+        "NearestCentroid; leave out this candidate, or declare `export: preferred`, which lets "
+        "another runtime serve it",
+    )
+    assert decide(NONE, Gate(), metric="f1").passed
+
+
+@pytest.mark.parametrize(
+    "estimator", ["linear_model.LogisticRegression", "neighbors.NearestCentroid"]
+)
+def test_the_pipeline_looks_for_the_graph_that_is_required(
+    project: Project, capsys: pytest.CaptureFixture[str], estimator: str
+) -> None:
+    document = project.document()
+    document["models"][NAME] |= {
+        "export": "required",
+        "candidates": {"one": {"estimator": f"sklearn.{estimator}"}},
+        "champion": {"metric": "accuracy"},
+        "gate": {"beats": None},
+    }
+    project.write(document)
+    for stage in ("collect", "prepare", "train", "evaluate"):
+        run([stage, NAME])
+    graph = json.loads(project.paths.evaluation.read_text())["graph"]
+    assert (project.paths.images / "candidates.png").exists()
+    if "missing" in graph:
+        with pytest.raises(SystemExit, match="there is none: no ONNX converter for NearestCentr"):
+            run(["gate", NAME])
+        assert "was refused at the gate" in project.paths.report.read_text()
+        return
+    for stage in ("gate", "export"):
+        run([stage, NAME])
+    assert "an ONNX graph repeats it on" in capsys.readouterr().out
+    assert (project.paths.artifact / "model.onnx").exists()

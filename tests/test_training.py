@@ -9,7 +9,7 @@ import pytest
 from treeline.config.models import ModelSpec
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.preparation.preparing import Prepared, prepare
-from treeline.training import Contest, contest, mean, record, table, training_set
+from treeline.training import Contest, contest, document, mean, record, table, training_set
 
 GUESS = {"estimator": "sklearn.dummy.DummyClassifier"}
 RULE = {
@@ -55,6 +55,11 @@ def test_the_table_has_a_row_for_each_candidate_with_mean_and_deviation(
     assert found["candidate"].tolist() == ["baseline", "logistic"]
     assert found["champion"].tolist() == [False, True]
     assert found["settings_tried"].tolist() == [1, 2]
+    assert found["trainer"].tolist() == ["sklearn", "sklearn"]
+    assert found["estimator"].tolist() == [
+        "sklearn.dummy.DummyClassifier",
+        "sklearn.linear_model.LogisticRegression",
+    ]
     for metric in ("accuracy", "f1", "roc_auc", "ks", "log_loss", "brier"):
         assert found[[metric, f"{metric}_deviation"]].notna().all(axis=None)
 
@@ -112,20 +117,24 @@ def test_the_record_is_plain_json_with_settings_folds_and_trials(
         },
     }
     changed = {"candidates": {"tree": drawn}, "search": {"strategy": "random", "trials": 3}}
-    spec = ModelSpec.model_validate(declaration | changed)
-    found = record(held(declaration, **changed), spec)
+    found = record(held(declaration, **changed))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["champion"], found["metric"]) == ("tree", "roc_auc")
     assert found["candidates"]["baseline"]["estimator"] == "sklearn.dummy.DummyClassifier"
     tree = found["candidates"]["tree"]
     assert tree["hyperparameters"].keys() == {"criterion", "max_depth", "ccp_alpha"}
     assert len(tree["folds"]["roc_auc"]) == 5
-    assert [trial.keys() for trial in tree["trials"]] == [{"hyperparameters", "roc_auc"}] * 3
+    assert len(tree["trials"]) == 3
+    for trial in tree["trials"]:
+        assert trial.keys() == {"hyperparameters", "folds"}
+        assert trial["folds"].keys() == tree["folds"].keys()
+    text = document(found)
+    assert json.loads(text) == found
+    assert '"roc_auc": [0.' in text, "the folds of a metric stand on one line"
 
 
 def test_training_twice_gives_the_same_record(declaration: dict[str, Any]) -> None:
-    spec = ModelSpec.model_validate(declaration)
-    assert record(held(declaration), spec) == record(held(declaration), spec)
+    assert record(held(declaration)) == record(held(declaration))
 
 
 def test_a_trainer_that_does_not_exist_is_told_with_its_place(declaration: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ its word: the export stage compares graph and estimator on the test split.
 """
 
 import warnings
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
@@ -35,6 +39,16 @@ EXACT = {StandardScaler: {"div": "div"}}
 
 def converted(pipeline: Pipeline) -> onnx.ModelProto:
     """Return the graph of a fitted pipeline; raises ExportError naming what has no converter."""
+    if not isinstance(pipeline, Pipeline):
+        raise ExportError(f"no ONNX converter for {type(pipeline).__name__}")
+    try:
+        return _graph_of(pipeline)
+    except (onnx.checker.ValidationError, ValueError) as error:  # some converters write nonsense
+        reason = str(error).strip().split("\n")[0]
+        raise ExportError(f"the ONNX graph is not valid: {reason}") from error
+
+
+def _graph_of(pipeline: Pipeline) -> onnx.ModelProto:
     _register_xgboost()
     (_, named), *steps = pipeline.steps
     rows = named.transform(np.zeros((1, len(named.names)), np.float32))
@@ -92,19 +106,12 @@ def _plain(name: str, step: Any) -> Any:
 
 
 def _piece(step: Any, *, width: int) -> onnx.ModelProto:
-    options = dict(EXACT)
-    if hasattr(step, "predict_proba"):
-        options[id(step)] = {"zipmap": False}
+    """Return the graph of one step, which a step of another engine's writes itself for OPSET."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of one library of the converter's about another
-            piece: onnx.ModelProto = to_onnx(
-                step,
-                initial_types=[("features", FloatTensorType([None, width]))],
-                options=options,
-                target_opset=OPSET,
-                name="piece",
-            )
+            own = hasattr(step, "onnx_piece")
+            piece = step.onnx_piece(width) if own else _converted(_equal(step), width)
     except Exception as error:  # converters raise whatever their library raises
         reason = str(error).strip().split("\n")[0]
         raise ExportError(
@@ -115,6 +122,43 @@ def _piece(step: Any, *, width: int) -> onnx.ModelProto:
     piece.opset_import.extend(helper.make_opsetid(d, version) for d, version in OPSET.items())
     piece.ir_version = IR_VERSION
     return piece
+
+
+def _equal(step: Any) -> Any:
+    """Return an estimator that predicts the same for float32 rows, and that is converted exactly.
+
+    Histogram boosting compares with double thresholds, which the converter rounds to the nearest
+    float32: rounded down, no float32 changes its side. Linear discriminant analysis is converted
+    wrongly, and predicts as a logistic regression with its coefficients.
+    """
+    if isinstance(step, HistGradientBoostingClassifier | HistGradientBoostingRegressor):
+        step = deepcopy(step)
+        for trees in step._predictors:
+            for tree in trees:
+                exact = tree.nodes["num_threshold"]
+                nearest = exact.astype(np.float32)
+                down = np.nextafter(nearest, np.float32(-np.inf))
+                tree.nodes["num_threshold"] = np.where(nearest > exact, down, nearest)
+    if isinstance(step, LinearDiscriminantAnalysis):
+        logistic = LogisticRegression()
+        for name in ("classes_", "coef_", "intercept_", "n_features_in_"):
+            setattr(logistic, name, getattr(step, name))
+        return logistic
+    return step
+
+
+def _converted(step: Any, width: int) -> onnx.ModelProto:
+    options = dict(EXACT)
+    if hasattr(step, "predict_proba"):
+        options[id(step)] = {"zipmap": False}
+    graph: onnx.ModelProto = to_onnx(
+        step,
+        initial_types=[("features", FloatTensorType([None, width]))],
+        options=options,
+        target_opset=OPSET,
+        name="piece",
+    )
+    return graph
 
 
 def _joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:

@@ -4,7 +4,10 @@
     ├── ConfigError             params.yaml is not a valid declaration
     │   ├── UnknownNameError    a declared name is in no table
     │   └── MissingExtraError   the name is known, its optional package is not installed
+    ├── EngineError             an engine beside Python (Java, Spark, H2O) is missing or failed
+    ├── TrackingError           an experiment could not be recorded
     ├── SourceError             rows could not be collected
+    │   └── SourceBusyError         they may be had at another attempt
     ├── DataError               collected rows break their declaration
     ├── TrainingError           no candidate could be fitted or scored
     ├── GateError               the gate refused the champion
@@ -43,8 +46,20 @@ class MissingExtraError(ConfigError):
     """A declared name is known, but the optional package behind it is not installed."""
 
 
+class EngineError(TreelineError):
+    """An engine beside Python is missing, cannot start or failed: Java, Spark, H2O."""
+
+
+class TrackingError(TreelineError):
+    """An experiment could not be recorded with the tracker."""
+
+
 class SourceError(TreelineError):
     """The rows of a source could not be collected."""
+
+
+class SourceBusyError(SourceError):
+    """The rows of a source could not be collected now; another attempt may have them."""
 
 
 class DataError(TreelineError):

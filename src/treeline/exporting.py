@@ -2,22 +2,28 @@
 
 import pickle
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
+import onnx
 import pandas as pd
 
+from treeline.artifact import RUNTIMES, Runtime
 from treeline.artifact.encoding import Matrix
 from treeline.artifact.features import Feature, Value
 from treeline.artifact.onnx import OnnxRuntime
-from treeline.artifact.pickled import PickleRuntime, predict
+from treeline.artifact.pickled import predict
 from treeline.artifact.prediction import Prediction
 from treeline.artifact.signature import Example, Parity, Signature, version_of
 from treeline.artifact.store import scores_of
+from treeline.config.models import ModelSpec, Onnx
 from treeline.conversion import converted, plain_bytes, sealed
 from treeline.errors import ExportError
+from treeline.preparation.encoding import encoded
+from treeline.registry import resolve
 
 ONNX_FILE, PICKLE_FILE = "model.onnx", "model.pkl"
+PICKLE = "pickle"  # the runtime of every estimator that has none of its own
 
 
 @dataclass(frozen=True)
@@ -26,12 +32,23 @@ class Proof:
 
     `matrix` is float32 of shape (n_rows, n_features); `first` is its first row as a caller would
     send it. `tolerance` is absolute for probabilities, and for values relative to their size where
-    that is above 1.
+    that is above 1. With `onnx` "required" nothing but a graph will do.
     """
 
     matrix: Matrix
     first: dict[str, Value | None]
     tolerance: float
+    onnx: Onnx = "preferred"
+
+    @classmethod
+    def of(cls, test: pd.DataFrame, spec: ModelSpec) -> Self:
+        """Return what the prepared test split of a declared model asks."""
+        return cls(
+            matrix=encoded(test, spec.features).to_numpy(),
+            first=first_record(test, spec.features),
+            tolerance=spec.export.tolerance,
+            onnx=spec.export.onnx,
+        )
 
 
 @dataclass(frozen=True)
@@ -43,39 +60,73 @@ class Package:
 
 
 def packaged(estimator: Any, draft: dict[str, Any], proof: Proof) -> Package:
-    """Turn an estimator into an artifact: ONNX where that repeats it, else the pickle itself.
+    """Turn an estimator into an artifact: ONNX where that repeats it, else a runtime of its own.
 
-    `draft` holds the fields of the signature that are known before the artifact is.
+    An estimator of an engine names that runtime (`runtime`, and `artifact_files()` for what it
+    needs); any other is pickled. `draft` holds the fields of the signature that are known before
+    the artifact is. Raises ExportError where ONNX is required, or an engine repeats nothing.
     """
     try:
-        return _as_onnx(estimator, draft, proof)
+        graph, parity, found = _repeated(estimator, proof)
     except ExportError as error:
-        return _as_pickle(estimator, draft, proof, note=str(error))
-
-
-def _as_onnx(estimator: Any, draft: dict[str, Any], proof: Proof) -> Package:
-    graph = converted(estimator)
-    payload = plain_bytes(graph)
-    found = OnnxRuntime.load({ONNX_FILE: payload}).predict(proof.matrix)
-    parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
-    if parity.labels_differing or parity.largest_difference > parity.tolerance:
-        raise ExportError(
-            f"the ONNX graph differs from the estimator by up to {parity.largest_difference:.2g} "
-            f"({parity.tolerance:g} is allowed), and in {parity.labels_differing} of "
-            f"{parity.rows} labels"
-        )
+        if proof.onnx == "required":
+            raise
+        return _as_itself(estimator, draft, proof, note=str(error))
     shown = {"runtime": "onnx", "parity": parity, **_shown(proof, found)}
-    signature = _signed({**draft, **shown}, payload)
+    signature = _signed({**draft, **shown}, plain_bytes(graph))
     return Package(signature, {ONNX_FILE: sealed(graph, signature.embedded())})
 
 
-def _as_pickle(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str) -> Package:
-    payload = pickle.dumps(estimator)
-    found = PickleRuntime.load({PICKLE_FILE: payload}).predict(proof.matrix)
+def graph_found(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
+    """Tell how closely an ONNX graph repeats an estimator, or why none does, for the gate.
+
+    `test` is the prepared test split. Returns `rows` and `largest_difference`, or `missing`.
+    """
+    try:
+        _, parity, _ = _repeated(estimator, Proof.of(test, spec))
+    except ExportError as error:
+        return {"missing": str(error)}
+    return {"rows": parity.rows, "largest_difference": parity.largest_difference}
+
+
+def _repeated(estimator: Any, proof: Proof) -> tuple[onnx.ModelProto, Parity, Prediction]:
+    graph = converted(estimator)
+    try:
+        found = OnnxRuntime.load({ONNX_FILE: plain_bytes(graph)}).predict(proof.matrix)
+    except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
+        raise ExportError(f"the ONNX graph cannot be run: {error}") from error
     parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
-    told = parity.model_copy(update={"note": f"served as a pickle: {note}"})
-    shown = {"runtime": "pickle", "parity": told, **_shown(proof, found)}
-    return Package(_signed({**draft, **shown}, payload), {PICKLE_FILE: payload})
+    _refuse_difference("the ONNX graph", parity)
+    return graph, parity, found
+
+
+def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str) -> Package:
+    """Package what no graph repeats for the runtime of its engine, or as a pickle."""
+    name, files = PICKLE, {}
+    if hasattr(estimator, "runtime"):
+        name, files = estimator.runtime, estimator.artifact_files()
+    else:
+        files[PICKLE_FILE] = pickle.dumps(estimator)
+    runtime: Runtime = resolve(RUNTIMES, name, place="export").load(files)
+    found = runtime.predict(proof.matrix)
+    parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
+    told = "served as a pickle"
+    if name != PICKLE:
+        _refuse_difference(f"the model in the {name} runtime", parity)
+        told = f"served by the {name} runtime"
+    noted = parity.model_copy(update={"note": f"{told}: {note}"})
+    shown = {"runtime": name, "parity": noted, **_shown(proof, found)}
+    payload = b"".join(files[each] for each in sorted(files))
+    return Package(_signed({**draft, **shown}, payload), files)
+
+
+def _refuse_difference(what: str, parity: Parity) -> None:
+    if parity.labels_differing or parity.largest_difference > parity.tolerance:
+        raise ExportError(
+            f"{what} differs from the estimator by up to {parity.largest_difference:.2g} "
+            f"({parity.tolerance:g} is allowed), and in {parity.labels_differing} of "
+            f"{parity.rows} labels"
+        )
 
 
 def compared(expected: Prediction, found: Prediction, *, tolerance: float) -> Parity:

@@ -5,22 +5,28 @@ from typing import Any
 
 from treeline.artifact.signature import Verdict
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, CHAMPION, Gate
+from treeline.config.models import BASELINE, CHAMPION, Gate, Onnx
 
 
-def decide(evaluation: Mapping[str, Any], gate: Gate, *, metric: str) -> Verdict:
-    """Judge a champion by floor, ceiling and baseline.
+def decide(
+    evaluation: Mapping[str, Any], gate: Gate, *, metric: str, onnx: Onnx = "preferred"
+) -> Verdict:
+    """Judge a champion by floor, ceiling and baseline, and by its graph where one is required.
 
     `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`, and
     `advantage.baseline` in the same form; `metric` is the declared champion metric. A floor and a
     ceiling bound the good side of a metric: for a metric where lower is better, a floor of 0.4
-    admits at most 0.4, and a ceiling of 0.01 at least 0.01.
+    admits at most 0.4, and a ceiling of 0.01 at least 0.01. With `onnx` "required", `graph` says
+    how closely an ONNX graph repeats the champion (`rows`, `largest_difference`), or why none does
+    (`missing`).
     """
     champion = evaluation[CHAMPION]
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
     if gate.beats == BASELINE:
         checks.append(_beats(evaluation, gate.beats_by or metric))
+    if onnx == "required":
+        checks.append(_graph(evaluation["graph"]))
     passed = all(good for good, _ in checks)
     reasons = [reason for good, reason in checks if passed or not good]
     return Verdict(passed=passed, reasons=tuple(reasons or ["nothing was asked of the model"]))
@@ -59,3 +65,15 @@ def _beats(evaluation: Mapping[str, Any], metric: str) -> tuple[bool, str]:
     if lead["value"] > 0:
         return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({told})"
     return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"
+
+
+def _graph(found: Mapping[str, Any]) -> tuple[bool, str]:
+    if reason := found.get("missing"):
+        return False, (
+            f"`export: required` asks for an ONNX graph, and there is none: {reason}; leave out "
+            "this candidate, or declare `export: preferred`, which lets another runtime serve it"
+        )
+    return True, (
+        f"an ONNX graph repeats it on {found['rows']:,} test rows within "
+        f"{found['largest_difference']:.2g}"
+    )

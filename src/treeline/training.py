@@ -1,6 +1,8 @@
 """Training split + declaration → every candidate judged on the same folds, and a champion."""
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, Candidate, ModelSpec
+from treeline.config.models import BASELINE, CHOOSING, Candidate, ModelSpec
 from treeline.errors import TrainingError
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.preparation.splitting import folds
@@ -21,6 +23,8 @@ DUMMIES = {  # what the baseline is where none is declared: the shares of the cl
     "regression": "sklearn.dummy.DummyRegressor",
 }
 
+NUMBERS = re.compile(r"\[\n\s+([-+.,\deE\s]+?)\s+\]")  # a list of numbers alone in indented JSON
+
 
 @dataclass(frozen=True)
 class Contest:
@@ -29,6 +33,7 @@ class Contest:
     fitted: dict[str, Fitted]
     champion: str
     metric: str
+    declared: dict[str, Candidate]
 
 
 def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None) -> TrainingSet:
@@ -59,8 +64,8 @@ def contest(
     The baseline takes part in the table and never wins. Raises TrainingError.
     """
     metric = spec.champion.metric
-    fitted = {}
-    for name, candidate in declared_candidates(spec).items():
+    fitted, declared = {}, declared_candidates(spec)
+    for name, candidate in declared.items():
         where = f"{place}.candidates.{name}"
         trainer: Trainer = resolve(TRAINERS, candidate.trainer, place=f"{where}.trainer")()
         fitted[name] = trainer.fit(
@@ -69,7 +74,7 @@ def contest(
         told(name, fitted[name])
     rivals = [name for name in fitted if name != BASELINE]
     champion = max(rivals, key=lambda name: METRICS[metric].sign * mean(fitted[name], metric))
-    return Contest(fitted=fitted, champion=champion, metric=metric)
+    return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
 
 
 def declared_candidates(spec: ModelSpec) -> dict[str, Candidate]:
@@ -87,6 +92,8 @@ def table(held: Contest) -> pd.DataFrame:
     rows = []
     for name, fitted in held.fitted.items():
         row: dict[str, Any] = {"candidate": name, "champion": name == held.champion}
+        row["trainer"] = held.declared[name].trainer
+        row["estimator"] = fitted.chosen or held.declared[name].estimator
         row["settings_tried"] = len(fitted.trials)
         for metric, values in fitted.best.folds.items():
             row[metric] = round(float(np.mean(values)), 6)
@@ -95,24 +102,37 @@ def table(held: Contest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def record(held: Contest, spec: ModelSpec) -> dict[str, Any]:
-    """Return what training did as plain data: settings, folds and trials of each candidate."""
+def record(held: Contest) -> dict[str, Any]:
+    """Return what training did as plain data: settings, folds and trials of each candidate.
+
+    `left_out` gives the reason for what a trainer tried in vain, where there is any.
+    """
     candidates: dict[str, Any] = {}
     for name, fitted in held.fitted.items():
-        declared = declared_candidates(spec)[name]
+        declared = held.declared[name]
+        options = {} if declared.trainer in CHOOSING else declared.options
         candidates[name] = {
-            "estimator": declared.estimator,
-            "hyperparameters": {**declared.options, **fitted.best.hyperparameters},
+            "trainer": declared.trainer,
+            "estimator": fitted.chosen or declared.estimator,
+            "hyperparameters": {**options, **fitted.best.hyperparameters},
             "folds": _rounded(fitted.best.folds),
             "trials": [
-                {
-                    "hyperparameters": trial.hyperparameters,
-                    held.metric: _rounded(trial.folds)[held.metric],
-                }
+                {"hyperparameters": trial.hyperparameters, "folds": _rounded(trial.folds)}
                 for trial in fitted.trials
             ],
         }
+        if fitted.left_out:
+            candidates[name]["left_out"] = fitted.left_out
     return {"champion": held.champion, "metric": held.metric, "candidates": candidates}
+
+
+def document(record: Mapping[str, Any]) -> str:
+    """Return the JSON of a record, indented, with the folds of a metric on one line."""
+    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
+    return (
+        NUMBERS.sub(lambda found: "[" + ", ".join(found[1].replace(",", " ").split()) + "]", text)
+        + "\n"
+    )
 
 
 def _rounded(folds: dict[str, list[float]]) -> dict[str, list[float]]:

@@ -164,7 +164,10 @@ MISTAKES = {
     "search strategy that does not exist": (
         "strategy: grid",
         "strategy: bayes",
-        ["models.seedlings.search.strategy: should be 'grid', 'random' or 'halving'", "'bayes'"],
+        [
+            "models.seedlings.search.strategy: should be 'grid', 'random', 'halving' or 'optuna'",
+            "'bayes'",
+        ],
     ),
     "test fraction of everything": (
         "test: 0.25",

@@ -1,16 +1,21 @@
 """What a model block may declare: `models.<name>` of `params.yaml` as one frozen spec."""
 
+from math import ceil, floor
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from treeline.artifact.features import Closed, Feature, Target
 from treeline.artifact.signature import Slug
+from treeline.config.automl import AutoML
 from treeline.config.metrics import metrics_of
+from treeline.config.problems import problems
 from treeline.config.sources import SourceSpec
 
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
 BASELINE = "baseline"  # the candidate that stands in every table and can never be champion
+
+Onnx = Literal["preferred", "required"]
 
 
 class Step(Closed):
@@ -21,7 +26,7 @@ class Step(Closed):
 
 
 class Span(Closed):
-    """A range that a random search draws from: uniform, log-uniform, or over whole numbers."""
+    """A range that a search draws from: uniform, log-uniform, or over whole numbers."""
 
     low: float
     high: float
@@ -34,12 +39,38 @@ class Span(Closed):
             raise ValueError(f"`low` {self.low:g} must be below `high` {self.high:g}")
         if self.log and self.low <= 0:
             raise ValueError(f"`low` {self.low:g} must be above 0 for a log-uniform range")
+        if self.integer and self.whole[0] > self.whole[1]:
+            raise ValueError(f"there is no whole number from {self.low:g} to {self.high:g}")
         return self
+
+    @property
+    def whole(self) -> tuple[int, int]:
+        """The lowest and the highest whole number of the range."""
+        return ceil(self.low), floor(self.high)
+
+
+class Comparing(Closed):
+    """Options of the trainer `compare`: the best `tune` of all are tuned, `trials` times each.
+
+    `exclude` names classes that are not tried, by name or import path. With `seconds_each` an
+    estimator that takes longer, with its defaults or tuned, is left out; what is left out then
+    depends on the machine.
+    """
+
+    tune: Annotated[int, Field(ge=0)] = 3
+    trials: Annotated[int, Field(gt=0)] = 10
+    exclude: tuple[str, ...] = ()
+    seconds_each: Annotated[float, Field(gt=0)] | None = None
+
+
+# Trainers that choose estimators themselves, with what their options may be.
+CHOOSING: dict[str, type[Closed]] = {"compare": Comparing, "h2o": AutoML}
 
 
 class Candidate(Closed):
     """One way to make an estimator: a trainer, a class, its options and what to search over.
 
+    Trainers that choose among estimators themselves take none; their options are the trainer's.
     `preprocessors` see the whole frame, in which a category is its code (its position in the
     declared list); `numbers` see the number columns only; `categories` says whether an estimator
     gets category columns one-hot or as codes.
@@ -49,7 +80,7 @@ class Candidate(Closed):
     preprocessors: tuple[Step, ...] = ()
     numbers: tuple[Step, ...] = ()
     categories: Literal["onehot", "codes"] = "onehot"
-    estimator: str
+    estimator: str | None = None
     options: dict[str, Any] = {}
     search: dict[str, Annotated[tuple[Any, ...], Field(min_length=1)] | Span] = {}
 
@@ -59,23 +90,61 @@ class Candidate(Closed):
         listed = steps if isinstance(steps, (list, tuple)) else [steps]
         return [{"class": step} if isinstance(step, str) else step for step in listed]
 
+    @field_validator("options")
+    @classmethod
+    def _are_the_trainers(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if (declared := CHOOSING.get(info.data.get("trainer", ""))) is not None:
+            try:
+                declared.model_validate(options)
+            except ValidationError as error:
+                raise ValueError("; ".join(problems(error, options))) from None
+        return options
+
+    @model_validator(mode="after")
+    def _names_an_estimator(self) -> Self:
+        chooses = self.trainer in CHOOSING
+        if chooses and self.estimator is not None:
+            raise ValueError(f"`trainer: {self.trainer}` chooses estimators itself; name none")
+        if chooses and self.search:
+            raise ValueError(f"`trainer: {self.trainer}` searches by itself; leave out `search`")
+        if not chooses and self.estimator is None:
+            raise ValueError("`estimator` is missing; give the import path of a class")
+        return self
+
 
 class Split(Closed):
-    """Which rows are kept for the test: a fraction, never two rows of one group on both sides."""
+    """Which rows are kept for the test: a fraction, never two rows of one group on both sides.
 
+    With `engine: spark` rows are checked by Spark, so that they need not fit into memory.
+    """
+
+    engine: Literal["local", "spark"] = "local"
     test: Annotated[float, Field(gt=0, lt=1)] = 0.2
     group: str | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
 
 class Search(Closed):
-    """How hyperparameters are searched, by cross-validation inside the training split."""
+    """How hyperparameters are searched, by cross-validation inside the training split.
 
-    strategy: Literal["grid", "random", "halving"] = "grid"
+    With `engine: spark` trials run as tasks of Spark, on the cluster that SPARK_MASTER names.
+    """
+
+    strategy: Literal["grid", "random", "halving", "optuna"] = "grid"
+    engine: Literal["local", "spark"] = "local"
     trials: Annotated[int, Field(gt=0)] = 10
     folds: Annotated[int, Field(ge=2)] = 5
     seed: Annotated[int, Field(ge=0)] = 0
     jobs: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _can_be_spread(self) -> Self:
+        if self.engine == "spark" and self.strategy in ("halving", "optuna"):
+            raise ValueError(
+                f"`strategy: {self.strategy}` chooses each trial by those before it, so that there "
+                "are none to spread with `engine: spark`; declare grid or random, or no engine"
+            )
+        return self
 
 
 class Champion(Closed):
@@ -98,8 +167,13 @@ class Gate(Closed):
 
 
 class Export(Closed):
-    """How closely the artifact must repeat the estimator: scores absolutely, values relatively."""
+    """Whether the artifact must be an ONNX graph, and how closely it must repeat the estimator.
 
+    `export: required` is short for `{onnx: required}`: the gate refuses a champion that no graph
+    repeats. `tolerance` is absolute for scores, and relative for values.
+    """
+
+    onnx: Onnx = "preferred"
     tolerance: Annotated[float, Field(gt=0)] = 1e-5
 
 
@@ -117,6 +191,11 @@ class ModelSpec(Closed):
     champion: Champion
     gate: Gate
     export: Export = Export()
+
+    @field_validator("export", mode="before")
+    @classmethod
+    def _spell_out(cls, export: Any) -> Any:
+        return {"onnx": export} if isinstance(export, str) else export
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -147,7 +226,7 @@ class ModelSpec(Closed):
             if spans and self.search.strategy == "grid":
                 raise ValueError(
                     f"`candidates.{name}.search.{spans[0]}` is a range, which a grid cannot walk; "
-                    "list its values, or declare `search: {strategy: random}`"
+                    "list its values, or declare `search: {strategy: random}` (or optuna)"
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""Champion on the test split → a folder of CSV curves for DVC and a folder of pictures."""
+"""Champion on the test split, and its rivals → CSV curves for DVC and pictures, a folder each."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from treeline.files import replacing_folder
 from treeline.plots import classification, regression
+from treeline.plots.candidates import candidates
 from treeline.plots.charts import Chart, Series, csv
 from treeline.plots.images import png
 from treeline.plots.judged import Judged
@@ -39,6 +40,8 @@ def charts_of(judged: Judged) -> Iterator[Chart]:
     yield from TASKS[judged.target.task](judged)
     if judged.importances:
         yield importance(judged)
+    if judged.training:
+        yield candidates(judged.training)
 
 
 def importance(judged: Judged) -> Chart:

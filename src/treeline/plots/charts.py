@@ -13,7 +13,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Mark = Literal["line", "step", "bins", "point", "area", "gap", "reference", "bar", "cell"]
+Curve = Literal["line", "step", "bins", "point", "area", "gap", "reference"]
+Row = Literal["bar", "spread", "fold"]  # whose y is a name
+Mark = Curve | Row | Literal["cell"]
 Frame = Literal["free", "square", "unit"]  # square: both axes alike; unit: both from 0 to 1
 
 CURVE_POINTS = 200  # what an eye can tell apart on a chart of this size

@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 from PIL import Image
 
 from treeline.plots.charts import Chart
-from treeline.plots.marks import BARS, FAINT, INK, MUTED, mark, pens, shortened
+from treeline.plots.marks import BARS, FAINT, INK, MUTED, ROWS, mark, pens, shortened
 
 DPI = 100
 WIDTH, HEIGHT = 5.4, 4.4  # inches; 540 pixels, legible when a phone halves them
@@ -79,8 +79,9 @@ def _figure(height: float) -> Figure:
 
 def _height(chart: Chart) -> float:
     first = chart.series[0]
-    if first.mark == "bar":
-        return HEADER + LOWER + BAR * min(len(first.x), BARS)
+    if first.mark in ROWS:
+        legend = LINE if len(chart.series) > 1 else 0
+        return HEADER + LOWER + BAR * min(len(first.x), BARS) + legend
     if first.mark == "cell":
         return HEIGHT
     labels = [pen.label for _, pen in pens(chart)]
@@ -91,7 +92,7 @@ def _height(chart: Chart) -> float:
 def _panel(axes: Axes, chart: Chart) -> None:
     for series, pen in pens(chart):
         mark(axes, series, pen)
-    if chart.series[0].mark != "bar":  # there the names speak for themselves
+    if chart.series[0].mark not in ROWS:  # there the names speak for themselves
         axes.set_ylabel(_wrapped(chart.y_title))
     axes.set_xlabel(_wrapped(chart.x_title))
     if chart.y_title == "rows":

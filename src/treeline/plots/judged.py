@@ -1,7 +1,7 @@
 """What is drawn: the champion's prediction for the test split, beside the truth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,7 +16,8 @@ class Judged:
 
     `truth` is integer codes of shape (n_rows,) that index `classes`, or without classes float
     values in the unit of the target. `importances` are the entries `{feature, loss, deviation}`,
-    largest loss first, in the unit of `metric`.
+    largest loss first, in the unit of `metric`. `training` is the record of the train stage, where
+    there is one.
     """
 
     target: Target
@@ -25,6 +26,7 @@ class Judged:
     prediction: Prediction
     importances: Sequence[Mapping[str, Any]]
     metric: str
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def rows(self) -> str:

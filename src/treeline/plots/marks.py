@@ -22,6 +22,8 @@ SHADES = LinearSegmentedColormap.from_list("shares", ["#FFFFFF", COLOURS[0]])
 DOTS = 2000  # more only make a darker cloud
 BARS = 15
 LONGEST = 22  # characters of a name
+LONG = 30  # where nothing else stands beside it
+ROWS = ("bar", "spread", "fold")  # marks that stand in rows, each with a name
 LINE_CHARACTERS = 40  # what fits side by side under a matrix
 CELLS_WITH_TEXT = 12  # classes
 DARK = 0.55  # a share from which white text is the legible one
@@ -115,6 +117,20 @@ def _bar(axes: Axes, series: Series, pen: Pen) -> None:
     axes.grid(visible=False, axis="y")
 
 
+def _spread(axes: Axes, series: Series, pen: Pen) -> None:
+    names = [shortened(str(name), LONG) for name in series.y]
+    spread, colour = series.further["deviation"], pen.colour
+    axes.hlines(names, series.x - spread, series.x + spread, color=colour, lw=2, zorder=3)
+    axes.scatter(series.x, names, s=50, color=colour, label=pen.label, zorder=3)
+    axes.tick_params(axis="y", labelsize=10)
+    axes.set_ylim(max(axes.get_ylim()[0], len(names) - 0.5), -0.5)
+
+
+def _fold(axes: Axes, series: Series, pen: Pen) -> None:
+    names = [shortened(str(name), LONG) for name in series.y]
+    axes.scatter(series.x, names, s=16, color=INK, alpha=0.6, lw=0, label=pen.label, zorder=4)
+
+
 def _cell(axes: Axes, series: Series, _: Pen) -> None:
     names = series.x[: isqrt(len(series.x))]
     shape = (len(names), len(names))
@@ -148,5 +164,7 @@ MARKS: dict[Mark, Callable[[Axes, Series, Pen], None]] = {
     "gap": _gap,
     "reference": _reference,
     "bar": _bar,
+    "spread": _spread,
+    "fold": _fold,
     "cell": _cell,
 }

@@ -13,6 +13,8 @@ from treeline.artifact.signature import Verdict
 from treeline.reports import sections
 from treeline.reports.markdown import number, table
 
+CANDIDATES = "images/candidates.png"  # stands beside the table of candidates
+
 
 @dataclass(frozen=True)
 class Record:
@@ -38,12 +40,13 @@ def report(record: Record) -> str:
         sections.metrics(record.evaluation),
         "## Candidates",
         candidates(record.training),
+        "\n".join(_picture(path) for path in record.images if path == CANDIDATES),
         "## Data",
         sections.rows(record.summary),
         "## Importance",
         sections.importances(record.evaluation),
         "## Pictures",
-        "\n".join(f"![{path.rpartition('/')[2][:-4]}]({path})" for path in record.images),
+        "\n".join(_picture(path) for path in record.images if path != CANDIDATES),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -68,13 +71,25 @@ def candidates(training: Mapping[str, Any]) -> str:
         "training split; the baseline takes part and never wins."
     )
     chosen = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items())
-    return "\n\n".join(
-        [
-            told,
-            table(["candidate", metric, *others, "settings tried"], rows),
-            f"**{champion}** won" + (f" with {chosen}." if chosen else "."),
-        ]
-    )
+    parts = [
+        told,
+        table(["candidate", metric, *others, "settings tried"], rows),
+        f"**{champion}** won" + (f" with {chosen}." if chosen else "."),
+        *(_left_out(name, candidate.get("left_out")) for name, candidate in rivals.items()),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _left_out(name: str, reasons: Mapping[str, str] | None) -> str:
+    """Say what a trainer that chooses by itself could not try."""
+    if not reasons:
+        return ""
+    lines = [f"- `{path}`: {' '.join(reason.split())}" for path, reason in reasons.items()]
+    return f"{name} left out:\n\n" + "\n".join(lines)
+
+
+def _picture(path: str) -> str:
+    return f"![{path.rpartition('/')[2][:-4]}]({path})"
 
 
 def _spread(folds: Sequence[float]) -> str:

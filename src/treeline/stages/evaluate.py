@@ -1,4 +1,7 @@
-"""Evaluate stage: model.pkl, baseline.pkl, test.parquet → metrics, evaluation, pictures."""
+"""Evaluate stage: model.pkl, baseline.pkl, test.parquet → metrics, evaluation, pictures.
+
+Where the declaration requires an ONNX graph, the gate must know whether one repeats the champion.
+"""
 
 import json
 import pickle
@@ -17,7 +20,11 @@ from treeline.evaluation import importances
 from treeline.files import write_json
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.registry import resolve
 from treeline.tables import read_frame, write_frame
+
+# By name, because converters take seconds to import, which only this declaration asks for.
+GRAPHS = {"required": "treeline.exporting:graph_found"}
 
 
 def evaluate(spec: ModelSpec, paths: Layout) -> str:
@@ -34,11 +41,16 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     document["importances"] = importances(
         frame, truth, lambda shuffled: predict(champion, shuffled), metric=metric, seed=seed
     )
+    if spec.export.onnx in GRAPHS:
+        look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
+        document["graph"] = look(champion, test, spec)
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
     write_json(paths.evaluation, document)
     write_frame(paths.predictions, saved(truth, prediction, classes))
+    training = json.loads(paths.training.read_text())
+    shown = document["importances"]
     draw(
-        Judged(spec.target, classes or [], truth, prediction, document["importances"], metric),
+        Judged(spec.target, classes or [], truth, prediction, shown, metric, training),
         curves=paths.plots,
         images=paths.images,
     )

@@ -10,10 +10,9 @@ from treeline.artifact.store import ArtifactStore
 from treeline.config import Layout, read_params
 from treeline.config.models import ModelSpec
 from treeline.errors import ExportError
-from treeline.exporting import Package, Proof, first_record, packaged
+from treeline.exporting import Package, Proof, packaged
 from treeline.files import write_bytes, write_text
 from treeline.lineage import lineage
-from treeline.preparation.encoding import encoded
 from treeline.preparation.reference import reference
 from treeline.reports.card import card
 from treeline.tables import read_frame
@@ -22,11 +21,7 @@ from treeline.tables import read_frame
 def export(spec: ModelSpec, paths: Layout) -> str:
     """Export the champion that the gate let pass, and load it back as the service will."""
     test = read_frame(paths.test)
-    proof = Proof(
-        matrix=encoded(test, spec.features).to_numpy(),
-        first=first_record(test, spec.features),
-        tolerance=spec.export.tolerance,
-    )
+    proof = Proof.of(test, spec)
     package = packaged(pickle.loads(paths.estimator.read_bytes()), _draft(spec, paths), proof)
     signature = _written(package, paths)
     ArtifactStore(paths.model.parent, admitted=frozenset({signature.runtime})).load(paths.name)

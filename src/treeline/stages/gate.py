@@ -13,7 +13,7 @@ from treeline.reports.training import Record, report
 def gate(spec: ModelSpec, paths: Layout) -> str:
     """Decide whether the champion may be exported; raises GateError with the reasons if not."""
     evaluation = json.loads(paths.evaluation.read_text())
-    verdict = decide(evaluation, spec.gate, metric=spec.champion.metric)
+    verdict = decide(evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
     record = Record(
         name=paths.name,
         description=spec.description,

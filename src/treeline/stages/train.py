@@ -8,7 +8,7 @@ from treeline.config.models import BASELINE, ModelSpec
 from treeline.files import write_bytes, write_json, write_text
 from treeline.tables import read_frame
 from treeline.trainers import Fitted
-from treeline.training import contest, mean, record, table, training_set
+from treeline.training import contest, document, mean, record, table, training_set
 
 
 def train(spec: ModelSpec, paths: Layout) -> str:
@@ -28,6 +28,6 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     write_bytes(paths.estimator, pickle.dumps(held.fitted[held.champion].estimator))
     write_bytes(paths.baseline, pickle.dumps(held.fitted[BASELINE].estimator))
     write_text(paths.candidates, table(held).to_csv(index=False, lineterminator="\n"))
-    write_json(paths.training, record(held, spec))
+    write_text(paths.training, document(record(held)))
     write_json(paths.seconds, {name: round(f.seconds, 3) for name, f in held.fitted.items()})
     return f"champion is {held.champion}"

@@ -1,7 +1,7 @@
 """Who turns a declared candidate into a fitted estimator: protocol and table."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import pandas as pd
@@ -12,7 +12,12 @@ from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate, Search
 from treeline.preparation.splitting import Fold
 
-TRAINERS = {"sklearn": "treeline.trainers.sklearn:SklearnTrainer"}
+TRAINERS = {
+    "compare": "treeline.trainers.compare:CompareTrainer",
+    "h2o": "treeline.trainers.h2o:H2OTrainer",
+    "sklearn": "treeline.trainers.sklearn:SklearnTrainer",
+    "spark": "treeline.trainers.spark:SparkTrainer",
+}
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,18 @@ class Trial:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A candidate after its search: refitted on the whole training split with the best setting."""
+    """A candidate after its search: refitted on the whole training split with the best setting.
+
+    `chosen` is the import path or name of what a trainer chose by itself, where it does; `left_out`
+    holds what it tried in vain, with the reason.
+    """
 
     estimator: Any
     best: Trial
     trials: list[Trial]
     seconds: float
+    chosen: str | None = None
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 class Trainer(Protocol):

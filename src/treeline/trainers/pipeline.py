@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 from scipy.stats import loguniform, randint, uniform
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid, ParameterSampler
@@ -32,6 +34,20 @@ class Adopted(BaseEstimator):
         if name in ("predict", "predict_proba", "classes_") and "fitted_" in vars(self):
             return getattr(self.fitted_, name)
         raise AttributeError(name)
+
+
+@dataclass(frozen=True)
+class WholeLogUniform:
+    """Whole numbers from `low` to `high`, each as likely as its share of a logarithmic scale."""
+
+    low: int
+    high: int
+
+    def rvs(self, random_state: np.random.RandomState) -> int:
+        """Draw one number."""
+        ends = np.log([self.low - 0.5, self.high + 0.5])
+        drawn = round(float(np.exp(random_state.uniform(*ends))))
+        return min(max(drawn, self.low), self.high)
 
 
 def build(
@@ -65,12 +81,17 @@ def settings(candidate: Candidate, search: Search) -> list[dict[str, Any]]:
 
     A random search over lists that has no more combinations than trials tries them all.
     """
-    lists = {key: list(v) for key, v in candidate.search.items() if not isinstance(v, Span)}
-    whole = ParameterGrid(lists)
-    fully_listed = len(lists) == len(candidate.search)
-    if fully_listed and (search.strategy == "grid" or len(whole) <= search.trials):
+    whole = grid(candidate)
+    if whole is not None and (search.strategy == "grid" or len(whole) <= search.trials):
         return list(whole)
     return list(ParameterSampler(distributions(candidate), search.trials, random_state=search.seed))
+
+
+def grid(candidate: Candidate) -> ParameterGrid | None:
+    """Return every combination of what is listed, or None where a range has no end of them."""
+    if any(isinstance(values, Span) for values in candidate.search.values()):
+        return None
+    return ParameterGrid({key: list(values) for key, values in candidate.search.items()})
 
 
 def distributions(candidate: Candidate) -> dict[str, Any]:
@@ -82,7 +103,8 @@ def _drawn_from(values: Sequence[Any] | Span) -> Any:
     if not isinstance(values, Span):
         return list(values)
     if values.integer:
-        return randint(int(values.low), int(values.high) + 1)
+        low, high = values.whole
+        return WholeLogUniform(low, high) if values.log else randint(low, high + 1)
     if values.log:
         return loguniform(values.low, values.high)
     return uniform(values.low, values.high - values.low)

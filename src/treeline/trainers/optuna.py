@@ -1,0 +1,70 @@
+"""Optuna: settings proposed one after the other, each with what the earlier ones were worth."""
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import TPESampler
+from optuna.trial import TrialState
+from tqdm import tqdm
+
+from treeline.config.models import Span
+from treeline.trainers import Trial
+from treeline.trainers.pipeline import grid
+from treeline.trainers.searching import Hunt, listed
+
+MOST_AT_RANDOM = 10  # trials before the sampler models anything; of few trials a third
+
+
+def proposed(hunt: Hunt) -> list[Trial]:
+    """Judge what the tree-structured Parzen estimator proposes (Bergstra et al. 2011), seeded.
+
+    Lists that have no more combinations than trials are tried whole, as a random search does.
+    A setting proposed again is not judged again, so that there may be fewer trials than declared.
+    """
+    whole = grid(hunt.candidate)
+    if whole is not None and len(whole) <= hunt.search.trials:
+        return listed(hunt)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell each trial by itself
+    at_random = max(1, min(MOST_AT_RANDOM, hunt.search.trials // 3))
+    sampler = TPESampler(seed=hunt.search.seed, n_startup_trials=at_random)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = {name: _distribution(values) for name, values in hunt.candidate.search.items()}
+    judged: dict[str, Trial] = {}
+    for _ in tqdm(range(hunt.search.trials), desc=hunt.name, disable=None, leave=False):
+        asked = study.ask(space)
+        setting = _setting(asked.params, hunt.candidate.search)
+        known = judged.get(repr(setting))
+        trial = known or hunt.trials([setting])[0]
+        judged[repr(setting)] = trial
+        merit = hunt.merit(trial)
+        if isfinite(merit):
+            study.tell(asked, merit)
+        else:
+            study.tell(asked, state=TrialState.FAIL)
+    return list(judged.values())
+
+
+def _distribution(values: Sequence[Any] | Span) -> BaseDistribution:
+    """Return what a hyperparameter is proposed from; of a list, the position in it."""
+    if not isinstance(values, Span):
+        return CategoricalDistribution(range(len(values)))
+    if values.integer:
+        return IntDistribution(*values.whole, log=values.log)
+    return FloatDistribution(values.low, values.high, log=values.log)
+
+
+def _setting(
+    params: Mapping[str, Any], search: Mapping[str, Sequence[Any] | Span]
+) -> dict[str, Any]:
+    return {
+        name: params[name] if isinstance(values, Span) else values[params[name]]
+        for name, values in search.items()
+    }
