@@ -1,25 +1,31 @@
 # The serving image: the service, and the models exported below model/.
 #   docker build -t treeline .                            ONNX models: no pandas, no scikit-learn
 #   docker build -t treeline --build-arg RUNTIME=pickle . pickled ones too (set API_ALLOW_PICKLE=1)
+#   docker build -t treeline --build-arg RUNTIME=h2o .    those of H2O too, with Java (set API_ALLOW_H2O=1)
 #   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing
 #   docker run --read-only --tmpfs /tmp -v treeline:/var/lib/treeline -p 8000:8000 treeline
 
-FROM python:3.11-slim AS build
 ARG RUNTIME=serve
+
+FROM python:3.11-slim AS build
+ARG RUNTIME
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
+COPY requirements/build.txt build.txt
+RUN python -m pip install --require-hashes --only-binary :all: --requirement build.txt
 COPY requirements/${RUNTIME}.txt requirements.txt
-# A tenth of what the libraries weigh is their own tests, tools of their makers and what compiles.
-RUN python -m pip --python /opt/venv install --require-hashes --only-binary :all: \
-        --requirement requirements.txt \
+# H2O comes as source only; what is in it is a jar. A tenth of what the libraries weigh is their own
+# tests, tools of their makers and what compiles.
+RUN python -m pip wheel --no-deps --no-build-isolation --require-hashes \
+        --only-binary :all: --no-binary h2o --wheel-dir wheels --requirement requirements.txt \
+    && python -m pip --python /opt/venv install --no-deps --no-index wheels/*.whl \
+    && rm -rf wheels \
     && find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
     && for tools in numpy/f2py numpy/distutils sqlalchemy/testing \
         onnxruntime/transformers onnxruntime/tools onnxruntime/quantization; \
         do rm -rf /opt/venv/lib/python3.*/site-packages/"$tools"; done \
     && find /opt/venv -type f \( -name "*.pyi" -o -name "*.pyx" -o -name "*.c" \) -delete
-COPY requirements/build.txt build.txt
-RUN python -m pip install --require-hashes --only-binary :all: --requirement build.txt
 COPY pyproject.toml ./
 COPY src src
 COPY api api
@@ -27,7 +33,21 @@ COPY api api
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
     && python -m pip --python /opt/venv install --no-deps --no-index dist/*.whl
 
-FROM python:3.11-slim
+FROM python:3.11-slim AS serve
+FROM python:3.11-slim AS pickle
+FROM python:3.11-slim AS full
+
+# H2O runs on Java 8 to 17: this Debian has 17, later ones have only newer ones. Its package links
+# manual pages into a folder that slim images lack.
+FROM python:3.11-slim-bookworm AS h2o
+# hadolint ignore=DL3008
+RUN mkdir -p /usr/share/man/man1 \
+    && apt-get update \
+    && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
+    && rm -rf /var/lib/apt/lists/*
+
+# hadolint ignore=DL3006
+FROM ${RUNTIME}
 ARG VERSION=
 ARG REVISION=
 LABEL org.opencontainers.image.title="Treeline" \

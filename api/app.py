@@ -11,7 +11,19 @@ from api.middleware import RequestMiddleware
 from api.openapi import documenting
 from api.predicting import Predicting
 from api.prediction_log.log import PredictionLog, recording
-from api.routes import batch, feedback, models, pages, predict, predictions, system, v2
+from api.registry.following import Following
+from api.registry.versions import Versions
+from api.routes import (
+    batch,
+    feedback,
+    models,
+    pages,
+    predict,
+    predictions,
+    registry,
+    system,
+    v2,
+)
 from api.security.guard import Guard
 from api.security.load import Load
 from api.service import Part, Service, running
@@ -54,8 +66,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     parts += parts_of(app, settings)
     app.add_middleware(RequestMiddleware, metrics=app.metrics)
     predict.install(app)
-    problems.install(app, ROUTERS)
-    for router in ROUTERS:
+    routers = (*ROUTERS, registry.router) if settings.registry else ROUTERS
+    problems.install(app, routers)
+    for router in routers:
         app.include_router(router)
     pages.mount_assets(app)
     app.openapi = documenting(app)  # type: ignore[method-assign]  # FastAPI's own way to extend it
@@ -65,14 +78,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def equip(app: Service, settings: Settings) -> None:
     """Give an application what its routes work with, under names in its state."""
     state = app.state
-    admitted = frozenset({"onnx", "pickle"} if settings.allow_pickle else {"onnx"})
-    store = ArtifactStore(settings.model_dir, admitted=admitted)
+    store = ArtifactStore(settings.model_dir, admitted=settings.admitted)
     state.settings = settings
     state.metrics = app.metrics = Metrics()
     state.swapping = Swapping(
         settings.model_dir, store, default=settings.default_model, told=state.metrics.swap
     )
     state.catalogue = state.swapping.catalogue
+    followed = bool(settings.registry)
+    state.registry = Following(settings, state.catalogue, state.metrics.swap) if followed else None
+    state.versions = Versions(state.catalogue, state.registry, settings)
     state.unloading = Unloading(settings.state_dir / "unloaded", state.swapping)
     state.guard = Guard(settings)
     state.load = app.load = Load(settings.max_requests)
@@ -101,6 +116,8 @@ def parts_of(app: Service, settings: Settings) -> list[Part]:
         lambda: keeping(state.batch_pool, Drafts(settings.state_dir)),
         lambda: sharing(state.uploads),
     ]
+    if state.registry is not None:
+        parts.append(state.registry.running)
     if settings.watch_seconds:
         parts.append(lambda: watching(state.swapping, pause_seconds=settings.watch_seconds))
     return parts

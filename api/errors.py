@@ -12,7 +12,8 @@
     │   ├── TooManyRequestsError        its caller asks more often than allowed
     │   ├── TooBusyError                the service has too much under way
     │   ├── StateFolderError            the folder the service writes to cannot be written
-    │   └── LogUnavailableError         the database of the prediction log cannot be asked
+    │   ├── LogUnavailableError         the database of the prediction log cannot be asked
+    │   └── VersionAwaitedError         a version of the registry is not here yet
     ├── LogOffError                 no prediction is recorded, so none can be asked for
     ├── NotRemovableError           the name belongs to a model that is not an uploaded one
     ├── UploadsFullError            there is no room for another model
@@ -30,6 +31,7 @@ from math import ceil
 from treeline.errors import (
     ArtifactNotFoundError,
     ArtifactRejectedError,
+    EngineError,
     InvalidInputError,
     ProblemsError,
     TreelineError,
@@ -86,6 +88,10 @@ class LogUnavailableError(RetryError):
     """The database of the prediction log cannot be asked now."""
 
 
+class VersionAwaitedError(RetryError):
+    """A version that the registry offers is not fetched yet."""
+
+
 class LogOffError(TreelineError):
     """The prediction log is switched off."""
 
@@ -139,10 +145,12 @@ STATUS: dict[type[TreelineError], Kind] = {
     UnusableAnswerError: Kind(422, "unusable-answer", "The model has no answer to this input"),
     TooManyRequestsError: Kind(429, "too-many-requests", "There are too many requests"),
     ArtifactRejectedError: Kind(503, "model-not-ready", "The model cannot be served"),
+    EngineError: Kind(503, "engine-lost", "The engine of the model does not answer"),
     StoreUnwritableError: Kind(503, "store-unwritable", "Nothing can be uploaded now"),
     TooBusyError: Kind(503, "too-busy", "The service has too much under way"),
     StateFolderError: Kind(503, "state-folder", "The state folder cannot be written"),
     LogUnavailableError: Kind(503, "log-unavailable", "The prediction log cannot be read"),
+    VersionAwaitedError: Kind(503, "version-awaited", "The version is not fetched yet"),
     NotReadyError: Kind(503, "not-ready", "Not every model can be served"),
 }
 

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     allow_pickle: bool = False
     """Whether models that are pickles are loaded too. Loading a pickle runs code."""
 
+    allow_h2o: bool = False
+    """Whether models of H2O are loaded too: they start a JVM. Loading one can run code."""
+
     watch_seconds: Seconds = 5
     """How often the models on disk are looked at for changes; 0: never."""
 
@@ -99,8 +102,27 @@ class Settings(BaseSettings):
     audit_memory_bytes: Count = 2 << 30
     """How much memory the trial of an uploaded model may take."""
 
+    registry: Listed = ()
+    """What is served of an MLflow registry, separated by commas: an alias such as `champion`, for
+    every model that has it, or `models:/NAME@ALIAS`. MLFLOW_TRACKING_URI says where it is."""
+
+    registry_seconds: Annotated[float, Field(gt=0)] = 5
+    """How often the registry is asked what it names."""
+
+    registry_versions: Annotated[int, Field(ge=0)] = 4
+    """How many versions beside those that are named are kept loaded, by each worker."""
+
+    registry_wait_seconds: Seconds = 20
+    """How long a request waits for a version that must be fetched first; then 503."""
+
     log_format: Literal["text", "json"] = "text"
     """How the service writes what it has to say on standard error."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on."""
+
+    @property
+    def admitted(self) -> frozenset[str]:
+        """The runtimes whose models are loaded."""
+        asked = {"h2o": self.allow_h2o, "pickle": self.allow_pickle}
+        return frozenset({"onnx"} | {name for name, allowed in asked.items() if allowed})

@@ -23,7 +23,7 @@ from treeline.artifact.signature import Signature
 
 Json = dict[str, Any]
 KEPT_ROWS = 1000  # whose records are kept, to be recorded one by one
-PLATFORMS = {"onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
+PLATFORMS = {"h2o": "h2o_binary", "onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
 ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
 
 

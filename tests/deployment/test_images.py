@@ -111,6 +111,10 @@ def test_models_that_are_pickles_need_the_larger_image(checkout: Checkout) -> No
     assert images.runtime_of(checkout.signatures) == "serve"
     pickled = checkout.signatures[0].model_copy(update={"runtime": "pickle"})
     assert images.runtime_of([pickled, *checkout.signatures[1:]]) == "pickle"
+    of_h2o = checkout.signatures[0].model_copy(update={"runtime": "h2o"})
+    assert images.runtime_of([of_h2o]) == "h2o"
+    with pytest.raises(DeploymentError, match="runtimes h2o and pickle"):
+        images.runtime_of([pickled, of_h2o])
 
 
 def test_a_build_that_fails_says_why(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
 
 RUNTIMES = {
+    "h2o": "treeline.artifact.h2o:H2ORuntime",
     "onnx": "treeline.artifact.onnx:OnnxRuntime",
     "pickle": "treeline.artifact.pickled:PickleRuntime",
 }

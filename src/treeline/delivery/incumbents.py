@@ -20,7 +20,7 @@ from treeline.errors import ArtifactError, ComparisonError, DataError, Incumbent
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.tables import read_frame
 
-ADMITTED = frozenset({"onnx", "pickle"})  # of this repository's own history, digests checked
+ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ OUTPUTS = ("dvc.lock", "dataset", "model")
 # What goes into the image: a release that differs in none of it has nothing new to deploy.
 SHIPPED = (
     "Dockerfile", ".dockerignore", "initializer.sh", "pyproject.toml",
-    "requirements/build.txt", "requirements/serve.txt", "requirements/pickle.txt",
+    "requirements/build.txt", "requirements/h2o.txt", "requirements/pickle.txt",
+    "requirements/serve.txt",
     "api", "src/treeline", ":(glob)model/*/signature.json",
 )  # fmt: skip
 

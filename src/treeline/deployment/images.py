@@ -62,9 +62,17 @@ def commit_of(folder: Path) -> str:
 
 
 def runtime_of(signatures: Sequence[Signature]) -> str:
-    """Return what the image must hold to serve these models: `serve`, or `pickle` for pickles."""
-    pickled = any(signature.runtime == "pickle" for signature in signatures)
-    return "pickle" if pickled else "serve"
+    """Return what the image must hold to serve these models: `serve`, `pickle` or `h2o`.
+
+    Raises DeploymentError where they need two runtimes that no image has both of.
+    """
+    needed = sorted({signature.runtime for signature in signatures} - {"onnx"})
+    if len(needed) > 1:
+        raise DeploymentError(
+            f"the models need the runtimes {' and '.join(needed)}, and an image has one of them "
+            "beside ONNX; export what you can as ONNX, or ship the models apart"
+        )
+    return needed[0] if needed else "serve"
 
 
 def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
@@ -80,7 +88,7 @@ def check(image: str, signatures: Sequence[Signature], *, seconds: float = CHECK
     The container is always removed. Raises DeploymentError with the complaints and the end of the
     container's log when it does not within `seconds`, or ends.
     """
-    with _container(image, pickled=runtime_of(signatures) == "pickle") as container:
+    with _container(image, runtime=runtime_of(signatures)) as container:
         try:
             wait_until_served(
                 _address(container),
@@ -120,11 +128,11 @@ def tag(image: str, other: str) -> None:
 
 
 @contextmanager
-def _container(image: str, *, pickled: bool) -> Iterator[str]:
+def _container(image: str, *, runtime: str) -> Iterator[str]:
     """Start an image and yield the name of its container, which is removed afterwards."""
     name = f"treeline-check-{uuid4().hex}"
     published = ("--publish", f"127.0.0.1::{PORT}", "--env", f"PORT={PORT}")
-    admitted = ("--env", "API_ALLOW_PICKLE=1") if pickled else ()
+    admitted = () if runtime == "serve" else ("--env", f"API_ALLOW_{runtime.upper()}=1")
     options = ("--detach", "--name", name, *RESTRICTIONS, *published, *admitted)
     try:
         run("docker", "run", *options, image, error=DeploymentError)

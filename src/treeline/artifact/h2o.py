@@ -1,0 +1,195 @@
+"""H2O runtime: `model.h2o` → a model in a JVM beside this process, which predicts over HTTP.
+
+The open client of H2O exports a model in no other form than its own binary, which only the same
+version of H2O reads. One JVM serves all models of a process and of those forked or spawned from
+it. It is started with the first model, started again when it dies, and ends with the last of them.
+"""
+
+import atexit
+import hashlib
+import os
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+from urllib.parse import quote
+from uuid import uuid4
+
+import h2o
+import numpy as np
+from pydantic import Field, ValidationError
+
+from treeline.artifact.encoding import Matrix
+from treeline.artifact.features import Closed
+from treeline.artifact.h2o_rows import columns, csv, prediction
+from treeline.artifact.prediction import Prediction
+from treeline.engines.h2o_server import H2OServer, UnknownKeyError
+from treeline.engines.kept import Kept
+from treeline.errors import ArtifactRejectedError, EngineError
+
+JAR = Path(h2o.__file__).parent / "backend" / "bin" / "h2o.jar"
+VERSION: str = h2o.__version__
+MODEL_FILE, DESCRIPTION_FILE = "model.h2o", "model.json"
+MEMORY, FOLDER = "H2O_MEMORY", "TREELINE_H2O_FOLDER"
+RESTARTS = 3
+MOST_ROWS = 100_000  # in one question
+
+_starting = Lock()
+_servers: dict[str, H2OServer] = {}
+_digests: dict[str, str] = {}
+
+
+class Description(Closed):
+    """What must be known of a binary model to ask it: columns by kind, how many classes."""
+
+    h2o: str
+    key: str
+    kinds: tuple[str, ...]
+    classes: int = Field(ge=0, description="0 for a regression")
+
+
+class H2ORuntime:
+    """A model in H2O, which puts it there again when H2O was started anew."""
+
+    def __init__(self, description: Description, body: bytes) -> None:
+        self._description = description
+        self._body = body
+        self._columns = columns(description.kinds)
+
+    @classmethod
+    def load(cls, files: Mapping[str, bytes]) -> Self:
+        """Give the model to H2O, starting that if need be.
+
+        The digests of `files` are checked: H2O builds objects out of what it reads, as a pickle
+        does. Raises ArtifactRejectedError.
+        """
+        place = ", ".join(files)
+        by_end = {Path(name).name: body for name, body in files.items()}
+        try:
+            description = Description.model_validate_json(by_end[DESCRIPTION_FILE])
+            runtime = cls(description, by_end[MODEL_FILE])
+        except (KeyError, ValidationError) as error:
+            raise ArtifactRejectedError(f"{place}: not a model of H2O: {error}") from error
+        if description.h2o != VERSION:
+            raise ArtifactRejectedError(
+                f"{place}: saved by H2O {description.h2o}, and {VERSION} is installed, which "
+                f"cannot read it; install h2o=={description.h2o}, or train the model again"
+            )
+        digest = hashlib.sha256(runtime._body).hexdigest()
+        if _digests.setdefault(description.key, digest) != digest:
+            raise ArtifactRejectedError(
+                f"{place}: H2O calls it {description.key}, as another model that is served here; "
+                "train one of them again"
+            )
+        try:
+            shared().insist(runtime._put)
+        except EngineError as error:
+            raise ArtifactRejectedError(f"{place}: H2O does not take it: {error}") from error
+        return runtime
+
+    def predict(self, matrix: Matrix) -> Prediction:
+        """Predict for a float32 matrix of shape (n_rows, n_features); raises EngineError."""
+        server = shared()
+        parts = [
+            server.insist(partial(self._asked, matrix[start : start + MOST_ROWS]))
+            for start in range(0, max(1, len(matrix)), MOST_ROWS)
+        ]
+        return parts[0] if len(parts) == 1 else _joined(parts)
+
+    def embedded_signature(self) -> str | None:
+        """Return None: the binary carries no signature."""
+        return None
+
+    def _asked(self, matrix: Matrix) -> Prediction:
+        server, mark = shared(), uuid4().hex
+        rows, found = f"rows_{mark}", f"found_{mark}"
+        server.put_frame(rows, csv(matrix, self._description.kinds), self._columns)
+        path = f"/3/Predictions/models/{quote(self._description.key)}/frames/{rows}"
+        try:
+            try:
+                server.ask("POST", path, predictions_frame=found)
+            except UnknownKeyError:
+                self._put()
+                server.ask("POST", path, predictions_frame=found)
+            return prediction(server.frame_csv(found), classes=self._description.classes)
+        finally:
+            server.forget([rows, found])
+
+    def _put(self) -> None:
+        """Give the model to H2O, in which it has the name that it was trained under."""
+        server, name = shared(), f"file_{uuid4().hex}"
+        server.exchange("POST", f"/3/PostFile.bin?destination_frame={name}", self._body)
+        answer = server.ask("POST", "/99/Models.upload.bin/", dir=name)
+        found = answer["models"][0]["model_id"]["name"]
+        if found != self._description.key:
+            raise EngineError(f"it is called {found}, and was to be {self._description.key}")
+
+
+class H2OEstimator:
+    """A fitted model as the stages pass it on: its files, and how to ask it.
+
+    What it gives is what the service gives: it is asked through the runtime.
+    """
+
+    runtime = "h2o"
+
+    def __init__(self, description: Description, body: bytes) -> None:
+        self.description = description
+        self.body = body
+        self._loaded: H2ORuntime | None = None
+
+    def artifact_files(self) -> dict[str, bytes]:
+        """Return the files of which the runtime is made, by name."""
+        document = self.description.model_dump_json(indent=2) + "\n"
+        return {MODEL_FILE: self.body, DESCRIPTION_FILE: document.encode()}
+
+    def predict(self, frame: Any) -> Any:
+        """Return codes or values of shape (n_rows,) for codes of shape (n_rows, n_features)."""
+        found = self._predicted(frame)
+        return found.values if found.labels is None else found.labels
+
+    def predict_proba(self, frame: Any) -> Any:
+        """Return probabilities of shape (n_rows, n_classes)."""
+        return self._predicted(frame).scores
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "classes_" and self.__dict__.get("description") and self.description.classes:
+            return np.arange(self.description.classes)
+        raise AttributeError(name)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_loaded": None}
+
+    def _predicted(self, frame: Any) -> Prediction:
+        if self._loaded is None:
+            self._loaded = H2ORuntime.load(self.artifact_files())
+        return self._loaded.predict(np.asarray(frame, dtype=np.float32))
+
+
+def shared() -> H2OServer:
+    """Return the H2O of this process, starting it if need be; raises EngineError.
+
+    A process that is started by this one finds it by a variable of the environment.
+    """
+    with _starting:
+        folder = os.environ.get(FOLDER, "")
+        if folder and Path(folder).is_dir():
+            if folder not in _servers:
+                _servers[folder] = H2OServer(Kept("H2O", folder=Path(folder)))
+            return _servers[folder]
+        server = H2OServer.start(JAR, memory=os.environ.get(MEMORY, "1g"), restarts=RESTARTS)
+        atexit.register(server.stop)
+        os.environ[FOLDER] = str(server.folder)
+        _servers[str(server.folder)] = server
+        return server
+
+
+def _joined(parts: list[Prediction]) -> Prediction:
+    """Return the predictions of all parts as one."""
+
+    def whole(name: str) -> Any:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else np.concatenate(found)
+
+    return Prediction(labels=whole("labels"), scores=whole("scores"), values=whole("values"))

@@ -1,0 +1,30 @@
+"""Java: which one would be run here, and whether an engine can use it."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from treeline.errors import EngineError
+
+VERSION = re.compile(r'version "(?:1\.)?(\d+)')
+
+
+def require_java(engine: str, versions: range) -> Path:
+    """Return the program `java` of JAVA_HOME, or else of PATH, if an engine can use its version.
+
+    Raises EngineError where there is none, or one of another version.
+    """
+    wanted = f"{engine} needs Java {versions[0]} to {versions[-1]}"
+    remedy = "install such a JRE (Debian: openjdk-17-jre-headless) or let JAVA_HOME name one"
+    home = os.environ.get("JAVA_HOME")
+    found = shutil.which("java", path=str(Path(home, "bin")) if home else None)
+    if found is None:
+        raise EngineError(f"{wanted}, and none is in {home or 'PATH'}; {remedy}")
+    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    told = VERSION.search(said)
+    if told is None or int(told[1]) not in versions:
+        version = told[1] if told else said.strip().split("\n")[0]
+        raise EngineError(f"{wanted}, and {found} is version {version}; {remedy}")
+    return Path(found)
