@@ -3,6 +3,7 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 PORT ?= 8000
+TRACKING_PORT ?= 5000
 BASE ?= HEAD
 IMAGE ?= treeline
 MODEL ?=
@@ -21,10 +22,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The shell reads these itself, so that no text in them is ever part of a command.
 export BASE COMMIT MODEL PORT PULL_REQUEST
 
+# The tracker's client is installed where one is chosen, or asked for.
+TRACKER := $(if $(MLFLOW_TRACKING_URI)$(shell sed -n '/^tracker: *mlflow/p' params.yaml),$(VENV)/.tracking)
+follow = $(if $(TRACKER),python -m treeline.commands.track --if-chosen)
+
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev setup-engines run serve repro train params compare adopt notebook benchmark
+.PHONY: help setup setup-dev setup-engines run serve repro train track tracking params compare adopt
+.PHONY: example notebook benchmark
 .PHONY: pull retrain stale publish report comment release ship deploy doctor
 .PHONY: check format test test-wheel lock image clean
 
@@ -41,7 +47,7 @@ help: ## List the tasks
 
 # --- run -----------------------------------------------------------------------------------------
 
-setup: $(VENV)/.train ## Install what training and serving need, as locked
+setup: $(VENV)/.train $(TRACKER) ## Install what training and serving need, as locked
 setup-dev: $(VENV)/.dev ## Install besides what checks, tests and notebooks need
 setup-engines: $(VENV)/.engines ## Install besides every optional engine: H2O, Spark, JupyterLab
 
@@ -52,13 +58,27 @@ serve: setup ## Serve the exported models on PORT until Ctrl-C
 
 repro: setup ## Run the stages that are out of date, for every model
 	@echo "Bringing every model up to date"
-	@dvc repro --keep-going $(ARGS) || { \
+	@status=0; dvc repro --keep-going $(ARGS) || status=1; $(or $(follow),:); [ $$status = 0 ] || { \
 		echo "A stage failed; what passed is there all the same: make serve" >&2; exit 1; }
 
 train: setup ## The same for one MODEL, up to its export
 	$(call need,MODEL,$(EXAMPLE))
 	@echo "Bringing $(MODEL) up to date"
-	@dvc repro "export@$(MODEL)"
+	@status=0; dvc repro "export@$(MODEL)" || status=1; \
+		$(if $(follow),$(follow) "$(MODEL)",:); exit $$status
+
+track: setup $(VENV)/.tracking ## Record what was trained with MLflow, for MODEL or all
+	@python -m treeline.commands.track $${MODEL:+"$$MODEL"}
+
+tracking: setup $(VENV)/.tracking ## Record it, and open MLflow's page on TRACKING_PORT until Ctrl-C
+	-@python -m treeline.commands.track
+	@case "$$MLFLOW_TRACKING_URI" in \
+	http*) echo "The page is at $$MLFLOW_TRACKING_URI";; \
+	*) echo "MLflow: http://127.0.0.1:$(TRACKING_PORT)"; \
+		export DO_NOT_TRACK=true MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false; \
+		exec mlflow server --workers 1 --host 127.0.0.1 --port $(TRACKING_PORT) \
+			--artifacts-destination .treeline/mlruns \
+			--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///.treeline/mlflow.db}";; esac
 
 params: setup ## Check params.yaml and print the schema it must fit
 	@python -m treeline.commands.params
@@ -145,14 +165,16 @@ $(VENV)/.train: pyproject.toml requirements/build.txt requirements/train.txt
 	@$(call install,train)
 $(VENV)/.dev: pyproject.toml requirements/build.txt requirements/dev.txt
 	@$(call install,dev)
-	@touch "$(VENV)/.train"
+	@touch "$(VENV)/.train" "$(VENV)/.tracking"
+$(VENV)/.tracking: pyproject.toml requirements/build.txt requirements/tracking.txt
+	@$(call install,tracking)
 $(VENV)/.engines: pyproject.toml requirements/build.txt requirements/engines.txt
 	@$(call install,engines)
-	@touch "$(VENV)/.train" "$(VENV)/.dev"
+	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.tracking"
 
 # An environment that was moved or copied points to where it came from.
 ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
-.PHONY: $(VENV)/.train $(VENV)/.dev $(VENV)/.engines
+.PHONY: $(VENV)/.train $(VENV)/.dev $(VENV)/.tracking $(VENV)/.engines
 endif
 
 # Create the environment where there is none, or one that was moved or left half-installed.

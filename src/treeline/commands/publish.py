@@ -3,7 +3,7 @@
 import os
 import sys
 
-from treeline.delivery import actions, notes
+from treeline.delivery import actions, notes, releasing, repository, tracking
 from treeline.delivery.publishing import Published, publish
 from treeline.errors import TreelineError
 
@@ -16,6 +16,8 @@ def main() -> Published:
     if published.note:
         actions.notice(published.note)
     actions.output(commit=published.commit or "", changed=str(published.changed).lower())
+    if published.commit and repository.branch() == releasing.MAIN:
+        tracking.follow(pushed=published.commit)
     return published
 
 

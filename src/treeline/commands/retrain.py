@@ -7,7 +7,7 @@ import argparse
 import sys
 
 from treeline.config import read_params
-from treeline.delivery import notes
+from treeline.delivery import notes, tracking
 from treeline.delivery.reproducing import recollect, reproduce
 from treeline.errors import ConfigError, TreelineError
 
@@ -25,6 +25,7 @@ def main(arguments: list[str]) -> int:
         failures = recollect(models) if asked.recollect else []
         failures = failures or reproduce(models, force=asked.force)
     notes.leave(notes.REPRODUCED, [failure.plain() for failure in failures])
+    tracking.follow(models)
     for failure in failures:
         print(f"{failure.stage} {failure.model}: {failure.reason}".lstrip(": "), file=sys.stderr)
     return 1 if failures else 0

@@ -1,7 +1,7 @@
 """`params.yaml` → frozen specs, and every path, once."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -23,6 +23,7 @@ class Params(Closed):
     """The whole declaration."""
 
     default: Slug
+    tracker: Literal["mlflow"] | None = None
     models: Annotated[dict[Slug, ModelSpec], Field(min_length=1)]
 
     @model_validator(mode="after")

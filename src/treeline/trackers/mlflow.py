@@ -1,0 +1,233 @@
+"""Records → MLflow: a run for each training, one nested in it for each trial, model versions.
+
+An experiment has the name of its model, and so has the registered model. A run is found again by
+the digest of its record. It is finished when everything is there, so one that was begun and not
+finished is gone on with.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+# MLflow asks for these when it is imported, and when it asks a server: nothing is reported to its
+# makers, and a server that is away is given up after seconds, not minutes. Who sets them, wins.
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as Input
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from tqdm import tqdm
+
+from treeline.artifact.signature import Signature
+from treeline.artifact.store import SIGNATURE_FILE
+from treeline.errors import TrackingError, TreelineError
+from treeline.trackers import addresses
+from treeline.trackers.mlmodel import mlmodel
+from treeline.trackers.reading import VERSION
+from treeline.trackers.record import Dataset, Exported, Folds, Record
+from treeline.trackers.recording import OWN, means, plain
+from treeline.trackers.relocating import relocate
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+DIGEST, TRIAL = f"{OWN}.record", f"{OWN}.trial"
+COMMIT, SIGNATURE, METRICS = f"{OWN}.commit", f"{OWN}.signature", f"{OWN}.metrics"
+TAGS = ("version", "release", "runtime", "verdict")  # of a run, that its version has too
+PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+PAGE = {"mlflow.experimentKind": "custom_model_development"}  # what its page shows first
+FINISHED = "FINISHED"
+EXISTS = "RESOURCE_ALREADY_EXISTS"
+AT_ONCE = 100  # parameters that MLflow takes in one call
+
+
+class MlflowTracker:
+    """The MLflow that the environment names, or a file in this checkout."""
+
+    def __init__(self) -> None:
+        """Open the store; raises TrackingError when it is away."""
+        self._uri = addresses.tracking_uri()
+        with self._told():
+            addresses.look_for(self._uri)
+            relocate(Path.cwd())
+            self._client = MlflowClient(self._uri)
+
+    def record(self, told: Record, files: Path) -> str:
+        """Record a training with the files below a folder, and register what it exported."""
+        with self._told():
+            run = self._run(self._experiment(told), told)
+            if run.info.status != FINISHED:
+                self._trials(run, told)
+                self._judged(run, told)
+                self._files(run, files)
+            if told.exported and not self._versions(told):
+                self._register(run, told, told.exported)
+            if run.info.status != FINISHED:
+                self._client.set_terminated(run.info.run_id, FINISHED, told.origin.ended)
+        return f"run {run.info.run_id[:8]} in {addresses.shown(self._uri)}"
+
+    def champion(self, model: str) -> str | None:
+        """Return the commit that the champion is of, None without one, empty if not known."""
+        with self._told():
+            version = self._aliases(model).get(CHAMPION)
+            held = self._client.get_model_version(model, version) if version else None
+        return None if held is None else str(held.tags.get(COMMIT, ""))
+
+    def crown(self, told: Record, *, commit: str) -> str:
+        """Make what a training exported the champion, and say of which commit it is."""
+        with self._told():
+            version = self._version(told)
+            self._client.set_model_version_tag(told.model, version, COMMIT, commit)
+            aliases = self._aliases(told.model)
+            if aliases.get(CHAMPION) != version:
+                self._client.set_registered_model_alias(told.model, CHAMPION, version)
+            if aliases.get(CHALLENGER) == version:
+                self._client.delete_registered_model_alias(told.model, CHALLENGER)
+        return f"version {version}, {CHAMPION}"
+
+    def challenge(self, told: Record) -> str:
+        """Make it the challenger, unless it is the champion."""
+        with self._told():
+            version = self._version(told)
+            aliases = self._aliases(told.model)
+            if aliases.get(CHAMPION) == version:
+                return f"version {version}, {CHAMPION}"
+            if aliases.get(CHALLENGER) != version:
+                self._client.set_registered_model_alias(told.model, CHALLENGER, version)
+        return f"version {version}, {CHALLENGER}"
+
+    # --- runs ------------------------------------------------------------------------------------
+
+    def _experiment(self, told: Record) -> str:
+        found = self._client.get_experiment_by_name(told.model)
+        if found is not None and found.lifecycle_stage == "active":
+            return str(found.experiment_id)
+        place = addresses.artifact_location(self._uri, told.model)
+        tags = {NOTE: told.description, **PAGE}
+        return str(self._client.create_experiment(told.model, place, tags))
+
+    def _run(self, experiment: str, told: Record) -> Run:
+        found = self._runs(experiment, f"tags.`{DIGEST}` = '{told.digest}'")
+        if found:
+            return found[0]
+        tags = {DIGEST: told.digest, NOTE: told.note, **told.tags}
+        tags |= {"mlflow.source.type": "PROJECT", "mlflow.source.name": "dvc repro"}
+        tags |= {"mlflow.source.git.commit": told.origin.commit} if told.origin.commit else {}
+        name = told.exported.version if told.exported else f"refused {told.digest[:8]}"
+        return self._client.create_run(experiment, told.origin.began, tags, name)
+
+    def _runs(self, experiment: str, condition: str) -> list[Run]:
+        page = self._client.search_runs([experiment], condition)
+        found = list(page)
+        while page.token:
+            page = self._client.search_runs([experiment], condition, page_token=page.token)
+            found += page
+        return found
+
+    def _trials(self, parent: Run, told: Record) -> None:
+        experiment, of = parent.info.experiment_id, parent.info.run_id
+        known = self._runs(experiment, f"tags.`{PARENT}` = '{of}'")
+        there = {run.data.tags.get(TRIAL): run for run in known}
+        for trial in tqdm(told.trials, desc=told.model, disable=None, leave=False):
+            tags = {PARENT: of, TRIAL: trial.key, **trial.tags}
+            run = there.get(trial.key) or self._client.create_run(
+                experiment, parent.info.start_time, tags, trial.key
+            )
+            if run.info.status != FINISHED:
+                self._log(run, means(trial.folds), trial.folds, trial.hyperparameters)
+                self._client.set_terminated(run.info.run_id, FINISHED, told.origin.ended)
+
+    def _judged(self, run: Run, told: Record) -> None:
+        seconds = {f"seconds/{name}": value for name, value in told.origin.seconds.items()}
+        self._log(run, {**told.metrics, **seconds}, told.folds, told.params)
+        if told.datasets:
+            self._client.log_inputs(run.info.run_id, [_input(each) for each in told.datasets])
+
+    def _log(
+        self, run: Run, metrics: dict[str, float], folds: Folds, params: dict[str, Any]
+    ) -> None:
+        """Log metrics, those of folds as steps from 1, and parameters.
+
+        The time is that of the run: MLflow takes a metric that it has already for the same one.
+        """
+        at = run.info.start_time
+        measured = [Metric(name, value, at, 0) for name, value in metrics.items()]
+        for name, values in folds.items():
+            steps = enumerate(values, start=1)
+            measured += [Metric(f"folds/{name}", value, at, step) for step, value in steps]
+        given = [Param(name, plain(value)) for name, value in params.items()]
+        for start in range(0, max(len(measured), len(given)), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            self._client.log_batch(run.info.run_id, metrics=measured[part], params=given[part])
+
+    def _files(self, run: Run, files: Path) -> None:
+        folder = files / VERSION
+        if folder.exists():
+            signature = Signature.read(folder / SIGNATURE_FILE)
+            for name, text in mlmodel(signature, run=run.info.run_id).items():
+                (folder / name).write_text(text)
+        self._client.log_artifacts(run.info.run_id, str(files))
+
+    # --- versions --------------------------------------------------------------------------------
+
+    def _register(self, run: Run, told: Record, exported: Exported) -> None:
+        try:
+            self._client.create_registered_model(told.model, description=told.description)
+        except MlflowException as error:
+            if error.error_code != EXISTS:
+                raise
+        of = run.info.run_id
+        tags = {f"{OWN}.{name}": told.tags[f"{OWN}.{name}"] for name in TAGS}
+        tags |= {SIGNATURE: exported.signature, METRICS: json.dumps(exported.metrics)}
+        self._client.create_model_version(
+            told.model, f"runs:/{of}/{VERSION}", of, tags, description=told.note
+        )
+
+    def _version(self, told: Record) -> str:
+        found = self._versions(told)
+        if not found:
+            raise TrackingError(f"{told.model}: no version is registered; it was removed meanwhile")
+        return found[0]
+
+    def _versions(self, told: Record) -> list[str]:
+        wanted = told.exported and told.exported.signature
+        found = self._client.search_model_versions(f"name = '{told.model}'")
+        return [str(each.version) for each in found if each.tags.get(SIGNATURE) == wanted]
+
+    def _aliases(self, model: str) -> dict[str, str]:
+        aliases = self._client.get_registered_model(model).aliases
+        return {name: str(version) for name, version in aliases.items()}
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise as TrackingError, with the address, whatever MLflow and its store complain of."""
+        try:
+            yield
+        except TreelineError:
+            raise
+        except Exception as error:  # MLflow, SQLAlchemy, requests and boto3 have each their own
+            place, reason = addresses.shown(self._uri), addresses.complaint(error)
+            raise TrackingError(f"{place}: {reason}") from error
+
+
+def _input(dataset: Dataset) -> DatasetInput:
+    columns = [{"name": name, "type": kind} for name, kind in dataset.columns.items()]
+    entity = Input(
+        dataset.name,
+        dataset.digest,
+        "local",
+        json.dumps({"uri": dataset.path}),
+        json.dumps({"mlflow_colspec": columns}),
+        json.dumps({"num_rows": dataset.rows}),
+    )
+    return DatasetInput(entity, [InputTag("mlflow.data.context", dataset.context)])
