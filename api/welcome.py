@@ -25,7 +25,9 @@ def welcome(settings: Settings, *, url: str) -> str:
         except TreelineError as error:
             entries[name] = Entry(name, reason=str(error))
     lines = [f"Treeline: {url}", f"API docs: {url}/docs"]
-    if not entries:
+    if settings.registry:
+        lines.append(f"Models of the registry: {url}/v1/registry")
+    elif not entries:
         return "\n".join([*lines, NO_MODELS.format(folder=settings.model_dir, url=url)])
     default = Catalogue(entries, default=settings.default_model).default_name
     signature = entries[default].signature if default in entries else None

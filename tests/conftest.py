@@ -29,6 +29,12 @@ LONGEST_FIRST = (
     "tests/workflows/test_deploying.py",
     "tests/workflows/test_scheduling.py",
     "tests/workflows/test_reviewing.py",
+    "tests/api/test_registry_server.py",
+    "tests/trainers/test_h2o.py",
+    "tests/artifact/test_h2o.py",
+    "tests/api/test_h2o_runtime.py",
+    "tests/api/test_registry.py",
+    "tests/api/test_registry_alone.py",
     "tests/delivery/test_commands.py",
     "tests/notebooks/test_notebooks.py",
     "tests/commands/test_adopt.py",
@@ -76,8 +82,11 @@ def group_of(item: pytest.Function) -> str:
     """Return what a test shares its process with: its file, or all that use the reproduced clone.
 
     The clone takes 46 seconds to make, so one process makes it. A module may have a fixture of its
-    own under the same name, which is another.
+    own under the same name, which is another. A test may name a group of its own: what starts a JVM
+    is in `spark`, so that one runs at a time.
     """
+    if (named := item.get_closest_marker("xdist_group")) is not None:
+        return str(named.args[0])
     file = item.nodeid.partition("::")[0]
     uses_it = "reproduced" in item.fixturenames and not hasattr(item.module, "reproduced")
     return OF_THE_CLONE if uses_it or file.startswith("tests/pipeline/") else file

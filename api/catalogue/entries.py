@@ -1,24 +1,22 @@
 """The models that are served: everything the stores hold, loaded, or the reason why it is not."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from api.catalogue.declaration import Upload
 from api.prediction.predictor import Predictor
 from treeline.artifact.signature import Signature
-from treeline.artifact.store import ArtifactStore
-from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem, TreelineError
+from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem
 
 if TYPE_CHECKING:  # api.welcome reads this module, and must not load onnxruntime
     from api.tensors.graph import TensorModel
 
+Origin = Literal["exported", "uploaded", "registry"]
+
 DEFAULT_PATH = "/v1/predict"
 PATH = "/v1/models/{model}/predict"
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,8 @@ class Entry:
 
     A model with a signature has a predictor, one without it is a tensor model. `upload` is what
     the store knows of an uploaded one. `refused` says why what lies in its place on disk now is
-    not served instead. `unloaded` is one that was taken out of service by hand.
+    not served instead. `unloaded` is one that was taken out of service by hand. `declared` is one
+    of a registry that a setting names, so that the service is not ready without it.
     """
 
     name: str
@@ -36,14 +35,20 @@ class Entry:
     reason: str = ""
     refused: str = ""
     tensor: "TensorModel | None" = None
-    origin: Literal["exported", "uploaded"] = "exported"
+    origin: Origin = "exported"
     upload: Upload | None = None
     unloaded: bool = False
+    declared: bool = False
 
     @property
     def ready(self) -> bool:
         """Whether it answers."""
         return self.predictor is not None or self.tensor is not None
+
+    @property
+    def vital(self) -> bool:
+        """Whether the service is ready only if this model is."""
+        return self.origin == "exported" or self.declared
 
     @property
     def version(self) -> str | None:
@@ -61,12 +66,10 @@ class Catalogue:
         self._chosen = default
         self._changing = Lock()  # models are exported and uploaded at the same moment
         self._unloaded: frozenset[str] = frozenset()
+        self._registry: dict[str, Entry] = {}
+        self.awaited = ""
+        """Why the service is not ready whatever is loaded; empty when nothing is waited for."""
         self._offer(dict(entries))
-
-    @classmethod
-    def load(cls, store: ArtifactStore, *, default: str | None = None) -> Self:
-        """Load every model of a store; one that cannot be served does not stop the others."""
-        return cls({name: load_entry(store, name) for name in store.names()}, default=default)
 
     def put(self, entry: Entry) -> None:
         """Offer a model, in the place of the one of that name; a request sees one or the other."""
@@ -85,9 +88,26 @@ class Catalogue:
                 self._unloaded = names
                 self._offer(self._loaded)
 
+    def overlay(self, entries: Mapping[str, Entry]) -> None:
+        """Offer these models of the registry, all there are, in the place of those on disk.
+
+        One that is not ready leaves the one on disk where it is.
+        """
+        with self._changing:
+            self._registry = dict(entries)
+            self._offer(self._loaded)
+
     def find(self, name: str) -> Entry | None:
-        """Return what is loaded of a model, withheld or not, or None where nothing is known."""
+        """Return what is loaded of a model on disk, offered or not, None where there is none."""
         return self._loaded.get(name)
+
+    def registered(self) -> list[str]:
+        """Return the names of all models that the registry gives, offered or not."""
+        return list(self._registry)
+
+    def exported(self) -> list[str]:
+        """Return the names of all models that were exported, offered or not."""
+        return [name for name, entry in self._loaded.items() if entry.origin == "exported"]
 
     def entries(self) -> list[Entry]:
         """Return all models, served or not, by name."""
@@ -126,11 +146,14 @@ class Catalogue:
     def _offer(self, loaded: dict[str, Entry]) -> None:
         """Take over a whole new set of models; each attribute is replaced, none is changed."""
         self._loaded = loaded
-        self._entries = entries = {
+        above = {name: laid_over(loaded.get(name), each) for name, each in self._registry.items()}
+        self._entries = {
             name: withheld(entry) if name in self._unloaded else entry
-            for name, entry in loaded.items()
+            for name, entry in sorted({**loaded, **above}.items())
         }
-        self.default_name = self._chosen if self._chosen is not None else declared_default(entries)
+        self.default_name = self._chosen
+        if self._chosen is None:  # what is on disk comes first: a registry may gain a model any day
+            self.default_name = declared_default(loaded) or declared_default(above)
         self.by_path = self._paths()
 
     def _paths(self) -> dict[str, Predictor]:
@@ -146,8 +169,8 @@ class Catalogue:
 
     def refusals(self) -> dict[str, str]:
         """Return, by model, why what lies in its place on disk is not served instead."""
-        uploads = (entry for entry in self._entries.values() if entry.origin == "uploaded")
-        broken = {each.name: each.reason for each in uploads if not (each.ready or each.unloaded)}
+        others = (entry for entry in self._entries.values() if not entry.vital)
+        broken = {each.name: each.reason for each in others if not (each.ready or each.unloaded)}
         return broken | {name: each.refused for name, each in self._entries.items() if each.refused}
 
     def unloaded(self) -> list[str]:
@@ -167,9 +190,11 @@ class Catalogue:
         found = [
             Problem(entry.name, entry.reason)
             for entry in self._entries.values()
-            if not (entry.ready or entry.unloaded) and entry.origin == "exported"
+            if not (entry.ready or entry.unloaded) and entry.vital
         ]
-        if not self._entries:
+        if self.awaited:
+            found.append(Problem("registry", self.awaited))
+        elif not self._entries:
             found.append(Problem("models", "no model is exported; fetch them with: dvc pull"))
         if self._chosen is not None and self._chosen not in self._entries:
             text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
@@ -183,18 +208,11 @@ def withheld(entry: Entry) -> Entry:
     return replace(entry, predictor=None, tensor=None, reason=reason, unloaded=True)
 
 
-def load_entry(store: ArtifactStore, name: str) -> Entry:
-    """Load one model, or remember why it cannot be served."""
-    signature = None
-    try:
-        signature = store.signature(name)
-        return Entry(name, signature, Predictor(store.load(name)))
-    except TreelineError as error:
-        logger.warning("%s is not served: %s", name, error)
-        return Entry(name, signature, reason=str(error))
-    except Exception as error:  # whatever one artifact does, the others must be served
-        logger.exception("%s is not served", name)
-        return Entry(name, signature, reason=f"{name}: {type(error).__name__}: {error}")
+def laid_over(below: Entry | None, entry: Entry) -> Entry:
+    """Return what is offered of a model of the registry above one on disk of the same name."""
+    if entry.ready or below is None or not below.ready:
+        return entry
+    return replace(below, refused=below.refused or entry.reason)
 
 
 def declared_default(entries: Mapping[str, Entry]) -> str | None:
@@ -202,9 +220,9 @@ def declared_default(entries: Mapping[str, Entry]) -> str | None:
 
     An upload is never the default unasked: it would take the path from another one.
     """
-    exported = {name: entry for name, entry in entries.items() if entry.origin == "exported"}
+    others = {name: entry for name, entry in entries.items() if entry.origin != "uploaded"}
     declared = [
-        name for name, entry in exported.items() if entry.signature and entry.signature.default
+        name for name, entry in others.items() if entry.signature and entry.signature.default
     ]
-    candidates = declared or list(exported)
+    candidates = declared or list(others)
     return candidates[0] if len(candidates) == 1 else None

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from api.catalogue.entries import Catalogue, load_entry
+from api.catalogue.entries import Catalogue, Entry
+from api.prediction.predictor import Predictor
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.errors import TreelineError
 
 Marks = tuple[tuple[str, int, int, int], ...]
 
@@ -42,7 +44,8 @@ class Swapping:
         self._store = store
         self._looking = Lock()
         self._seen = {name: self._marks(name) for name in store.names()}
-        self.catalogue = Catalogue.load(store, default=default)
+        entries = {name: load_entry(store, name) for name in store.names()}
+        self.catalogue = Catalogue(entries, default=default)
 
     async def run(self, *, pause_seconds: float) -> None:
         """Look again and again, in a thread: loading must not keep requests waiting."""
@@ -64,12 +67,12 @@ class Swapping:
             if (marks := self._marks(name)) != self._seen.get(name):
                 self._seen[name] = marks
                 self._try(name)
-        for entry in self.catalogue.entries():
-            if entry.origin == "exported" and entry.name not in there:
-                self._seen.pop(entry.name, None)
-                self.catalogue.remove(entry.name)
-                self._told(entry.name, "removed")
-                logger.info("%s is gone from %s, and served no more", entry.name, self._folder)
+        for name in self.catalogue.exported():
+            if name not in there:
+                self._seen.pop(name, None)
+                self.catalogue.remove(name)
+                self._told(name, "removed")
+                logger.info("%s is gone from %s, and served no more", name, self._folder)
 
     def _try(self, name: str) -> None:
         found, served = load_entry(self._store, name), self.catalogue.find(name)
@@ -94,6 +97,20 @@ class Swapping:
                 continue
             marks.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
         return tuple(marks)
+
+
+def load_entry(store: ArtifactStore, name: str) -> Entry:
+    """Load one model, or remember why it cannot be served."""
+    signature = None
+    try:
+        signature = store.signature(name)
+        return Entry(name, signature, Predictor(store.load(name)))
+    except TreelineError as error:
+        logger.warning("%s is not served: %s", name, error)
+        return Entry(name, signature, reason=str(error))
+    except Exception as error:  # whatever one artifact does, the others must be served
+        logger.exception("%s is not served", name)
+        return Entry(name, signature, reason=f"{name}: {type(error).__name__}: {error}")
 
 
 @asynccontextmanager

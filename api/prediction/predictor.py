@@ -1,6 +1,7 @@
 """One model in memory: JSON bytes → checked record → answer. Knows its contract, and no HTTP."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -17,9 +18,12 @@ from treeline.errors import ArtifactRejectedError, TreelineError
 class Predictor:
     """A loaded model behind its contract."""
 
-    def __init__(self, model: Model) -> None:
-        """Tie a model to its contract; raises ArtifactRejectedError when they do not fit."""
-        self.model = model
+    def __init__(self, model: Model, *, root: Path | None = None) -> None:
+        """Tie a model to its contract; raises ArtifactRejectedError when they do not fit.
+
+        `root` is the folder of its store where that is another than the one of exported models.
+        """
+        self.model, self.root = model, root
         self.signature = model.signature
         validator = record_validator(model.signature).validator
         self._validate = validator.validate_json

@@ -17,8 +17,9 @@ from api.errors import LogUnavailableError
 from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.keeping import ShipperKeeper
 from api.prediction_log.redaction import Redaction
-from api.prediction_log.spool import LINES, ROWS, Lock, Spool
+from api.prediction_log.spool import LINES, ROWS, Spool
 from api.prediction_log.writing import Writer, feedback_line
+from api.processes import Lock
 from api.settings import Settings
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve

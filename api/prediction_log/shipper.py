@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from api.prediction_log.spool import Lock, Spool
+from api.prediction_log.spool import Spool
 from treeline.registry import resolve
 
 # Imported once it is clear that this process is the one: they take a while.
@@ -28,7 +28,6 @@ POLITENESS = 19  # whatever else runs comes first; the spool can wait
 IDLE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 TELL_SECONDS = 60
-ATTEMPTS = 5  # a worker that looks whether there is a shipper holds the lock for an instant
 
 logger = logging.getLogger("api.prediction_log.shipper")
 
@@ -36,7 +35,7 @@ logger = logging.getLogger("api.prediction_log.shipper")
 def main() -> int:
     """Ship until no worker is left; return the exit status."""
     spool = Spool(Path(os.environ["API_STATE_DIR"]))
-    lock = lock_of(spool)
+    lock = spool.shipper_lock()
     if lock is None:
         return 0
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,15 +51,6 @@ def main() -> int:
     days = settings.prediction_log_retention_days
     run(spool, needed["shipping"](spool, database, retention_days=days).step)
     return 0
-
-
-def lock_of(spool: Spool) -> Lock | None:
-    """Become the one shipper of a spool; None when there is one."""
-    for _ in range(ATTEMPTS):
-        if (lock := spool.shipper_lock()) is not None:
-            return lock
-        time.sleep(IDLE_SECONDS / 5)
-    return None
 
 
 def run(spool: Spool, step: Callable[[], bool]) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import BinaryIO, Self
 from uuid import uuid4
 
+from api.processes import Lock, become_the_one, is_locked
+
 LINES = ".jsonl"  # predictions and truths, one a line
 ROWS = ".rows"  # frames of a batch: see prediction_log.rows
 DRAFT = ".draft"
@@ -62,36 +64,6 @@ class Segment:
         os.close(self._descriptor)
 
 
-class Lock:
-    """A locked file; released by `release`, and by the end of the process."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    @classmethod
-    def shared(cls, path: Path) -> Self:
-        """Lock together with others."""
-        file = path.open("ab")
-        fcntl.flock(file, fcntl.LOCK_SH)
-        return cls(file)
-
-    @classmethod
-    def alone(cls, path: Path) -> Self | None:
-        """Lock, or return None when somebody else has."""
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        return cls(file)
-
-    def release(self) -> None:
-        """Let others lock it."""
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._file.close()
-
-
 class Spool:
     """The segments below one folder."""
 
@@ -108,15 +80,15 @@ class Spool:
 
     def has_writers(self) -> bool:
         """Tell whether any worker of any service may still write."""
-        return self._is_locked(self._alive)
+        return is_locked(self._alive)
 
     def has_shipper(self) -> bool:
         """Tell whether a shipper is at work on this folder."""
-        return self._is_locked(self._shipper)
+        return is_locked(self._shipper)
 
     def shipper_lock(self) -> Lock | None:
         """Become the one shipper, if there is none."""
-        return Lock.alone(self._shipper)
+        return become_the_one(self._shipper)
 
     def note(self, *, away: bool) -> None:
         """Let the workers know whether the database is away."""
@@ -165,12 +137,3 @@ class Spool:
             with file:
                 if os.fstat(file.fileno()).st_mtime < oldest:
                     draft.unlink(missing_ok=True)
-
-    def _is_locked(self, path: Path) -> bool:
-        try:
-            lock = Lock.alone(path)
-        except FileNotFoundError:  # the whole folder is gone, and with it who used it
-            return False
-        if lock is not None:
-            lock.release()
-        return lock is None

@@ -22,7 +22,7 @@ from api.protocol.tensors import Tensor
 from api.protocol.typed import TypedModel
 from api.tensors.answering import MOST_LOGGED_BYTES, fingerprint
 from api.tensors.values import written
-from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, InvalidInputError
+from treeline.errors import ArtifactRejectedError, InvalidInputError
 
 SMALL_BYTES = 4096  # of a request: some ten to a hundred rows
 MOST_THREADS = 2  # for larger ones, in each worker; each may hold a body and what is read of it
@@ -31,23 +31,16 @@ Json = dict[str, Any]
 Served = TypedModel | PlainModel
 
 
-def served(entry: Entry, version: str | None) -> Served:
+def served(entry: Entry) -> Served:
     """Return what answers for an entry of the catalogue.
 
-    Raises ArtifactRejectedError where it is not ready, and ArtifactNotFoundError where it is not
-    of the version that is asked for.
+    Raises ArtifactRejectedError where it is not ready.
     """
     if entry.predictor is not None:
-        found: Served = TypedModel(entry.predictor)
-    elif entry.tensor is not None:
-        found = PlainModel(entry.tensor)
-    else:
-        raise ArtifactRejectedError(entry.reason)
-    if version not in (None, found.version):
-        raise ArtifactNotFoundError(
-            f"There is no version {version!r} of {entry.name}; it is served in {found.version}."
-        )
-    return found
+        return TypedModel(entry.predictor)
+    if entry.tensor is not None:
+        return PlainModel(entry.tensor)
+    raise ArtifactRejectedError(entry.reason)
 
 
 class Inferring:

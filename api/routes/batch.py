@@ -138,7 +138,7 @@ def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format
     state, signature = request.app.state, predictor.signature
     settings, log = state.settings, state.log
     return Job(
-        model_dir=settings.model_dir.absolute(),
+        model_dir=(predictor.root or settings.model_dir).absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
         name=signature.name,
         version=signature.version,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from api.catalogue.declaration import Changes, ImageInput
-from api.catalogue.entries import Catalogue, Entry
+from api.catalogue.entries import Catalogue, Entry, Origin
 from api.deps import CatalogueDep
 from api.security.deps import KeyRequired
 from api.tensors.cards import TensorCard, card_of, kind_of
@@ -69,7 +69,7 @@ class ModelSummary(BaseModel):
     kind: Literal["typed", "tensor", "image"] | None = Field(
         default=None, description="Whether it takes records, values, or pictures too"
     )
-    origin: Literal["exported", "uploaded"]
+    origin: Origin
     task: Task | None = None
     target: str | None = None
     version: str | None = None
@@ -86,7 +86,7 @@ class ModelList(BaseModel):
 
 @router.get("", summary="List the models")
 async def list_models(catalogue: CatalogueDep) -> ModelList:
-    """Every model, exported or uploaded, whether it is served or not."""
+    """Every model, of git, of a registry or uploaded, whether it is served or not."""
     return ModelList(models=[summary(entry, catalogue) for entry in catalogue.entries()])
 
 

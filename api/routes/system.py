@@ -29,6 +29,9 @@ class Readiness(BaseModel):
         description="Models whose new artifact on disk is refused, and why: the former serves on",
     )
     unloaded: list[str] = Field(default=[], description="Models taken out of service by hand")
+    registry: str | None = Field(
+        default=None, description="Why the registry cannot be asked: what it named is served on"
+    )
 
 
 @router.head("/healthz", include_in_schema=False)
@@ -40,12 +43,16 @@ async def healthz() -> Health:
 
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Is every model served?")
-async def readyz(catalogue: CatalogueDep) -> Readiness:
+async def readyz(catalogue: CatalogueDep, request: Request) -> Readiness:
     """200 when there is a model and all are loaded; else 503 and the reasons."""
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
+    following = request.app.state.registry
     return Readiness(
-        models=catalogue.versions(), refused=catalogue.refusals(), unloaded=catalogue.unloaded()
+        models=catalogue.versions(),
+        refused=catalogue.refusals(),
+        unloaded=catalogue.unloaded(),
+        registry=None if following is None else following.away() or None,
     )
 
 

@@ -71,7 +71,7 @@ router = APIRouter(
 )
 Body = TypeVar("Body", bound=BaseModel)
 Model = Annotated[str, Path(description="Name of the model")]
-Version = Annotated[str, Path(description="Version that is served")]
+Version = Annotated[str, Path(description="Version, as a model is served in it")]
 
 
 @router.get("", summary="What serves")
@@ -111,11 +111,9 @@ async def metadata(model: Model, catalogue: CatalogueDep) -> ModelMetadata:
     summary="What a version of a model takes and gives",
     responses=READING,
 )
-async def version_metadata(
-    model: Model, version: Version, catalogue: CatalogueDep
-) -> ModelMetadata:
-    """The same, where that version is the one that is served."""
-    return ModelMetadata.model_validate(served(catalogue, model, version).metadata())
+async def version_metadata(model: Model, version: Version, request: Request) -> ModelMetadata:
+    """The same, of a version that is served or that the registry offers."""
+    return ModelMetadata.model_validate((await of_version(request, model, version)).metadata())
 
 
 @router.get("/models/{model}/ready", summary="Is a model served?", responses=READING)
@@ -129,9 +127,9 @@ async def model_ready(model: Model, catalogue: CatalogueDep) -> ModelReady:
     summary="Is a version of a model served?",
     responses=READING,
 )
-async def version_ready(model: Model, version: Version, catalogue: CatalogueDep) -> ModelReady:
+async def version_ready(model: Model, version: Version, request: Request) -> ModelReady:
     """200 when that version answers."""
-    return ModelReady(name=served(catalogue, model, version).name)
+    return ModelReady(name=(await of_version(request, model, version)).name)
 
 
 @router.post(
@@ -153,11 +151,9 @@ async def infer(model: Model, request: Request, catalogue: CatalogueDep) -> Resp
     openapi_extra=infer_operation(),
     dependencies=[PredictionKey],
 )
-async def version_infer(
-    model: Model, version: Version, request: Request, catalogue: CatalogueDep
-) -> Response:
-    """The same, where that version is the one that is served."""
-    return await inferred(served(catalogue, model, version), request)
+async def version_infer(model: Model, version: Version, request: Request) -> Response:
+    """The same, of a version that is served or that the registry offers."""
+    return await inferred(await of_version(request, model, version), request)
 
 
 @router.post(
@@ -208,9 +204,14 @@ async def unload(model: Model, request: Request, catalogue: CatalogueDep) -> Ind
     return indexed(catalogue.entry(model))
 
 
-def served(catalogue: Catalogue, model: str, version: str | None = None) -> answering.Served:
+def served(catalogue: Catalogue, model: str) -> answering.Served:
     """Return what answers; raises ArtifactNotFoundError and ArtifactRejectedError."""
-    return answering.served(catalogue.entry(model), version)
+    return answering.served(catalogue.entry(model))
+
+
+async def of_version(request: Request, model: str, version: str) -> answering.Served:
+    """Return what answers for a version; raises what `served` raises, and VersionAwaitedError."""
+    return answering.served(await request.app.state.versions.entry(model, version))
 
 
 async def inferred(model: answering.Served, request: Request) -> Response:

@@ -12,6 +12,7 @@ from api.security.keyring import Keyring
 from api.settings import Settings
 
 BEARER = b"bearer "
+LET_IN = "treeline.let_in"  # where in a scope it is noted that its request was let in
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +30,17 @@ class Guard:
         """Whether `prediction` would let everybody in, so that it need not be asked."""
 
     def prediction(self, scope: Scope) -> None:
-        """Let a request for predictions in.
+        """Let a request for predictions in; one that was let in already counts once.
 
         Raises KeyRequiredError, NoKeysError and TooManyRequestsError.
         """
-        if self.always_open:
+        if self.always_open or LET_IN in scope:
             return
         name = self._named(scope)
         if name is None and not self._open:
             raise self._unknown("Predictions")
         self._count(scope, name)
+        scope[LET_IN] = True
 
     def change(self, scope: Scope) -> None:
         """Let a request in that changes or exports something: only with a key.

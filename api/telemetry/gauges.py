@@ -1,7 +1,7 @@
 """What is true of the service at the moment of asking → gauges: load, log, models."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
@@ -9,7 +9,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.datastructures import State
 
-from api.catalogue.entries import Catalogue
+from api.catalogue.entries import Catalogue, Entry
 
 
 class Gauges:
@@ -52,6 +52,12 @@ class Gauges:
             registry=registry,
         )
         self._lost_before = 0
+        self._registry_away = Gauge(
+            "treeline_registry_away",
+            "1 where the registry that is followed cannot be asked.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
 
     def refresh(self, state: State) -> None:
         """Take over what the parts of an application tell of themselves."""
@@ -71,6 +77,8 @@ class Gauges:
             lost = log.lost_total
             self._lost.inc(lost - self._lost_before)
             self._lost_before = lost
+        if (following := getattr(state, "registry", None)) is not None:
+            self._registry_away.set(bool(following.away()))
 
 
 class CatalogueCollector(Collector):
@@ -80,12 +88,12 @@ class CatalogueCollector(Collector):
         self._since: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._served: list[tuple[tuple[str, str], float]] = []
 
-    def look(self, catalogue: Catalogue) -> None:
-        """Take note of the models that are served now."""
+    def look(self, catalogue: Catalogue, kept: Iterable[Entry]) -> None:
+        """Take note of the models that are served now, and of other versions that are loaded."""
         now = time.time()
         self._served = [
             ((entry.name, entry.version or ""), self._since.setdefault(loaded, now))
-            for entry in catalogue.entries()
+            for entry in distinct([*catalogue.entries(), *kept])
             if (loaded := entry.predictor or entry.tensor) is not None
         ]
 
@@ -103,3 +111,8 @@ class CatalogueCollector(Collector):
             since.add_metric(named, seconds)
         yield info
         yield since
+
+
+def distinct(entries: Iterable[Entry]) -> list[Entry]:
+    """Return one entry of each version: a series must not be told twice."""
+    return list({(entry.name, entry.version): entry for entry in entries}.values())

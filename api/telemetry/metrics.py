@@ -183,7 +183,8 @@ class Metrics:
     def refresh(self, state: State) -> None:
         """Note what is true of this worker process now, for whichever process is asked."""
         self._gauges.refresh(state)
-        self._catalogue.look(state.catalogue)
+        versions = getattr(state, "versions", None)
+        self._catalogue.look(state.catalogue, versions.kept() if versions is not None else ())
 
     def exposed(self) -> bytes:
         """Return everything in the text format of Prometheus, the gauges as last refreshed.

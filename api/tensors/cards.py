@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from api.catalogue.declaration import ImageInput
-from api.catalogue.entries import Entry
+from api.catalogue.entries import Entry, Origin
 from api.tensors.graph import TensorModel, TensorSpec
 
 
@@ -25,7 +25,7 @@ class TensorCard(BaseModel):
     version: str = Field(description="The first digits of the SHA-256 of its file")
     description: str
     kind: Literal["tensor", "image"]
-    origin: Literal["exported", "uploaded"]
+    origin: Origin
     inputs: list[TensorDocument]
     outputs: list[TensorDocument]
     image: ImageInput | None = Field(description="How pictures become its input, if they may")

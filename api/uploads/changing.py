@@ -72,10 +72,14 @@ class Changing:
         return self._catalogue.entry(name)
 
     def _check_origin(self, name: str) -> None:
-        known = self._catalogue.find(name)
-        if known is not None and known.origin == "exported":
+        if name in self._catalogue.exported():
             raise NotRemovableError(
                 f"{name!r} is a model that was exported, and only git changes those; upload "
+                "under another name."
+            )
+        if name in self._catalogue.registered():
+            raise NotRemovableError(
+                f"{name!r} is a model of the registry, and only the registry changes those; upload "
                 "under another name."
             )
 
