@@ -8,6 +8,7 @@ BASE ?= HEAD
 IMAGE ?= treeline
 MODEL ?=
 FILE ?=
+NAME ?=
 ARGS ?=
 JOBS ?= auto
 
@@ -20,7 +21,7 @@ TOOLS := actionlint check-jsonschema codespell dvc hadolint lint-imports mypy py
 export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # The shell reads these itself, so that no text in them is ever part of a command.
-export BASE COMMIT MODEL PORT PULL_REQUEST
+export BASE COMMIT MODEL NAME PORT PULL_REQUEST
 
 # The tracker's client is installed where one is chosen, or asked for.
 TRACKER := $(if $(MLFLOW_TRACKING_URI)$(shell sed -n '/^tracker: *mlflow/p' params.yaml),$(VENV)/.tracking)
@@ -29,7 +30,7 @@ follow = $(if $(TRACKER),python -m treeline.commands.track --if-chosen)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev setup-engines run serve repro train track tracking params compare adopt
+.PHONY: help setup setup-dev setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example notebook benchmark
 .PHONY: pull retrain stale publish report comment release ship deploy doctor
 .PHONY: check format test test-wheel lock image clean
@@ -40,7 +41,7 @@ help: ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Settings, given as NAME=value after the task, and their defaults:"
-	@echo "  MODEL, FILE (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
+	@echo "  MODEL, FILE, NAME (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
 	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION (none)"
 	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
 	@echo "  ARGS: further options for repro, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
@@ -49,7 +50,8 @@ help: ## List the tasks
 
 setup: $(VENV)/.train $(TRACKER) ## Install what training and serving need, as locked
 setup-dev: $(VENV)/.dev ## Install besides what checks, tests and notebooks need
-setup-engines: $(VENV)/.engines ## Install besides every optional engine: H2O, Spark, JupyterLab
+setup-lab: $(VENV)/.lab ## Install besides MLflow, Optuna, SQL drivers, JupyterLab: all but Java's
+setup-engines: $(VENV)/.engines ## Install everything: the tools above, H2O and Spark
 
 run: repro serve ## Set up, bring every model up to date, serve them: all there is to it
 
@@ -82,6 +84,10 @@ tracking: setup $(VENV)/.tracking ## Record it, and open MLflow's page on TRACKI
 
 params: setup ## Check params.yaml and print the schema it must fit
 	@python -m treeline.commands.params
+
+example: setup ## Run the example NAME, of examples/, in build/examples
+	$(call need,NAME,NAME=fraud)
+	@python -m treeline.commands.example "$$NAME"
 
 compare: setup ## Compare the models here with those of the commit BASE
 	@python -m treeline.commands.compare $(call asked,ACCEPT) --base "$$BASE" $${MODEL:+"$$MODEL"}
@@ -168,13 +174,16 @@ $(VENV)/.dev: pyproject.toml requirements/build.txt requirements/dev.txt
 	@touch "$(VENV)/.train" "$(VENV)/.tracking"
 $(VENV)/.tracking: pyproject.toml requirements/build.txt requirements/tracking.txt
 	@$(call install,tracking)
+$(VENV)/.lab: pyproject.toml requirements/build.txt requirements/lab.txt
+	@$(call install,lab)
+	@touch "$(VENV)/.train" "$(VENV)/.tracking"
 $(VENV)/.engines: pyproject.toml requirements/build.txt requirements/engines.txt
 	@$(call install,engines)
-	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.tracking"
+	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.lab" "$(VENV)/.tracking"
 
 # An environment that was moved or copied points to where it came from.
 ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
-.PHONY: $(VENV)/.train $(VENV)/.dev $(VENV)/.tracking $(VENV)/.engines
+.PHONY: $(VENV)/.train $(VENV)/.dev $(VENV)/.lab $(VENV)/.tracking $(VENV)/.engines
 endif
 
 # Create the environment where there is none, or one that was moved or left half-installed.

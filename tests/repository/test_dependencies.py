@@ -9,9 +9,14 @@ from ruamel.yaml import YAML
 from treeline.artifact import RUNTIMES
 from treeline.config.metrics import METRICS
 from treeline.lineage import CODE
+from treeline.preparation import PREPARERS
 from treeline.sources import SOURCES
 from treeline.sources.simulators import SIMULATORS
+from treeline.stages.evaluate import GRAPHS
 from treeline.trainers import TRAINERS
+from treeline.trainers.judging import ENGINES
+from treeline.trainers.searching import STRATEGIES
+from treeline.trainers.translated import TRANSLATORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "treeline"
@@ -24,8 +29,12 @@ PLUMBING = {"treeline", "treeline.errors", "treeline.files", "treeline.registry"
 # Looked up by name, so no import shows it.
 TABLES = {
     "collect": [*SOURCES.values(), *SIMULATORS.values()],
-    "train": [*TRAINERS.values(), *(metric.function for metric in METRICS.values())],
-    "evaluate": [metric.function for metric in METRICS.values()],
+    "prepare": [*PREPARERS.values()],
+    "train": [
+        *(*TRAINERS.values(), *STRATEGIES.values(), *ENGINES.values(), *TRANSLATORS.values()),
+        *(metric.function for metric in METRICS.values()),
+    ],
+    "evaluate": [*GRAPHS.values(), *(metric.function for metric in METRICS.values())],
     "export": list(RUNTIMES.values()),
 }
 

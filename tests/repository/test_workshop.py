@@ -97,7 +97,7 @@ def test_a_new_linter_leaves_the_lock_file_of_the_training_alone(tmp_path: Path)
     (tmp_path / "pyproject.toml").write_text(
         declaration.replace('"codespell', '"pyflakes", "codespell')
     )
-    assert lock(tmp_path).stderr.strip().endswith("since dev.txt: run `make lock`")
+    assert lock(tmp_path).stderr.strip().endswith("since engines.txt, dev.txt: run `make lock`")
 
 
 def test_no_module_is_longer_than_250_lines() -> None:
