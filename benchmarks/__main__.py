@@ -8,8 +8,10 @@ from treeline.errors import TreelineError
 BENCHMARKS = {
     "batch": "how many rows of a batch a second, beside the bare ONNX session?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
+    "scale": "how do time and memory grow from 10 thousand rows to 10 million, here and on Spark?",
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
     "soak": "under load, with everything going wrong in turns: is anything lost?",
+    "sql": "how fast do rows come from a database, beside the fastest driver?",
     "tree_protocol": "does the declared recipe reach its floors on the published seedlings?",
 }
 

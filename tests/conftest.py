@@ -36,6 +36,7 @@ LONGEST_FIRST = (
     "tests/api/test_registry.py",
     "tests/api/test_registry_alone.py",
     "tests/delivery/test_commands.py",
+    "tests/commands/test_example.py",
     "tests/notebooks/test_notebooks.py",
     "tests/commands/test_adopt.py",
     "tests/delivery/test_publishing.py",

@@ -4,13 +4,17 @@ The classes that do the collecting live in `treeline.sources` and are looked up 
 so that reading a declaration imports no engine.
 """
 
+import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from treeline.artifact.features import Closed
 
 FILES = "dataset/sources/file"
+DATABASE = re.compile(r"^(postgresql|mysql|mariadb)(\+\w+)?://.+/.+|^sqlite:///[^:].*")
+SECRETS = {"password", "passwd", "passfile"}  # as parameters of a URL
 
 ColumnType = Literal["number", "integer", "text"]
 Scalar = bool | int | float | str
@@ -44,6 +48,11 @@ class _Source(Closed):
 
     columns: dict[str, ColumnType] = {}
     where: dict[str, Condition] = {}
+
+    @property
+    def incremental(self) -> bool:
+        """Whether the rows that were collected before are needed."""
+        return False
 
 
 class Delimited(_Source):
@@ -100,8 +109,125 @@ class LibrarySource(_Source):
     labels: str | None = None
 
 
+class _Database(_Source):
+    """What a source in a database may declare: where it is, and where its password is."""
+
+    url: str
+    password: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] = "TREELINE_SQL_PASSWORD"
+
+    @field_validator("url")
+    @classmethod
+    def _has_no_secret(cls, url: str) -> str:
+        if not DATABASE.match(url):
+            raise ValueError(
+                "give a URL such as postgresql://user@host:5432/name, mysql://user@host:3306/name "
+                "or sqlite:///folder/file.sqlite"
+            )
+        parts = urlsplit(url)
+        if parts.password is not None or SECRETS & {key.lower() for key in parse_qs(parts.query)}:
+            raise ValueError(
+                "a URL with a password would be read by all who read this file; take it out and "
+                "set the environment variable that `password` names"
+            )
+        return url
+
+
+class SqlSource(_Database):
+    """A table or query of PostgreSQL, MySQL, MariaDB or SQLite, by SQLAlchemy URL.
+
+    The password comes from the environment variable that `password` names. Rows come in the order
+    of `order_by`, then of the table's primary key. With a `watermark`, a column that only grows,
+    they come in its order first, and later collections add what is new.
+    """
+
+    kind: Literal["sql"]
+    table: Annotated[str, Field(min_length=1)] | None = None
+    query: Annotated[str, Field(min_length=1)] | None = None
+    order_by: tuple[str, ...] = ()
+    watermark: str | None = None
+
+    @property
+    def incremental(self) -> bool:
+        """Whether the rows that were collected before are needed."""
+        return self.watermark is not None
+
+    @model_validator(mode="after")
+    def _names_rows_in_order(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("give either `table` or `query`")
+        if self.query is not None and not self.order_by and self.watermark is None:
+            raise ValueError("a `query` has no order of its own; list columns in `order_by`")
+        return self
+
+
+class SparkSource(_Source):
+    """Rows that Spark reads, on SPARK_MASTER: a table of its catalogue, a path, or a query.
+
+    `format` and `options` are those of Spark's reader and go with a path. Rows come in the order of
+    `order_by`, then of all other columns, so that it never depends on the cluster.
+    """
+
+    kind: Literal["spark"]
+    table: Annotated[str, Field(min_length=1)] | None = None
+    path: Annotated[str, Field(min_length=1)] | None = None
+    query: Annotated[str, Field(min_length=1)] | None = None
+    format: Annotated[str, Field(min_length=1)] = "parquet"
+    options: dict[str, Scalar] = {}
+    order_by: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_one_thing(self) -> Self:
+        named = [name for name in ("table", "path", "query") if getattr(self, name) is not None]
+        if len(named) != 1:
+            raise ValueError("give one of `table`, `path` and `query`")
+        if self.options and self.path is None:
+            raise ValueError("`options` go with a `path`; remove them")
+        if secret := SECRETS & {key.lower() for key in self.options}:
+            raise ValueError(
+                f"`options` holds a {min(secret)}, which would be read by all who read this file; "
+                "put it into Spark's own spark-defaults.conf"
+            )
+        return self
+
+
+class PredictionsSource(_Database):
+    """What the service predicted and what proved to be true, as rows to learn from.
+
+    Without `base` they are all there is; with it they are appended to the rows of that source,
+    whose columns they take, with `constants` for those of them that the log does not have.
+    """
+
+    kind: Literal["predictions"]
+    url: str = "sqlite:///.treeline/predictions.sqlite"
+    model: Annotated[str, Field(min_length=1)]
+    target: Annotated[str, Field(min_length=1)]
+    constants: dict[str, Scalar] = {}
+    base: "BaseSpec | None" = None
+
+    @field_validator("base")
+    @classmethod
+    def _is_whole(cls, base: "BaseSpec | None") -> "BaseSpec | None":
+        if base is not None and (base.incremental or base.columns or base.where):
+            raise ValueError(
+                "`columns` and `where` belong beside `base`, and its rows are collected whole: "
+                "take `columns`, `where` and `watermark` out of it"
+            )
+        return base
+
+
+BaseSpec = Annotated[
+    SimulateSource | FileSource | UrlSource | LibrarySource | SqlSource | SparkSource,
+    Field(discriminator="kind"),
+]
 SourceSpec = Annotated[
-    SimulateSource | FileSource | UrlSource | LibrarySource, Field(discriminator="kind")
+    SimulateSource
+    | FileSource
+    | UrlSource
+    | LibrarySource
+    | SqlSource
+    | SparkSource
+    | PredictionsSource,
+    Field(discriminator="kind"),
 ]
 
 

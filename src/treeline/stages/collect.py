@@ -9,16 +9,18 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import SourceError
 from treeline.registry import resolve
-from treeline.sources import SOURCES, Source
+from treeline.sources import EXTRAS, SOURCES, Source
 from treeline.tables import write_tables
 
 
 def collect(spec: ModelSpec, paths: Layout) -> str:
     """Write every row and column of the source, as it has them."""
-    source_class = resolve(SOURCES, spec.source.kind, place=f"models.{paths.name}.source.kind")
-    source: Source = source_class(spec.source)
-    rows = write_tables(paths.raw, _some(source.tables(), place=f"models.{paths.name}.source"))
-    return f"{rows:,} rows from {spec.source.kind}"
+    kind, place = spec.source.kind, f"models.{paths.name}.source"
+    source_class = resolve(SOURCES, kind, place=f"{place}.kind", extra=EXTRAS.get(kind))
+    known = {"earlier": paths.raw} if spec.source.incremental else {}
+    source: Source = source_class(spec.source, **known)
+    rows = write_tables(paths.raw, _some(source.tables(), place=place))
+    return f"{rows:,} rows from {kind}"
 
 
 def _some(tables: Iterator[pa.Table], *, place: str) -> Iterator[pa.Table]:
