@@ -44,7 +44,7 @@ help: ## List the tasks
 	@echo "  MODEL, FILE, NAME (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
 	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION (none)"
 	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
-	@echo "  ARGS: further options for repro, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
+	@echo "  ARGS: further options for repro, example, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
 
 # --- run -----------------------------------------------------------------------------------------
 
@@ -87,7 +87,7 @@ params: setup ## Check params.yaml and print the schema it must fit
 
 example: setup ## Run the example NAME, of examples/, in build/examples
 	$(call need,NAME,NAME=fraud)
-	@python -m treeline.commands.example "$$NAME"
+	@python -m treeline.commands.example "$$NAME" $(ARGS)
 
 compare: setup ## Compare the models here with those of the commit BASE
 	@python -m treeline.commands.compare $(call asked,ACCEPT) --base "$$BASE" $${MODEL:+"$$MODEL"}

@@ -18,4 +18,8 @@ class Simulator(Protocol):
         ...
 
 
-SIMULATORS = {"tree_experiment": "treeline.sources.simulators.tree_experiment:TreeExperiment"}
+SIMULATORS = {
+    "card_fraud": "treeline.sources.simulators.card_fraud:CardFraud",
+    "penguins": "treeline.sources.simulators.penguins:Penguins",
+    "tree_experiment": "treeline.sources.simulators.tree_experiment:TreeExperiment",
+}
