@@ -6,13 +6,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 compose() {
-    docker compose --file compose.yaml "$@"
+    docker compose --file compose.yaml --profile api "$@"
 }
 
 mapfile -t former < <(compose "$@" ps --quiet api)
 count=${#former[@]}
 if [ "$count" = 0 ]; then
-    echo "No replica runs yet: start them with \`docker compose -f deploy/compose.yaml up --wait\`." >&2
+    echo "No replica runs yet: start them with \`deploy/up.sh api\`." >&2
     exit 1
 fi
 

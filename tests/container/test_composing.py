@@ -65,7 +65,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     image = f"treeline-test:{project}"
     docker("build", "--quiet", "--tag", image, str(context), seconds=500)
     settings = context / "settings.env"
-    settings.write_text(f"IMAGE={image}\nPORT={port}\nREPLICAS=2\nWEB_CONCURRENCY=1\n")
+    given = {"IMAGE": image, "PORT": port, "REPLICAS": 2, "WEB_CONCURRENCY": 1}
+    given["COMPOSE_PROFILES"] = "api"
+    settings.write_text("".join(f"{name}={value}\n" for name, value in given.items()))
     stack = Stack(project, settings, f"http://127.0.0.1:{port}")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PORT", raising=False)  # of make, which compose would take before the file's
@@ -136,4 +138,4 @@ def test_where_nothing_runs_an_update_says_how_to_start(stack: Stack, tmp_path: 
         check=False,
     )
     assert told.returncode == 1
-    assert "up --wait" in told.stderr
+    assert "deploy/up.sh api" in told.stderr
