@@ -1,16 +1,29 @@
 """Rows against their declaration: types, categories, bounds and missing values, all at once."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
-from pandera.errors import SchemaErrors
 
 from treeline.artifact.features import FLOAT32_MAX, Feature, Target
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.casting import EXACT, numbers, plain, texts, truths
+
+
+@contextmanager
+def _spark_unheard() -> Iterator[None]:
+    """Hide that Spark warns of pandas 3: pandera tries its pandas wherever Spark is installed."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support", FutureWarning)
+        yield
+
+
+with _spark_unheard():
+    import pandera.pandas as pa
+    from pandera.errors import SchemaErrors
 
 SHOWN = 5  # faults named per column before the rest is only counted
 
@@ -30,7 +43,8 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     checked = pd.DataFrame(typed, index=frame.index)
     faults = checked.isna() & frame[list(typed)].notna()
     try:
-        _schema(spec).validate(checked, lazy=True)
+        with _spark_unheard():
+            _schema(spec).validate(checked, lazy=True)
     except SchemaErrors as errors:
         for column, row in errors.failure_cases[["column", "index"]].itertuples(index=False):
             faults.loc[row, column] = True

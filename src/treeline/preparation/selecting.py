@@ -36,7 +36,7 @@ def matching(frame: pd.DataFrame, where: Mapping[str, Condition]) -> pd.DataFram
     A value is met however the source writes it: 0 by 0, 0.0, "0" and false.
     """
     for name, condition in where.items():
-        keep = _meets(frame[name], condition)
+        keep = meets(frame[name], condition)
         if len(frame) and not keep.any():
             held = [repr(plain(value)) for value in frame[name].unique()[: SHOWN + 1]]
             more = ", …" if len(held) > SHOWN else ""
@@ -54,7 +54,8 @@ def filled(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFrame
     return frame.fillna(fills)
 
 
-def _meets(column: pd.Series, condition: Condition) -> pd.Series:
+def meets(column: pd.Series, condition: Condition) -> pd.Series:
+    """Return which rows of a column meet a condition."""
     if isinstance(condition, Range):
         low = -inf if condition.minimum is None else condition.minimum
         high = inf if condition.maximum is None else condition.maximum

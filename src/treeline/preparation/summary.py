@@ -19,20 +19,27 @@ def summarise(
 ) -> dict[str, Any]:
     """Return the summary of checked rows before filling; raises DataError for unusable classes."""
     features = frame[list(spec.features)]
-    summary: dict[str, Any] = {
+    return {
         "rows": dict(counts),
         "missing": {name: int(n) for name, n in features.isna().sum().items() if n},
         "duplicates": int(features.duplicated().sum()),
+        **summarised(frame, (train, test), spec=spec),
     }
+
+
+def summarised(
+    frame: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], *, spec: ModelSpec
+) -> dict[str, Any]:
+    """Return what a summary says of target and groups, which are all that the frames must hold."""
+    found: dict[str, Any] = {}
     if spec.split.group:
-        sides = [set(side[spec.split.group]) for side in (train, test)]
-        summary["groups"] = {
-            "train": len(sides[0]),
-            "test": len(sides[1]),
-            "on_both_sides": len(sides[0] & sides[1]),
+        train, test = (set(side[spec.split.group]) for side in sides)
+        found["groups"] = {
+            "train": len(train),
+            "test": len(test),
+            "on_both_sides": len(train & test),
         }
-    summary["target"] = _target(frame[spec.target.name], spec)
-    return summary
+    return {**found, "target": _target(frame[spec.target.name], spec)}
 
 
 def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:

@@ -3,17 +3,16 @@
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
-from treeline.preparation.preparing import prepare as prepared
-from treeline.tables import read_frame, write_frame
+from treeline.preparation import PREPARERS
+from treeline.registry import resolve
 
 
 def prepare(spec: ModelSpec, paths: Layout) -> str:
-    """Check, fill and split the collected rows."""
-    outcome = prepared(read_frame(paths.raw), spec)
-    write_frame(paths.train, outcome.train)
-    write_frame(paths.test, outcome.test)
-    write_json(paths.summary, outcome.summary)
-    rows = outcome.summary["rows"]
+    """Check, fill and split the collected rows, where the declaration says."""
+    prepare_files = resolve(PREPARERS, spec.split.engine, place=f"models.{paths.name}.split.engine")
+    summary = prepare_files(spec, paths)
+    write_json(paths.summary, summary)
+    rows = summary["rows"]
     return (
         f"{rows['train']:,} rows to learn from, {rows['test']:,} for the test "
         f"({rows['left_out_by_where']:,} left out by `where`, "

@@ -1,0 +1,94 @@
+"""Preparation on Spark: raw.parquet → train.parquet, test.parquet, for rows that are too many.
+
+Tasks select, type and check stretches of rows with the code that does it for all rows at once. The
+split is drawn here from the target and the group of each row, so that it is the one that would be
+drawn without Spark, and both files are the same.
+"""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+from pyarrow import parquet
+
+from treeline.config import Layout
+from treeline.config.models import ModelSpec
+from treeline.engines.progress import shown
+from treeline.engines.spark import FAILURES, quiet, reason, session
+from treeline.errors import DataError, EngineError
+from treeline.preparation.checked import CheckedRows
+from treeline.preparation.checking import check
+from treeline.preparation.selecting import declared_columns
+from treeline.preparation.splitting import split
+from treeline.preparation.streaming import FAULT, ROW, checked, columns
+from treeline.preparation.summary import summarised
+
+BATCH_ROWS = 65_536
+TYPES = {"large_string": "STRING", "string": "STRING", "double": "DOUBLE", "bool": "BOOLEAN"}
+
+
+def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+    """Write both splits and return the summary; raises DataError and EngineError."""
+    metadata = parquet.read_metadata(paths.raw)
+    empty = parquet.read_schema(paths.raw).remove_metadata().empty_table().to_pandas()
+    typed = check(declared_columns(empty, spec), spec)
+    folder = paths.dataset.resolve() / f".checked.{uuid4().hex}.draft"
+    try:
+        duplicates = _checked_by_spark(paths.raw.resolve(), folder, spec, typed)
+        return _split(
+            CheckedRows(folder, spec, typed), spec, paths, collected=metadata.num_rows
+        ) | {"duplicates": duplicates}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checked_by_spark(raw: Path, folder: Path, spec: ModelSpec, typed: pd.DataFrame) -> int:
+    """Have the rows checked into a folder; return how many repeat the features of another."""
+    schema = columns(typed)
+    words = [f"{_quoted(f.name)} {TYPES.get(str(f.type), 'BIGINT')}" for f in schema]
+    features = [_quoted(name) for name in spec.features]
+    with session(f"prepare {raw.parent.name}") as spark, quiet():
+        try:
+            spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(BATCH_ROWS))
+            rows = spark.read.parquet(f"file:{raw}").selectExpr(
+                *map(_quoted, map(str, typed)), f"_metadata.row_index AS {ROW}"
+            )
+            found = rows.mapInArrow(partial(checked, spec, schema), ", ".join(words))
+            with shown(spark, "check"):
+                found.write.parquet(f"file:{folder}")
+            written = spark.read.parquet(f"file:{folder}").where(
+                f"{_quoted(spec.target.name)} IS NOT NULL AND {FAULT} IS NULL"
+            )
+            with shown(spark, "count"):
+                known = written.count()
+                return int(known - written.select(*features).distinct().count())
+        except FAILURES as error:
+            raise EngineError(f"{raw}: Spark could not prepare it: {reason(error)}") from error
+
+
+def _split(rows: CheckedRows, spec: ModelSpec, paths: Layout, *, collected: int) -> dict[str, Any]:
+    keys = rows.keys()
+    if keys.empty:
+        raise DataError(
+            f"column {spec.target.name!r}: no row that source.where admits has a target; "
+            "correct the condition, or the source"
+        )
+    train, test = split(keys, split=spec.split, target=spec.target)
+    told = summarised(keys, (train, test), spec=spec)
+    rows.write(paths.train, train[ROW])
+    rows.write(paths.test, test[ROW])
+    counts = {
+        "collected": collected,
+        "left_out_by_where": collected - rows.kept,
+        "without_target": rows.kept - len(keys),
+        "train": len(train),
+        "test": len(test),
+    }
+    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told}
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"

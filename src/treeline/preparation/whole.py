@@ -1,0 +1,16 @@
+"""Preparation on this machine: raw.parquet → train.parquet, test.parquet, all rows in memory."""
+
+from typing import Any
+
+from treeline.config import Layout
+from treeline.config.models import ModelSpec
+from treeline.preparation.preparing import prepare
+from treeline.tables import read_frame, write_frame
+
+
+def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+    """Write both splits and return the summary; raises DataError."""
+    outcome = prepare(read_frame(paths.raw), spec)
+    write_frame(paths.train, outcome.train)
+    write_frame(paths.test, outcome.test)
+    return outcome.summary

@@ -1,0 +1,119 @@
+"""A batch of rows → the same rows with their predictions, as Arrow. Pure.
+
+Beside the columns kept: `prediction`, the class or the value; `probability`, of the positive class,
+or of several that of the predicted one and `probability_<class>` of each; and `error`, what is
+wrong with a bad row.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from treeline.artifact.prediction import Prediction
+from treeline.artifact.signature import Signature
+from treeline.artifact.store import Model
+from treeline.errors import ArtifactRejectedError, DataError
+from treeline.scoring.reading import read
+
+PREDICTION, PROBABILITY, ERROR = "prediction", "probability", "error"
+SHOWN = 5  # bad rows named before the rest is only counted
+
+
+def fields(signature: Signature) -> list[pa.Field]:
+    """Return the columns that scoring adds, in order."""
+    found = [pa.field(PREDICTION, _classes(signature).type)]
+    if signature.probabilities:
+        names = [PROBABILITY]
+        if signature.target.task == "multiclass":
+            names += [f"{PROBABILITY}_{_text(each)}" for each in _classes(signature).to_pylist()]
+        found += [pa.field(name, pa.float32()) for name in names]
+    return [*found, pa.field(ERROR, pa.string())]
+
+
+def check_kept(keep: Sequence[str], signature: Signature) -> None:
+    """Raise DataError where a kept column would have the name of an added one, or stands twice."""
+    added = {field.name for field in fields(signature)}
+    for name in keep:
+        if name in added or list(keep).count(name) > 1:
+            raise DataError(
+                f"--keep {name}: the result has another column of that name; leave it out, or "
+                "rename it in the rows"
+            )
+
+
+def scored(
+    batch: pa.RecordBatch, model: Model, *, keep: Sequence[str], place: Callable[[int], str]
+) -> pa.RecordBatch:
+    """Return the kept columns of a batch and what the model says of each row.
+
+    `place` tells where the row at a position of the batch comes from. Bad rows have no prediction.
+    Raises ArtifactRejectedError where the model gives what its signature does not say.
+    """
+    matrix, reasons = read(batch, model.signature.features)
+    bad = np.zeros(batch.num_rows, dtype=np.bool_)
+    bad[list(reasons)] = True
+    errors: list[str | None] = [None] * batch.num_rows
+    for row, told in reasons.items():
+        errors[row] = f"{place(row)}: {'; '.join(told)}"
+    given = _given(model.runtime.predict(matrix), model.signature, len(matrix))
+    added = [*(_without(column, bad) for column in given), pa.array(errors, pa.string())]
+    kept = [batch.column(name) for name in keep]
+    schema = pa.schema([*(batch.schema.field(n) for n in keep), *fields(model.signature)])
+    return pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+
+
+def refuse(errors: Sequence[str], *, bad_rows: int, rows: int) -> None:
+    """Raise DataError naming the bad rows, of which `errors` are the first."""
+    lines = list(errors[:SHOWN])
+    if bad_rows > len(lines):
+        lines.append(f"{bad_rows - len(lines):,} more rows like these")
+    way_out = "correct them, or have them told in the column `error` with --bad-rows report"
+    raise DataError("\n".join([f"{bad_rows:,} of {rows:,} rows are bad", *lines, way_out]))
+
+
+def _given(prediction: Prediction, signature: Signature, rows: int) -> list[pa.Array]:
+    """Return what a model gave as columns: classes and probabilities, or values."""
+    regression, count = signature.target.task == "regression", len(signature.classes)
+    found = prediction.values if regression else prediction.labels
+    _expect(found is not None and found.shape == (rows,), signature)
+    if regression:
+        return [pa.array(found, pa.float64())]
+    labels = np.asarray(found, dtype=np.int64)
+    _expect(bool(((labels >= 0) & (labels < count)).all()), signature)
+    columns = [_classes(signature).take(pa.array(labels))]
+    if not signature.probabilities:
+        return columns
+    scores = prediction.scores
+    _expect(scores is not None and scores.shape == (rows, count), signature)
+    shares = np.asarray(scores, dtype=np.float32)
+    chosen = [shares[:, -1]]
+    if signature.target.task == "multiclass":
+        chosen = [shares[np.arange(rows), labels], *shares.T]
+    return columns + [pa.array(np.ascontiguousarray(share)) for share in chosen]
+
+
+def _expect(held: bool, signature: Signature) -> None:
+    if not held:
+        raise ArtifactRejectedError(
+            f"{signature.name}: the artifact does not give what its signature says; export it again"
+        )
+
+
+def _classes(signature: Signature) -> pa.Array:
+    """Return the classes in the order of their codes; whole numbers without a decimal point."""
+    classes = signature.classes
+    if signature.target.task == "regression":
+        return pa.array([], pa.float64())
+    numbers = [each for each in classes if isinstance(each, float) and each.is_integer()]
+    return pa.array([int(each) for each in numbers] if len(numbers) == len(classes) else classes)
+
+
+def _text(label: object) -> str:
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def _without(column: pa.Array, bad: NDArray[np.bool_]) -> pa.Array:
+    return pc.if_else(pa.array(bad), None, column) if bad.any() else column
