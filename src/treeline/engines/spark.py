@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from py4j.protocol import Py4JError, Py4JJavaError  # type: ignore[import-untyped]
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.ml.functions import array_to_vector, vector_to_array
@@ -129,7 +129,7 @@ def as_json(found: list[Any]) -> str:
 
     It is written by the Jackson library, which Spark brings along.
     """
-    jackson = SparkContext._jvm.com.fasterxml.jackson  # type: ignore[union-attr]
+    jackson = SparkContext._jvm.com.fasterxml.jackson
     mapper = jackson.databind.ObjectMapper()
     scala = getattr(jackson.module.scala, "DefaultScalaModule$")
     mapper.registerModule(getattr(scala, "MODULE$"))
