@@ -22,8 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "treeline"
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 
-# These carry out what others decide: nothing in them changes what a stage writes. `engines` starts
-# and stops what computes.
+# These carry out what others decide: nothing in them changes what a stage writes.
 PLUMBING = {"treeline", "treeline.errors", "treeline.files", "treeline.registry",
             "treeline.stages", "treeline.stages.__main__", "treeline.stages.running"}  # fmt: skip
 
@@ -70,8 +69,7 @@ def _covered(file: Path, declared: list[Path]) -> bool:
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_all_the_code_it_runs(graph: grimp.ImportGraph, stage: str):
     run = _run(graph, stage)
-    told = {m for m in run - PLUMBING if not m.startswith("treeline.engines")}
-    lost = [m for m in sorted(told) if not _covered(_file(m), _declared(stage))]
+    lost = [m for m in sorted(run - PLUMBING) if not _covered(_file(m), _declared(stage))]
     assert lost == []
 
 
