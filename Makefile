@@ -31,7 +31,7 @@ MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help setup setup-dev setup-lab setup-engines run serve repro train track tracking params compare adopt
-.PHONY: example notebook benchmark
+.PHONY: example score notebook benchmark
 .PHONY: pull retrain stale publish report comment release ship deploy doctor
 .PHONY: check format test test-wheel lock image clean
 
@@ -44,7 +44,7 @@ help: ## List the tasks
 	@echo "  MODEL, FILE, NAME (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
 	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION (none)"
 	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
-	@echo "  ARGS: further options for repro, example, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
+	@echo "  ARGS: further options for repro, example, score, test, test-wheel, lock, benchmark: make test ARGS='-k gate'"
 
 # --- run -----------------------------------------------------------------------------------------
 
@@ -88,6 +88,9 @@ params: setup ## Check params.yaml and print the schema it must fit
 example: setup ## Run the example NAME, of examples/, in build/examples
 	$(call need,NAME,NAME=fraud)
 	@python -m treeline.commands.example "$$NAME" $(ARGS)
+
+score: setup ## Score Parquet by an exported model: ARGS="MODEL INPUT OUTPUT"
+	@python -m treeline.commands.score $(ARGS)
 
 compare: setup ## Compare the models here with those of the commit BASE
 	@python -m treeline.commands.compare $(call asked,ACCEPT) --base "$$BASE" $${MODEL:+"$$MODEL"}
