@@ -274,7 +274,7 @@ step "actions fit their schema" fits github-actions '.github/actions/*/action.ym
 step "dependabot.yml fits its schema" fits dependabot .github/dependabot.yml; \
 step "compose.yaml fits its schema" fits compose-spec deploy/compose.yaml; \
 step "shell (shellcheck)" shellcheck $$(files '*.sh' .ci/run); \
-step "images (hadolint)" hadolint Dockerfile deploy/*/Dockerfile; \
+step "images (hadolint)" hadolint $$(files Dockerfile 'deploy/*/Dockerfile'); \
 step "spelling (codespell)" codespell; \
 [ $$failed = 0 ]
 endef

@@ -67,8 +67,10 @@ def test_a_second_clone_pulls_the_same_bytes(clone: Checkout, tmp_path: Path):
 def test_editing_a_description_trains_nothing_again(clone: Checkout):
     clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     said = clone.run("dvc", "repro").stdout
-    assert "Running stage 'export@sugar'" in said
-    assert said.count("Running stage") == 1
+    # What an artifact must be is declared where DVC cannot follow it by itself: it may be left out.
+    assert {line for line in said.splitlines() if "Running stage" in line} == {
+        f"Running stage '{stage}@sugar':" for stage in ("evaluate", "gate", "export")
+    }
 
 
 def test_a_new_model_is_one_block_of_params(clone: Checkout):

@@ -16,12 +16,16 @@ SECRETS = {
     "AWS_ACCESS_KEY_ID": "the key that reads and writes the S3 bucket",
     "AWS_SECRET_ACCESS_KEY": "the other half of that key",
     "GDRIVE_CREDENTIALS_DATA": "the JSON that lets DVC into the Google Drive folder",
+    "TREELINE_SQL_PASSWORD": "the password of the database that rows come from",
+    "MLFLOW_TRACKING_USERNAME": "who records trainings on the MLflow server",
+    "MLFLOW_TRACKING_PASSWORD": "the password that goes with it",
     "DOCKERHUB_TOKEN": "the access token that pushes images to Docker Hub",
     "KOYEB_TOKEN": "the API token that deploys on Koyeb",
 }
 VARIABLES = {
     "AWS_ENDPOINT_URL": "the address of an S3 server other than Amazon's",
     "AWS_DEFAULT_REGION": "the region of the S3 bucket",
+    "MLFLOW_TRACKING_URI": "the MLflow server that trainings are recorded on",
     "IMAGE": "where images are pushed: owner/name on Docker Hub, or ghcr.io/owner/name",
     "DOCKERHUB_USERNAME": "whose access token it is on Docker Hub",
     "KOYEB_SERVICE": "the id of the Koyeb service that runs the image",
