@@ -6,13 +6,13 @@ nothing is left to do. A process of its own takes nothing from the workers' inte
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from api.prediction_log.spool import Spool
+from api.processes import stand_back
 from treeline.registry import resolve
 
 # Imported once it is clear that this process is the one: they take a while.
@@ -38,9 +38,7 @@ def main() -> int:
     lock = spool.shipper_lock()
     if lock is None:
         return 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # a supervisor's, for all processes; workers end us
-    os.nice(POLITENESS)
+    stand_back(POLITENESS)
     needed = {name: resolve(NEEDED, name, place=PLACE) for name in NEEDED}
     settings = needed["settings"]()
     needed["logs"](settings)

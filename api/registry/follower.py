@@ -6,12 +6,12 @@ that no worker imports MLflow, and a registry that is slow or away keeps no requ
 
 import logging
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from api.processes import stand_back
 from api.registry.shelf import Shelf
 from treeline.registry import resolve
 
@@ -35,9 +35,7 @@ def main() -> int:
     lock = shelf.follower_lock()
     if lock is None:
         return 0
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)  # a supervisor's, for all processes; workers end us
-    os.nice(POLITENESS)
+    stand_back(POLITENESS)
     needed = {name: resolve(NEEDED, name, place=PLACE, extra="registry") for name in NEEDED}
     settings = needed["settings"]()
     needed["logs"](settings)
