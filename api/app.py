@@ -4,13 +4,18 @@ from fastapi import FastAPI
 
 from api import problems
 from api.batch.drafts import Drafts
-from api.batch.pool import Pool, keeping
+from api.batch.pool import Pools
+from api.bodies import Bodies
+from api.catalogue.generation import Generation
 from api.catalogue.swapping import Swapping, watching
 from api.catalogue.unloading import Unloading
-from api.middleware import RequestMiddleware
-from api.openapi import documenting
+from api.middleware import HeadMiddleware, RequestMiddleware
+from api.openapi import documenting, operation_id
 from api.predicting import Predicting
 from api.prediction_log.log import PredictionLog, recording
+from api.protocol.messages import Question
+from api.protocol.tensors import Tensor
+from api.reading import Reading
 from api.registry.following import Following
 from api.registry.versions import Versions
 from api.routes import (
@@ -30,8 +35,8 @@ from api.service import Part, Service, running
 from api.settings import Settings
 from api.telemetry.around import Around
 from api.telemetry.metrics import Metrics, keeping_fresh
+from api.tensors.apart import Graphs
 from api.uploads import changing as uploading
-from api.uploads.swapping import sharing
 from treeline import __version__
 from treeline.artifact.store import ArtifactStore
 
@@ -60,13 +65,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,  # the pages of FastAPI fetch their assets from elsewhere: see routes.pages
         redoc_url=None,
+        redirect_slashes=False,  # Starlette's redirect repeats the Host: see api.problems
         lifespan=running(parts),
+        generate_unique_id_function=operation_id,
     )
     equip(app, settings)
     parts += parts_of(app, settings)
+    routers = (*ROUTERS, registry.router) if settings.registry else ROUTERS
+    app.add_middleware(
+        HeadMiddleware, methods=lambda scope: problems.methods_of(scope, app, routers)
+    )
     app.add_middleware(RequestMiddleware, metrics=app.metrics)
     predict.install(app)
-    routers = (*ROUTERS, registry.router) if settings.registry else ROUTERS
     problems.install(app, routers)
     for router in routers:
         app.include_router(router)
@@ -78,25 +88,38 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def equip(app: Service, settings: Settings) -> None:
     """Give an application what its routes work with, under names in its state."""
     state = app.state
-    store = ArtifactStore(settings.model_dir, admitted=settings.admitted)
+    store = ArtifactStore(
+        settings.model_dir, admitted=settings.admitted, left_out=settings.leave_out
+    )
     state.settings = settings
     state.metrics = app.metrics = Metrics()
     state.swapping = Swapping(
         settings.model_dir, store, default=settings.default_model, told=state.metrics.swap
     )
     state.catalogue = state.swapping.catalogue
+    state.graphs = Graphs(settings)
     followed = bool(settings.registry)
-    state.registry = Following(settings, state.catalogue, state.metrics.swap) if followed else None
+    state.registry = (
+        Following(settings, state.catalogue, state.metrics.swap, state.graphs) if followed else None
+    )
     state.versions = Versions(state.catalogue, state.registry, settings)
-    state.unloading = Unloading(settings.state_dir / "unloaded", state.swapping)
+    state.unloading = Unloading(
+        settings.state_dir / "unloaded",
+        state.swapping,
+        Generation(settings.state_dir / "changes" / "unloaded"),
+        watched=settings.watch_seconds > 0,
+    )
     state.guard = Guard(settings)
-    state.load = app.load = Load(settings.max_requests)
+    state.load = app.load = Load(settings.max_requests, most_streams=settings.max_streams)
+    state.bodies = app.bodies = Bodies(settings, app.load)
     state.log = PredictionLog(settings) if settings.prediction_log else None
-    state.batch_pool = Pool(settings.batch_processes)
+    state.reading = Reading(settings, Question, Tensor)
+    state.batch_pools = Pools.of(settings)
     uploading.install(state)
+    app.freshness = state.freshness
     v2.install(app)
     state.predicting = Predicting(
-        max_body_bytes=settings.max_body_bytes,
+        state.bodies,
         guard=state.guard,
         metrics=state.metrics,
         log=state.log,
@@ -112,9 +135,10 @@ def parts_of(app: Service, settings: Settings) -> list[Part]:
     parts += [
         around.running,
         lambda: keeping_fresh(state.metrics, state),
-        state.unloading.watched,
-        lambda: keeping(state.batch_pool, Drafts(settings.state_dir)),
-        lambda: sharing(state.uploads),
+        lambda: state.batch_pools.running(Drafts(settings.state_dir)),
+        state.graphs.running,
+        state.freshness.running,
+        state.reading.running,
     ]
     if state.registry is not None:
         parts.append(state.registry.running)

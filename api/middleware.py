@@ -1,5 +1,6 @@
 """Around every request: an id, headers, a count; and an answer when something unforeseen fails."""
 
+from collections.abc import Callable, Collection
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,6 +57,34 @@ class RequestMiddleware:
             # Nothing was sent to a caller that has gone before; 499 is nginx's word for it.
             seconds = perf_counter() - began
             self._metrics.request(route_of(scope), scope["method"], status or 499, seconds)
+
+
+class HeadMiddleware:
+    """Answers HEAD wherever GET is answered: with the same headers, and without the body."""
+
+    def __init__(self, app: ASGIApp, *, methods: Callable[[Scope], Collection[str]]) -> None:
+        """Take what tells the methods with which the path of a request is served."""
+        self._app = app
+        self._methods = methods
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, as one with GET where only that is served."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        methods = self._methods(scope)
+        if "HEAD" in methods or "GET" not in methods:
+            await self._app(scope, receive, send)
+            return
+
+        async def send_without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message.get("body") else message)
+
+        asked = {**scope, "method": "GET"}
+        try:
+            await self._app(asked, receive, send_without_body)
+        finally:
+            scope["route"] = asked.get("route")  # which the metrics name
 
 
 def completed(headers: list[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:

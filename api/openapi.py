@@ -9,10 +9,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic_core import to_jsonable_python
 
 from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue
 from api.contract.examples import example_record
+from api.contract.extras import CHOICES, EXTRA, IGNORED, IGNORED_SCHEMA, REFUSE
 from api.contract.schemas import answer_schema, record_schema
 from api.errors import STATUS
 from api.prediction.predictor import Predictor
@@ -23,6 +25,14 @@ from api.tensors.documents import operation as tensor_operation
 Json = dict[str, Any]
 SCHEMAS = "#/components/schemas/"
 EXAMPLE_ID = "0123456789abcdef0123456789abcdef"
+EXTRA_PARAMETER: Json = {
+    "name": EXTRA,
+    "in": "query",
+    "required": False,
+    "description": "What becomes of keys that are no features: refused, ignored, or (auto) ignored "
+    "where every feature is there, optional ones too",
+    "schema": {"type": "string", "enum": list(CHOICES), "default": REFUSE},
+}
 PREDICTION_FAILS = (400, 413, 415, 422)
 FAILS = {
     ("/v1/models/{model}", "get"): (404, 503),
@@ -30,6 +40,14 @@ FAILS = {
     ("/v1/models/{model}", "patch"): (400, 404, 409, 413, 415, 422, 503),
     ("/v1/models/{model}", "delete"): (404, 409, 503),
     ("/readyz", "get"): (503,),
+}
+REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "Your id of the request, which its answer carries: up to 128 letters, digits "
+    "and `._:/+=@-`; another one is replaced",
 }
 TAGS = (
     {"name": "predict", "description": "One record in, its prediction out."},
@@ -62,10 +80,29 @@ def documenting(app: FastAPI) -> Callable[[], Json]:
             responses.pop("422", None)
             responses |= failures(statuses)
         found["paths"] = prediction_paths(catalogue, schemas) | found["paths"]
+        for each in [each for item in found["paths"].values() for each in item.values()]:
+            if "requestBody" in each:
+                schemas |= definitions(each["requestBody"])
+                each["parameters"] = [*each.get("parameters", []), REQUEST_ID]
         describe_access(found, app.state.settings, failures=failures)
         return found
 
     return document
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return what generated clients call an operation, which no model can be called."""
+    return f"v2_{route.name}" if route.path_format.startswith("/v2") else route.name
+
+
+def definitions(body: Json) -> Json:
+    """Take the schemas out of a request body to which it refers by name, and return them."""
+    found: Json = {}
+    for content in body["content"].values():
+        if "$defs" in content["schema"]:
+            content["schema"] = dict(content["schema"])
+            found |= content["schema"].pop("$defs")
+    return found
 
 
 def prediction_paths(catalogue: Catalogue, schemas: Json) -> Json:
@@ -99,9 +136,14 @@ def operation(predictor: Predictor, *, default: bool = False) -> Json:
         "operationId": "predict" if default else f"predict_{signature.name}",
         "summary": f"Predict {signature.target.name} with {which}{signature.name}",
         "description": signature.description,
+        "parameters": [EXTRA_PARAMETER],
         "requestBody": {"required": True, "content": {"application/json": question}},
         "responses": {
-            "200": {"description": "The prediction", "content": {"application/json": answer}},
+            "200": {
+                "description": "The prediction",
+                "content": {"application/json": answer},
+                "headers": {IGNORED: IGNORED_SCHEMA},
+            },
             **failures(PREDICTION_FAILS),
         },
     }

@@ -4,40 +4,36 @@ An ASGI application of its own, asked before FastAPI, whose layers take several 
 the prediction. What goes over the wire is documented with all the rest: `api.openapi`.
 """
 
+from functools import partial
 from time import perf_counter, time
-from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.errors import BodyTooLargeError, UnsupportedMediaTypeError
+from api.bodies import HELD, Bodies
+from api.contract.extras import NOTHING, extra_of, ignored_headers
+from api.errors import CallerGoneError, TooBusyError, UnsupportedMediaTypeError
 from api.ids import REQUEST_ID, given_id, new_id
 from api.prediction.predictor import Predictor
+from api.prediction_log.log import Log
 from api.problems import answer_of, unforeseen
+from api.sandbox.presence import unless_gone
 from api.security.guard import Guard
 from api.telemetry.logs import about
 from api.telemetry.metrics import Metrics, ModelMetrics
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, TreelineError
 
 JSON = b"application/json"
 SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-class Records(Protocol):
-    """Where predictions are recorded."""
-
-    def record(self, time: float, latency_seconds: float, features: bytes, answer: bytes) -> None:
-        """Take over the JSON of a record and of its answer, without waiting."""
-
-
 class Predicting:
     """Answers one record for a model that is ready; counts and records what it answers."""
 
-    def __init__(
-        self, *, max_body_bytes: int, guard: Guard, metrics: Metrics, log: Records | None
-    ) -> None:
-        self._max_body_bytes = max_body_bytes
+    def __init__(self, bodies: Bodies, *, guard: Guard, metrics: Metrics, log: Log | None) -> None:
+        self._bodies = bodies
+        self._load = bodies.load
         self._guard = guard
         self._metrics = metrics
         self._log = log
@@ -50,26 +46,40 @@ class Predicting:
         Where the caller gave no id to the request, it has that of the prediction. What is answered
         is handed to the log before it is sent.
         """
-        started = perf_counter()
-        prediction_id = new_id()
+        started, load = perf_counter(), self._load
+        prediction_id = new_id(predictor.tag)
         request_id = given_id(scope) or prediction_id
         try:
-            if not self._guard.always_open:
-                self._guard.prediction(scope)
-            body = await self._body(scope, receive)
-            if body is None:
-                return
-            answer, predicted = await predictor.answer(body, prediction_id=prediction_id)
+            self._check(scope)
+            body, ignored = await self._bodies.record(scope, receive, began=started), NOTHING
+            if query := scope.get("query_string"):
+                body, ignored = predictor.without_extra(body, extra=extra_of(query))
+            if load.under_way >= load.most:
+                raise load.busy()
+            load.under_way += 1  # not before the record is there
+            try:
+                answer, predicted = await (
+                    predictor.answer(body, prediction_id=prediction_id)
+                    if not predictor.apart  # else its run, in another process, can be killed
+                    else unless_gone(
+                        receive, partial(predictor.answer, body, prediction_id=prediction_id)
+                    )
+                )
+            finally:
+                load.under_way -= 1
+        except CallerGoneError:
+            return
         except Exception as error:
             refusal = self._refusal(error, predictor.signature, scope, request_id=request_id)
             await refusal(scope, receive, send)
             return
-        seconds = perf_counter() - started
-        self._counts(predictor.signature).answered(predicted.label, seconds)
-        if self._log is not None:
-            self._log.record(time(), seconds, body, answer)
+        finally:
+            if HELD in scope:
+                self._bodies.release(scope)
+        self._keep(predictor.signature, predicted.label, body, answer, started)
         headers = [
             *SAFE,
+            *ignored_headers(ignored),
             (b"content-type", JSON),
             (b"content-length", b"%d" % len(answer)),
             (REQUEST_ID, request_id.encode()),
@@ -77,12 +87,23 @@ class Predicting:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
+    def _keep(
+        self, signature: Signature, label: int | None, body: bytes, answer: bytes, started: float
+    ) -> None:
+        """Count and record what is answered."""
+        seconds = perf_counter() - started
+        self._counts(signature).answered(label, seconds)
+        if self._log is not None:
+            self._log.record(time(), seconds, body, answer, signature.key)
+
     def _refusal(
         self, error: Exception, signature: Signature, scope: Scope, *, request_id: str
     ) -> Response:
         """Return the problem to answer with, and count it; called while `error` is handled."""
         method, path, counts = scope["method"], scope["path"], self._counts(signature)
         about(scope, request_id=request_id)
+        if isinstance(error, TooBusyError):
+            self._metrics.busy()
         if isinstance(error, InvalidInputError):
             counts.refused(problem.place for problem in error.problems)
         if isinstance(error, TreelineError):
@@ -98,32 +119,18 @@ class Predicting:
             signature.name, signature.version, signature.classes, features=signature.features
         )
 
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Read a JSON body, or None when the caller has gone before its end.
+    def _check(self, scope: Scope) -> None:
+        """Refuse unread what may not ask, or says that it is no JSON, or too large.
 
-        A body that says it is too large is refused unread, one that does not as soon as it is.
-        Raises UnsupportedMediaTypeError and BodyTooLargeError.
+        Raises what the guard raises, UnsupportedMediaTypeError and BodyTooLargeError.
         """
+        if not self._guard.always_open:
+            self._guard.prediction(scope)
         for name, value in scope["headers"]:
             if name == b"content-type" and value != JSON:
                 _check_media_type(value)
-            elif name == b"content-length" and value.isdigit():
-                self._check_length(int(value))
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        while message.get("more_body", False):
-            self._check_length(len(body))
-            message = await receive()
-            body += message.get("body", b"")
-        self._check_length(len(body))
-        return None if message["type"] == "http.disconnect" else body
-
-    def _check_length(self, length: int) -> None:
-        if length > self._max_body_bytes:
-            raise BodyTooLargeError(
-                f"The body is larger than {self._max_body_bytes} bytes; send less, or raise "
-                "API_MAX_BODY_BYTES."
-            )
+            elif name == b"content-length":
+                self._bodies.records.check(value)
 
 
 def _check_media_type(value: bytes) -> None:

@@ -3,18 +3,22 @@
 import logging
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
+from api.echoes import MAX_MESSAGE, FieldError, cut, detail_of, field_errors
 from api.errors import (
     STATUS,
+    BodiesFullError,
+    BodyLateError,
     BodyTooLargeError,
     NotReadyError,
     RetryError,
@@ -26,18 +30,9 @@ from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineE
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:treeline:problem:"
 PROTOCOL = "/v2/"  # below which the shape of problems is that of the Open Inference Protocol
-MAX_ECHO = 200  # characters of a refused value that an answer repeats
+UNREAD = (BodyTooLargeError, BodyLateError, BodiesFullError)  # the body may go on and on
 
 logger = logging.getLogger(__name__)
-
-
-class FieldError(BaseModel):
-    """One thing wrong with one value."""
-
-    field: str = Field(description="Name of the feature, or `body` for the whole")
-    message: str = Field(description="What is wrong, and what would be right")
-    value: Any = Field(default=None, description="The value that was sent; null when absent")
-    admitted: tuple[str, ...] | None = Field(default=None, description="The categories there are")
 
 
 class ProblemDocument(BaseModel):
@@ -82,11 +77,12 @@ def document_of(error: TreelineError, *, instance: str) -> ProblemDocument:
         type=f"{TYPE_PREFIX}{kind.name}",
         title=kind.title,
         status=kind.status,
-        detail=str(error),
+        detail=cut(str(error), MAX_MESSAGE),
         instance=instance,
     )
     if isinstance(error, ProblemsError):
-        errors = tuple(field_error(problem) for problem in error.problems)
+        document.detail = detail_of(error.problems)
+        errors = field_errors(error.problems)
         return ProblemDocument(**document.model_dump(exclude_unset=True), errors=errors)
     return document
 
@@ -100,9 +96,9 @@ def answer_of(error: TreelineError, *, method: str, path: str) -> Response:
     failed = document.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     expected = isinstance(error, RetryError | NotReadyError)
     if isinstance(error, UnusableAnswerError) or (failed and not expected):
-        logger.error("%s %s: %s", method, path, error)
+        logger.error("%s %s: %s", method, path, document.detail)
     headers = dict(getattr(error, "headers", {}))
-    if isinstance(error, BodyTooLargeError):
+    if isinstance(error, UNREAD):
         headers["Connection"] = "close"  # which spares us the rest of it
     return respond(document, headers=headers)
 
@@ -114,22 +110,6 @@ def unforeseen(method: str, path: str, *, request_id: str) -> Response:
     return respond(plain(500, detail=detail, instance=path))
 
 
-def field_error(problem: Problem) -> FieldError:
-    """Return the entry of `errors` for one problem; a long value is cut short."""
-    entry = FieldError(field=problem.place, message=problem.message, value=echo(problem.value))
-    if problem.admitted is not None:
-        return FieldError(**entry.model_dump(exclude_unset=True), admitted=problem.admitted)
-    return entry
-
-
-def echo(value: object) -> object:
-    """Return a value that repeats `value`: NaN and infinities as words, long ones cut."""
-    text = to_json(value, inf_nan_mode="strings", fallback=str)
-    if len(text) <= MAX_ECHO:
-        return from_json(text)
-    return text.decode()[:MAX_ECHO] + "…"
-
-
 def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     """Let an application answer every error as a problem; api.middleware answers the unforeseen.
 
@@ -138,15 +118,20 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
 
     @app.exception_handler(TreelineError)
     async def treeline_error(request: Request, error: TreelineError) -> Response:
-        return answer_of(error, method=request.method, path=request.url.path)
+        return answer_of(error, method=request.method, path=request.scope["path"])
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
-        path, detail, headers = request.url.path, error.detail, dict(error.headers or {})
+        path, detail, headers = request.scope["path"], error.detail, dict(error.headers or {})
         if error.status_code == HTTPStatus.NOT_FOUND:
+            if (place := without_slash(request, routers)) is not None:
+                return Response(status_code=307, headers={"Location": place})
             detail = f"Nothing is served at {path}; /docs shows what is."
         elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(methods_of(request, routers))
+            allowed = methods_of(request.scope, app, routers)
+            headers["Allow"] = ", ".join(
+                sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))
+            )
             detail = f"{request.method} does not work on {path}; use {headers['Allow']}."
         problem = plain(error.status_code, detail=detail, instance=path)
         return respond(problem, headers=headers)
@@ -156,13 +141,29 @@ def install(app: FastAPI, routers: Iterable[APIRouter]) -> None:
         problems = [
             Problem(str(entry["loc"][-1]), entry["msg"], entry["input"]) for entry in error.errors()
         ]
-        return respond(document_of(InvalidInputError(problems), instance=request.url.path))
+        return respond(document_of(InvalidInputError(problems), instance=request.scope["path"]))
 
 
-def methods_of(request: Request, routers: Iterable[APIRouter]) -> list[str]:
+def without_slash(request: Request, routers: Iterable[APIRouter]) -> str | None:
+    """Return where a path with a slash too many is served, if it is; without the host.
+
+    Which host a caller names is the caller's: an answer does not repeat it.
+    """
+    scope = request.scope
+    path = "/" + scope["path"].strip("/")
+    if path == scope["path"] or not served({**scope, "path": path}, request.app, routers):
+        return None
+    query = scope["query_string"].decode("latin-1")
+    return quote(path, safe="/@:") + (f"?{query}" if query else "")
+
+
+def methods_of(scope: Scope, app: FastAPI, routers: Iterable[APIRouter]) -> set[str]:
     """Return the methods that the path of a request is served with, by any route of it."""
-    routes = [*request.app.routes, *(route for router in routers for route in router.routes)]
-    matching = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted(
-        {method for route in matching for method in getattr(route, "methods", None) or ()}
-    )
+    matching = served(scope, app, routers)
+    return {method for route in matching for method in getattr(route, "methods", None) or ()}
+
+
+def served(scope: Scope, app: FastAPI, routers: Iterable[APIRouter]) -> list[BaseRoute]:
+    """Return the routes that a path is served with."""
+    routes = [*app.routes, *(route for router in routers for route in router.routes)]
+    return [route for route in routes if route.matches(scope)[0] is not Match.NONE]

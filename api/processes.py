@@ -22,6 +22,9 @@ END_SECONDS = 2.0
 ATTEMPTS = 5  # a worker that looks whether there is a process holds its lock for an instant
 ATTEMPT_SECONDS = 0.02
 
+LEFT: list[subprocess.Popen[bytes]] = []
+"""Processes that go on after what started them has ended; they are waited for when they have."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -134,16 +137,36 @@ class Keeper:
     def end(self, *, kill: bool = False) -> None:
         """See our process end; called when no worker is left for whom it would go on.
 
-        With `kill` it is made to, and what it has started too, if it does not in time.
+        With `kill` it is made to, and what it has started too, if it does not in time. Without, it
+        is left to what it is at.
         """
-        with self._lock:
-            self._ended = True
-        if self._process is None:
+        process = self._taken()
+        if process is None:
             return
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS)
+            process.wait(END_SECONDS)
             return
         if kill:
             with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        else:
+            leave(process)
+
+    def leave(self) -> None:
+        """Start no process any more, and leave ours to the other workers."""
+        process = self._taken()
+        if process is not None:
+            leave(process)
+
+    def _taken(self) -> subprocess.Popen[bytes] | None:
+        """Return our process, which is ours no more, and start no other one."""
+        with self._lock:
+            self._ended = True
+            process, self._process = self._process, None
+        return process
+
+
+def leave(process: subprocess.Popen[bytes]) -> None:
+    """Let a process go on, and wait for those of former times that have ended."""
+    LEFT[:] = [each for each in (*LEFT, process) if each.poll() is None]

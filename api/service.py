@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
+from api.bodies import Bodies
+from api.catalogue.freshness import Freshness
 from api.security.load import Load, turn_away
 from api.telemetry.metrics import Metrics
 
@@ -16,7 +18,9 @@ class Service(FastAPI):
     """FastAPI, but for what asks a ready model for a prediction: that is answered before it."""
 
     load: Load
+    bodies: Bodies
     metrics: Metrics
+    freshness: Freshness
     around: ASGIApp | None = None
     """What surrounds `inside` where a setting asks for it; everything passes through it."""
 
@@ -34,16 +38,20 @@ class Service(FastAPI):
             self.metrics.busy()
             await turn_away(load, scope, receive, send)
             return
+        if scope["method"] == "POST":
+            predictor = self.state.catalogue.by_path.get(scope["path"])
+            if predictor is not None and self.freshness.current(apart=predictor.apart):
+                # which takes its slot when its record is there
+                await self.state.predicting.answer(predictor, scope, receive, send)
+                return
         load.under_way += 1
         try:
-            if scope["method"] == "POST":
-                predictor = self.state.catalogue.by_path.get(scope["path"])
-                if predictor is not None:
-                    await self.state.predicting.answer(predictor, scope, receive, send)
-                    return
+            if self.openapi_url is not None and scope["path"].endswith(self.openapi_url):
+                await self.freshness.everything()  # its route is FastAPI's own
             await super().__call__(scope, receive, send)
         finally:
             load.under_way -= 1
+            self.bodies.release(scope)
 
 
 def running(parts: Iterable[Part]) -> Lifespan[FastAPI]:

@@ -20,12 +20,18 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Settings(BaseSettings):
-    """What an operator can set; the variable is the name in capitals after `API_`."""
+    """What an operator can set; the variable is the name in capitals after `API_`.
 
-    model_config = SettingsConfigDict(env_prefix="API_", frozen=True)
+    A variable that is empty is not set: a compose file passes those that nobody sets as empty ones.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="API_", env_ignore_empty=True, frozen=True)
 
     model_dir: Path = Path("model")
     """Folder whose subfolders hold the exported models; only read."""
+
+    leave_out: Listed = ()
+    """Models of that folder that are not served, such as those that are declared no more."""
 
     default_model: str | None = None
     """The model behind `/v1/predict`; unset: the one declared default, or else the only one."""
@@ -45,6 +51,18 @@ class Settings(BaseSettings):
     max_body_bytes: Count = 1 << 20
     """The largest request body that is read; one record takes a few hundred bytes."""
 
+    body_seconds: Annotated[float, Field(gt=0)] = 20
+    """How long the service waits for a body that does not come (408)."""
+
+    body_bytes_per_second: Count = 16 << 10
+    """How fast a body must come, at least, to be waited for longer."""
+
+    bodies_bytes: Count = 256 << 20
+    """How much all connections of a worker may hold in memory of bodies that come by and by."""
+
+    max_streams: Count = 64
+    """How many bodies a worker reads at once that are never in memory: batches and uploads."""
+
     max_batch_bytes: Count = 1 << 30
     """The largest body of a batch; it is never in memory as a whole."""
 
@@ -56,6 +74,12 @@ class Settings(BaseSettings):
 
     batch_processes: Count = 1
     """How many processes beside each worker compute its batches."""
+
+    batch_seconds: Annotated[float, Field(gt=0)] = 600
+    """How long a batch may take, from the first byte of its body to the last of its answer."""
+
+    request_memory_bytes: Count = 512 << 20
+    """How much memory a process that reads a batch may take beside its libraries."""
 
     max_requests: Count = 1000
     """How many requests a worker process has under way; more are told to come back (503)."""
@@ -72,6 +96,10 @@ class Settings(BaseSettings):
     requests_per_second: Seconds = 0
     """How many requests a second each key, or each address without one, may make; 0: any."""
 
+    allowed_hosts: Listed = ()
+    """Names by which the service may be called, as `tree.example` or `*.tree.example`, separated by
+    commas; none: any. Whatever it is called by, no answer repeats it."""
+
     cors_origins: Listed = ()
     """Origins whose pages may call the service, separated by commas; none by default."""
 
@@ -83,6 +111,9 @@ class Settings(BaseSettings):
 
     prediction_log_retention_days: Seconds = 90
     """How long predictions are kept; 0: for ever."""
+
+    prediction_log_export_seconds: Annotated[float, Field(gt=0)] = 60
+    """How long the database may take for a page of an export."""
 
     prediction_log_redact: Listed = ()
     """Features that are not recorded: `Soil` of every model, or `tree-survival.Soil` of one."""
@@ -101,6 +132,15 @@ class Settings(BaseSettings):
 
     audit_memory_bytes: Count = 2 << 30
     """How much memory the trial of an uploaded model may take."""
+
+    run_seconds: Annotated[float, Field(gt=0)] = 10
+    """How long one run of an uploaded model, or of one of a registry, may take."""
+
+    run_memory_bytes: Count = 2 << 30
+    """How much memory such a run, and the models loaded beside it, may take."""
+
+    run_processes: Count = 2
+    """How many processes beside each worker run such models; each model always in the same one."""
 
     registry: Listed = ()
     """What is served of an MLflow registry, separated by commas: an alias such as `champion`, for

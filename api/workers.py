@@ -8,20 +8,30 @@ looks at the models on disk before it answers.
 import gc
 import os
 import shutil
+import signal
+import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
+LOOK_SECONDS = 0.5
+GRACEFUL_SECONDS = 20  # as initializer.sh has it
 
 preload_app = True
 
 # Both belong before the application is imported: counts of all workers meet in one folder, which
 # prometheus_client asks for when it is imported; and a third of the start is looking for garbage.
 gc.disable()
-os.environ[METRICS] = tempfile.mkdtemp(prefix="treeline-metrics-")
+try:
+    os.environ[METRICS] = tempfile.mkdtemp(prefix="treeline-metrics-")
+except OSError as error:  # no disk takes a folder: each worker tells its own counts
+    print(f"Metrics of workers are not summed: {error}", file=sys.stderr)
+    os.environ.pop(METRICS, None)
 
 
 def when_ready(server: Arbiter) -> None:
@@ -30,16 +40,32 @@ def when_ready(server: Arbiter) -> None:
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
-    """Collect garbage in the workers as usual."""
+    """Collect garbage in the workers as usual, and end with the master."""
     gc.enable()
+    threading.Thread(target=end_with, args=(server.pid,), name="master", daemon=True).start()
+
+
+def end_with(master: int) -> None:
+    """End this worker when its master is gone, however that died: it must not keep the port.
+
+    Requests under way are answered first, as long as a master would wait for them.
+    """
+    while os.getppid() == master:
+        time.sleep(LOOK_SECONDS)
+    print("The master of this worker is gone: it ends too", file=sys.stderr)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(float(os.environ.get("GRACEFUL_SECONDS", GRACEFUL_SECONDS)) + 1)
+    os._exit(1)
 
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
     """Forget the gauges of a worker that has ended; its counts stay."""
-    for gauges in Path(os.environ[METRICS]).glob(f"gauge_live*_{worker.pid}.db"):
-        gauges.unlink(missing_ok=True)
+    if METRICS in os.environ:
+        for gauges in Path(os.environ[METRICS]).glob(f"gauge_live*_{worker.pid}.db"):
+            gauges.unlink(missing_ok=True)
 
 
 def on_exit(server: Arbiter) -> None:
     """Leave nothing behind."""
-    shutil.rmtree(os.environ[METRICS], ignore_errors=True)
+    if METRICS in os.environ:
+        shutil.rmtree(os.environ[METRICS], ignore_errors=True)

@@ -6,35 +6,36 @@ everything, so answering while it sends would end with both waiting for each oth
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 
-from api.batch.bodies import gathered, header, limited
-from api.batch.computing import (
-    Job,
-    OtherModelError,
-    Part,
-    Refusal,
-    compute,
-    compute_here,
-    inspect,
-    inspect_here,
-    to_parquet,
+from api.batch.apart import Apart
+from api.batch.arrow_lengths import too_many_rows
+from api.batch.bodies import (
+    gathered,
+    header,
+    header_bytes,
+    limited,
+    until_text,
 )
 from api.batch.cutting import Cutter
 from api.batch.drafts import Draft, Drafts
 from api.batch.formats import Format
-from api.batch.pool import Pool
+from api.batch.jobs import Job, Part, Payload
+from api.batch.json_cutting import JsonCutter, begins_list
+from api.batch.pool import Pools
 from api.batch.rows import check_header
 from api.contract.validation import MAX_PROBLEMS
-from api.errors import BodyTooLargeError
+from api.errors import BodyTooLargeError, RunTooLongError
+from api.prediction.predictor import Predictor
 from api.settings import Settings
-from treeline.artifact.store import Model
 from treeline.errors import InvalidInputError, Problem
 
 CHUNK_BYTES = 1 << 20
 ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+ENDING_SECONDS = 5.0  # which parts of a batch that is refused have to end by themselves
 AHEAD = 2  # parts that wait beside those that are computed, so that no process does
 
 
@@ -46,32 +47,46 @@ class Tally:
     bad_rows: int = 0
     problems: list[Problem] = field(default_factory=list)
     problem_count: int = 0
+    ignored: dict[str, None] = field(default_factory=dict)
 
 
 class Batch:
     """One batch, from its first byte to its answer."""
 
     def __init__(
-        self, job: Job, model: Model, *, pool: Pool, settings: Settings, log: Any = None
+        self, job: Job, predictor: Predictor, *, pools: Pools, settings: Settings, log: Any = None
     ) -> None:
-        """Compute parts in the pool; in a thread where the processes lack the very model.
+        """Compute parts in the processes of the pools.
 
         `log` takes the frames of rows, where there is a prediction log.
         """
         self._log = log
-        self._job, self._model = job, model
-        self._pool, self._settings = pool, settings
+        self._job, self._signature = job, predictor.signature
+        self._settings = settings
+        self._deadline = monotonic() + settings.batch_seconds
+        self._apart = Apart(predictor, pools, self._deadline)
         self._drafts = Drafts(settings.state_dir)
-        self._waiting: deque[asyncio.Task[Part | Refusal]] = deque()
+        self._waiting: deque[asyncio.Task[Part]] = deque()
         self._open: list[Draft] = []
-        self._beside = True
+        self._payload: Payload = b""
         self._joint = b""
         self.tally = Tally()
 
     async def answer(self, body: AsyncIterator[bytes], given: Format) -> Draft:
         """Return the file of the answer; raises TreelineError."""
+        seconds = self._settings.batch_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._answer(body, given)
+        except TimeoutError as error:
+            raise RunTooLongError(
+                f"The batch took more than {seconds:g} seconds, from its first byte on; send fewer "
+                "rows at a time, or raise API_BATCH_SECONDS."
+            ) from error
+
+    async def _answer(self, body: AsyncIterator[bytes], given: Format) -> Draft:
         draft = self._out = self._new()
-        kept = {"lines": self._by_lines, "whole": self._whole, "spooled": self._spooled}
+        kept = {"lines": self._by_lines, "whole": self._json, "spooled": self._spooled}
         await kept[given.cut](limited(body, self._settings.max_batch_bytes))
         while self._waiting:
             await self._settle()
@@ -81,13 +96,19 @@ class Batch:
             self._keep_only(draft)
             return draft
         target = self._new()
-        await self._pool.run(to_parquet, draft.path, target.path)
+        await self._apart.to_parquet(draft.path, target.path)
         target.size = target.path.stat().st_size
         self._keep_only(target)
         return target
 
-    async def give_up(self) -> None:
-        """Leave nothing of a batch that is not answered."""
+    async def give_up(self, *, at_once: bool) -> None:
+        """Leave nothing of a batch that is not answered.
+
+        Ending a part ends its process, which others have to wait for: so only where the caller has
+        gone it is done at once.
+        """
+        if self._waiting and not at_once:
+            await asyncio.wait(self._waiting, timeout=ENDING_SECONDS)
         for task in self._waiting:
             task.cancel()
         await asyncio.gather(*self._waiting, return_exceptions=True)
@@ -96,14 +117,20 @@ class Batch:
     async def _by_lines(self, body: AsyncIterator[bytes]) -> None:
         csv = self._job.given == "csv"
         longest = self._settings.max_body_bytes
-        cutter = Cutter(chunk_bytes=CHUNK_BYTES, row_bytes=longest, quoting=csv)
+        cutter = Cutter(
+            chunk_bytes=CHUNK_BYTES,
+            row_bytes=longest,
+            most_rows=self._job.part_rows,
+            quoting=csv,
+        )
+        most = header_bytes(self._signature.features)
         begun = not csv
         if begun:
             await self._inspect()
         async for piece in body:
             if begun:
                 await self._hand_over(cutter.feed(piece))
-            elif (row := cutter.first_row(piece)) is not None:
+            elif (row := cutter.first_row(piece, most_bytes=most)) is not None:
                 await self._begin(row)
                 begun = True
         if not begun:
@@ -113,7 +140,8 @@ class Batch:
     async def _begin(self, first_row: bytes) -> None:
         """Take the header of a CSV."""
         names = header(first_row)
-        check_header(names, self._model.signature.features, place="line 1: ")
+        ignored = check_header(names, self._signature, place="line 1: ", extra=self._job.extra)
+        self.tally.ignored |= dict.fromkeys(ignored)
         self._job = replace(self._job, names=tuple(names))
         await self._inspect()
 
@@ -121,73 +149,93 @@ class Batch:
         for line, chunk in chunks:
             await self._submit(chunk, line)
 
-    async def _whole(self, body: AsyncIterator[bytes]) -> None:
-        pieces = []
-        async for piece in limited(body, self._settings.max_whole_bytes, whole=True):
-            pieces.append(piece)
+    async def _json(self, body: AsyncIterator[bytes]) -> None:
+        """Take a list element by element; anything else is held as a whole."""
+        most = self._settings.max_whole_bytes
+        pieces = limited(body, most, whole=True)
+        lead = await until_text(pieces)
+        text = begins_list(lead)
+        if text is None:
+            held = bytearray(lead)
+            async for piece in pieces:
+                held += piece
+            self._job = replace(self._job, path=str(self._new().path))
+            await self._inspect()
+            await self._all_of(held)
+            return
         await self._inspect()
-        await self._submit(b"".join(pieces), 0)
+        cutter = JsonCutter(
+            chunk_bytes=CHUNK_BYTES,
+            row_bytes=self._settings.max_body_bytes,
+            most_rows=self._job.part_rows,
+        )
+        await self._hand_over(cutter.feed(text))
+        async for piece in pieces:
+            await self._hand_over(cutter.feed(piece))
+        await self._hand_over(cutter.rest())
 
     async def _spooled(self, body: AsyncIterator[bytes]) -> None:
+        """Take a table that is read in parts; redacted features must not reach the disk."""
         spool = self._new()
-        async for piece in gathered(body):
-            await asyncio.to_thread(spool.write, piece)
         self._job = replace(self._job, path=str(spool.path))
-        await self._inspect()
+        held = bytearray()
+        hidden = self._job.redacted.intersection(self._signature.record_names)
+        most = self._settings.max_whole_bytes
+        async for piece in gathered(body):
+            if not hidden:
+                await asyncio.to_thread(spool.write, piece)
+                continue
+            held += piece
+            if len(held) > most:
+                raise BodyTooLargeError(
+                    f"The body is larger than {most} bytes, which is the most that is held in "
+                    "memory, and with redacted features it is not written to the disk; send CSV "
+                    "or JSON lines, or raise API_MAX_WHOLE_BYTES."
+                )
+        await self._inspect(held)
+        await self._all_of(held)
+
+    async def _all_of(self, held: Payload) -> None:
+        """Have a table read part by part, until there is none."""
         part = 0
-        while not await self._submit(b"", part):
+        while not await self._submit(held, part):
             part += 1
 
-    async def _inspect(self) -> None:
+    async def _inspect(self, held: Payload = b"") -> None:
         """Look at what there is before the first row, and write what stands before all."""
-        found = await self._compute(inspect_here, inspect)
-        if isinstance(found, Refusal):
-            raise InvalidInputError(list(found.problems))
-        await self._write(b"[" if self._job.wanted == "json" else found)
+        head = await self._apart.begin(self._job, held)
+        await self._write(b"[" if self._job.wanted == "json" else head)
 
-    async def _submit(self, payload: bytes, first: int) -> bool:
+    async def _submit(self, payload: Payload, first: int) -> bool:
         """Have a part computed, while not too many are; tell whether a former one was past the end.
 
         Parts of one spooled table are read by one process where they are asked for in order: with
         several processes they are computed one after the other.
         """
-        ahead = self._pool.processes + AHEAD
-        if self._job.path and self._pool.processes > 1:
-            ahead = 1
+        processes = self._settings.batch_processes
+        ahead = 1 if self._job.path and processes > 1 else processes + AHEAD
         ended = False
         while len(self._waiting) >= ahead:
             ended = await self._settle() or ended
         if not ended:
-            work = self._compute(compute_here, compute, payload, first)
+            work = self._apart.part(self._job, payload, first)
             self._waiting.append(asyncio.create_task(work))
         return ended
-
-    async def _compute(
-        self, call: Callable[..., Any], otherwise: Callable[..., Any], *arguments: object
-    ) -> Any:
-        if self._beside:
-            try:
-                return await self._pool.run(call, self._job, *arguments)
-            except OtherModelError:
-                self._beside = False
-        return await asyncio.to_thread(otherwise, self._model, self._job, *arguments)
 
     async def _settle(self) -> bool:
         """Take the answer of the part that was asked for first; tell whether there was none."""
         part = await self._waiting[0]
         self._waiting.popleft()
-        if isinstance(part, Refusal):
-            raise InvalidInputError(list(part.problems))
         tally = self.tally
         tally.rows += part.rows
         tally.bad_rows += part.bad_rows
         tally.problem_count += part.problem_count
+        tally.ignored |= dict.fromkeys(part.ignored)
         tally.problems += part.problems[: MAX_PROBLEMS - len(tally.problems)]
         if tally.rows > self._settings.max_batch_rows:
-            raise BodyTooLargeError(
-                f"The batch has more than {self._settings.max_batch_rows} rows; send fewer at a "
-                "time, or raise API_MAX_BATCH_ROWS."
-            )
+            raise too_many_rows(self._settings.max_batch_rows)
+        if tally.problem_count >= MAX_PROBLEMS:
+            self._check(" so far; what follows was not read" if self._waiting else "")
         if not tally.bad_rows or self._job.reporting:
             await asyncio.to_thread(self._take, part)
         return part.ended
@@ -209,14 +257,16 @@ class Batch:
             return ARROW_END
         return b"]" if self._job.wanted == "json" else b""
 
-    def _check(self) -> None:
+    def _check(self, so_far: str = "") -> None:
         """Raise InvalidInputError when there are bad rows that are not to be reported."""
         tally = self.tally
         if not tally.bad_rows or self._job.reporting:
             return
         problems = list(tally.problems)
         if (more := tally.problem_count - len(problems)) > 0:
-            text = f"and {more} more problems; {tally.bad_rows} of {tally.rows} rows are bad"
+            text = (
+                f"and {more} more problems; {tally.bad_rows} of {tally.rows} rows are bad{so_far}"
+            )
             problems.append(Problem("body", text))
         raise InvalidInputError(problems)
 

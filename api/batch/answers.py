@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from api.errors import UnusableAnswerError
+from api.visible import without_formula
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
+from treeline.contract.texts import text_of
 
 ERROR = "error"
 
@@ -52,9 +54,35 @@ def answered(prediction: Prediction, signature: Signature) -> Answered:
         return Answered(labels, None, {"probability": scores[:, -1]})
     own = scores[np.arange(len(labels)), labels]
     each = {
-        f"probability_{plain(label)}": scores[:, i] for i, label in enumerate(signature.classes)
+        f"probability_{text_of(label)}": scores[:, i] for i, label in enumerate(signature.classes)
     }
     return Answered(labels, None, {"probability": own, **each})
+
+
+def usable(prediction: Prediction, signature: Signature) -> NDArray[np.bool_] | None:
+    """Tell which rows a model has an answer for; None where no row of it can be told apart."""
+    if signature.target.task == "regression":
+        return None if prediction.values is None else np.isfinite(prediction.values)
+    labels, scores, count = prediction.labels, prediction.scores, len(signature.classes)
+    if labels is None:
+        return None
+    found: NDArray[np.bool_] = (labels >= 0) & (labels < count)
+    if signature.probabilities and scores is not None and scores.shape == (len(labels), count):
+        found &= np.isfinite(scores).all(axis=1)
+    return found
+
+
+def of_no_rows(signature: Signature) -> Answered:
+    """Return what no rows got: every column that an answer has, and nothing in it."""
+    count = len(signature.classes)
+    return answered(
+        Prediction(
+            labels=np.zeros(0, dtype=np.int64),
+            scores=np.zeros((0, count), dtype=np.float32),
+            values=np.zeros(0, dtype=np.float32),
+        ),
+        signature,
+    )
 
 
 def finite(numbers: NDArray[Any], signature: Signature) -> None:
@@ -70,7 +98,7 @@ def columns(signature: Signature) -> list[str]:
     if signature.probabilities and signature.target.task != "regression":
         shares.append("probability")
         if signature.target.task != "binary":
-            shares += [f"probability_{plain(label)}" for label in signature.classes]
+            shares += [f"probability_{text_of(label)}" for label in signature.classes]
     return [signature.target.name, *shares, "id", "model", "version"]
 
 
@@ -126,7 +154,7 @@ class CsvForm(Form):
         """Return the parts of each row, as columns of parts."""
         signature, count = self._signature, len(found)
         comma = b"," if found.shares else b""
-        targets = target_texts(found, [quoted(plain(each)) + comma for each in signature.classes])
+        targets = target_texts(found, [quoted(text_of(each)) + comma for each in signature.classes])
         between = b"," + self._batch_id + b"-"
         tail = b",%b,%b%b\n" % (
             signature.name.encode(),
@@ -194,13 +222,9 @@ def key(name: str) -> bytes:
     return to_json(name) + b":"
 
 
-def plain(value: object) -> str:
-    """Return a class as text: as JSON writes it, without quotes."""
-    return value if isinstance(value, str) else to_json(value).decode()
-
-
 def quoted(text: str) -> bytes:
-    """Return the text of a field of CSV, in quotes where it needs them."""
+    """Return the text of a field of CSV, in quotes where it needs them; never a formula."""
+    text = without_formula(text)
     if any(mark in text for mark in '",\r\n'):
         text = '"' + text.replace('"', '""') + '"'
     return text.encode()

@@ -1,12 +1,22 @@
 """A request's body → its pieces within the limits, and the header of a CSV."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from api.batch.csv_records import lines
+from api.batch.rows import most_columns
 from api.errors import BodyTooLargeError, MalformedBodyError
+from treeline.contract.features import Feature
 
 PIECE_BYTES = 1 << 20
 BOM = b"\xef\xbb\xbf"
+NAME_BYTES = 256  # of a column that the model has not, beside its own
+BLANK = b" \t\r\n"
+
+
+def header_bytes(features: Mapping[str, Feature]) -> int:
+    """Return how long the first line of a CSV may be: with names in quotes, and some too many."""
+    own = sum(2 * len(name.encode()) for name in features)
+    return own + most_columns(features) * NAME_BYTES
 
 
 def header(row: bytes) -> list[str]:
@@ -59,3 +69,11 @@ async def gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             pieces, size = [], 0
     if pieces:
         yield b"".join(pieces)
+
+
+async def until_text(body: AsyncIterator[bytes]) -> bytes:
+    """Return the beginning of a body, as far as the first piece with more than blanks in it."""
+    async for piece in body:
+        if text := piece.lstrip(BLANK):
+            return text
+    return b""

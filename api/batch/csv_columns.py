@@ -4,19 +4,23 @@ Whatever is not plain here (a quoted comma, a blank line, a row of another lengt
 `api.batch.csv_records`, and so does a row with anything wrong, which then says what.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from api.batch.csv_records import BOOLEANS, CsvRecords, number_of
+from api.batch.csv_records import CsvRecords
 from api.batch.numbers import DOUBT, PAD_BYTES, Integers, Mask, Numbers, Text, parse
-from api.batch.rows import Bad, Contract, Rows, within
+from api.batch.rows import Contract, Rows
 from api.batch.tokens import Tokens
-from api.contract.schemas import limits
-from treeline.artifact.encoding import codes, missing_code
-from treeline.artifact.features import Feature
+from api.contract.faults import Faults
+from api.contract.validation import MAX_PROBLEMS
+from treeline.contract.encoding import missing_code
+from treeline.contract.features import Feature
+from treeline.contract.keys import key_text
+from treeline.contract.kinds import Column
+from treeline.contract.texts import number_of
 from treeline.errors import InvalidInputError
 
 COMMA, NEWLINE, QUOTE = b',\n"'
@@ -40,25 +44,34 @@ class CsvColumns:
     """Reads chunks of one CSV file, whose header names these columns."""
 
     def __init__(self, contract: Contract, names: Sequence[str]) -> None:
+        self._contract = contract
         self._features: Mapping[str, Feature] = contract.features
         self._width = len(names)
         self._places = {name: place for place, name in enumerate(names)}
+        self._missing = Tokens(dict.fromkeys(contract.missing, 1.0)) if contract.missing else None
         self._records = CsvRecords(contract, names)
         self._tokens = {
-            name: Tokens(codes(feature) or BOOLEANS)
+            name: Tokens(known_texts(feature, contract.missing))
             for name, feature in contract.features.items()
-            if feature.type in ("category", "boolean")
+            if feature.kind.spellings(feature)
         }
-        words = max((tokens.words for tokens in self._tokens.values()), default=0)
+        searched = [*self._tokens.values(), *filter(None, [self._missing])]
+        words = max((tokens.words for tokens in searched), default=0)
         self._pad = b"\n" * max(PAD_BYTES, 8 * words)
 
-    def read(self, chunk: bytes, *, first: int) -> Rows:
-        """Return the rows of a chunk whose first line has the number `first`."""
-        plain = plain_text(chunk, width=self._width)
-        found = None if plain is None else self._columns(plain, first)
-        return self._records.read(chunk, first=first) if found is None else found
+    def read(self, chunk: bytes, *, first: int, most_explained: int = MAX_PROBLEMS) -> Rows:
+        """Return the rows of a chunk, the first of which has the number `first`.
 
-    def _columns(self, plain: bytes, first: int) -> Rows | None:
+        What is wrong is said of so many of them, and counted for all.
+        """
+        plain = plain_text(chunk, width=self._width)
+        faults = Faults(most_explained)
+        found = None if plain is None else self._columns(plain, first, faults)
+        if found is not None:
+            return found
+        return self._records.read(chunk, first=first, most_explained=most_explained)
+
+    def _columns(self, plain: bytes, first: int, faults: Faults) -> Rows | None:
         """Return the rows of lines without quotes, or None where their shape is another one."""
         padded = self._pad + plain
         text = Text.of(padded)
@@ -72,7 +85,7 @@ class CsvColumns:
             return None
         starts = marks[:-1].reshape(count, self._width)
         matrix = np.empty((count, len(self._features)), dtype=np.float32, order="F")
-        refused = np.zeros(count, dtype=np.bool_)
+        refused = np.zeros(count, dtype=np.int64)
         for position, (name, feature) in enumerate(self._features.items()):
             place = self._places.get(name)
             if place is None:
@@ -80,41 +93,75 @@ class CsvColumns:
                 continue
             fields = Fields(text, starts[:, place] + 1, ends[:, place].copy())
             matrix[:, position], bad = self._column(name, fields)
-            refused |= bad
+            refused += bad
+        keys: list[str | None] | None = None
+        if self._contract.key is not None:
+            keys = [None] * count
+            if (at := self._places.get(self._contract.key)) is not None:
+                keys, bad = self._keys(Fields(text, starts[:, at] + 1, ends[:, at]))
+                refused += bad
         lines = (marks[0], ends[:, -1])
         matrix = np.ascontiguousarray(matrix)
-        found = self._explained(padded, lines, matrix, refused)
-        return Rows(matrix, np.arange(first, first + count), found)
+        rows = Rows(matrix, np.arange(first, first + count), faults.found, keys=keys)
+        self._look_at(padded, lines, rows, refused, faults)
+        return rows
 
     def _column(self, name: str, fields: Fields) -> tuple[NDArray[np.float64], Mask]:
         """Return the codes of a column, and which of its fields are refused."""
         feature = self._features[name]
+        missing = fields.starts == fields.ends
         if name in self._tokens:
             values = self._tokens[name].find(fields.text, fields.starts, fields.ends)
             bad = values < 0
         else:
-            values = numbers(fields, feature)
-            bad = ~within(values, feature)
+            column = Column("number", missing, fields.at, numbers=numbers(fields, feature))
+            values, bad = feature.kind.codes(feature, column)
             values[bad] = 0  # what does not fit float32 would warn
-        missing = fields.starts == fields.ends
+        if self._missing is not None and bad.any():
+            at = np.flatnonzero(bad)
+            words = self._missing.find(fields.text, fields.starts[at], fields.ends[at])
+            missing[at] |= words >= 0
         if missing.any():
             values[missing] = missing_code(feature)
             bad = bad & ~missing if feature.optional else bad | missing
         return values, bad
 
-    def _explained(
-        self, padded: bytes, lines: tuple[int, Integers], matrix: NDArray[np.float32], refused: Mask
-    ) -> Bad:
-        """Look at the refused rows one by one; what is right after all gets its codes."""
-        bad: Bad = {}
+    def _keys(self, fields: Fields) -> tuple[list[str | None], Mask]:
+        """Return the caller's own key of each row, and which of them are refused."""
+        texts = [fields.at(row) for row in range(len(fields.starts))]
+        missing = {"", *self._contract.missing}
+        keys = [None if text in missing else key_text(text) for text in texts]
+        wrong = (key is None and text not in missing for key, text in zip(keys, texts, strict=True))
+        return keys, np.fromiter(wrong, dtype=np.bool_, count=len(texts))
+
+    def _look_at(
+        self,
+        padded: bytes,
+        lines: tuple[int, Integers],
+        rows: Rows,
+        refused: Integers,
+        faults: Faults,
+    ) -> None:
+        """Look at the refused rows one by one; what is right after all gets its codes.
+
+        `refused` of shape (n_rows,) counts the refused fields of each row.
+        """
         first, ends = lines
         for row in np.flatnonzero(refused).tolist():
+            if not faults.explaining:
+                faults.count(row, int(refused[row]))
+                continue
             start = first if row == 0 else ends[row - 1]
             try:
-                matrix[row] = self._records.codes(padded[start + 1 : ends[row]])
+                rows.matrix[row] = self._records.codes(padded[start + 1 : ends[row]])
             except InvalidInputError as error:
-                bad[row] = error.problems
-        return bad
+                faults.explain(row, error.problems)
+
+
+def known_texts(feature: Feature, missing: Collection[str]) -> dict[str, float]:
+    """Return the code of each text that says a value and does not say that there is none."""
+    spellings = feature.kind.spellings(feature).items()
+    return {text: code for text, code in spellings if text not in missing}
 
 
 def numbers(fields: Fields, feature: Feature) -> NDArray[np.float64]:
@@ -131,13 +178,13 @@ def numbers(fields: Fields, feature: Feature) -> NDArray[np.float64]:
 
 def doubtful(found: Numbers, feature: Feature) -> Mask:
     """Tell which numbers that are nearly known could be another float32, or break a bound."""
-    if feature.type == "integer":
+    if feature.kind.whole:
         return found.near
     values = found.values
     with np.errstate(over="ignore"):
         low, high = ((values * (1 + side)).astype(np.float32) for side in (-DOUBT, DOUBT))
     doubt: Mask = low != high
-    for bound in limits(feature):
+    for bound in feature.kind.bounds(feature):
         doubt |= np.abs(values - bound) <= 2 * DOUBT * abs(bound)
     return doubt
 

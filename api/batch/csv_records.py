@@ -2,20 +2,14 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
 from api.batch.rows import Contract, Rows
-from treeline.artifact.features import Feature, Value
+from api.contract.validation import MAX_PROBLEMS
+from treeline.contract.encoding import Record
+from treeline.contract.features import Value
 from treeline.errors import InvalidInputError, Problem
-
-NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-BOOLEANS = {
-    spelt: float(value)
-    for value, text in ((True, "true"), (False, "false"))
-    for spelt in (text, text.capitalize(), text.upper())
-}
 
 
 class CsvRecords:
@@ -25,38 +19,47 @@ class CsvRecords:
         self._contract = contract
         self._names = names
 
-    def read(self, chunk: bytes, *, first: int) -> Rows:
-        """Return the rows of a chunk whose first line has the number `first`; blank ones count not.
+    def read(self, chunk: bytes, *, first: int, most_explained: int = MAX_PROBLEMS) -> Rows:
+        """Return the rows of a chunk, the first of which has this number; blank lines are none.
 
         A chunk with a quote that is left open ends in a row that is bad.
         """
-        numbered = list(lines(chunk.decode(errors="replace"), first=first))
-        calls = [partial(self._codes, texts) for _, texts in numbered]
-        return self._contract.rows(calls, [number for number, _ in numbered])
+        numbered = lines(chunk.decode(errors="replace"), first=first)
+        records = ((number, partial(self._record, texts)) for number, texts in numbered)
+        return self._contract.rows(records, most_explained=most_explained)
 
     def codes(self, line: bytes) -> list[float]:
         """Return the codes of one row; raises InvalidInputError."""
         ((_, texts),) = lines(line.decode(errors="replace"), first=0)
-        return self._codes(texts)
+        return self._contract.codes(self._fields(texts))
 
-    def _codes(self, texts: list[str] | str) -> list[float]:
+    def _record(self, texts: list[str] | str) -> Record:
+        """Return a checked row; raises InvalidInputError and ValidationError."""
+        return self._contract.validator.validate_python(self._fields(texts))
+
+    def _fields(self, texts: list[str] | str) -> dict[str, Value]:
+        """Return what the fields of a row say; raises InvalidInputError."""
         if isinstance(texts, str):
             raise InvalidInputError([Problem("", texts)])
         if len(texts) != len(self._names):
             text = f"has {len(texts)} fields, and the header has {len(self._names)}"
             raise InvalidInputError([Problem("", text)])
-        record = {}
+        record: dict[str, Value] = {}
         for name, text in zip(self._names, texts, strict=True):
-            feature = self._contract.features[name]
-            if text:
-                record[name] = value_of(text, feature)
-        return self._contract.codes(record)
+            if not text or text in self._contract.missing:
+                continue
+            feature = self._contract.features.get(name)
+            if feature is not None:
+                record[name] = feature.kind.said(text)
+            elif name == self._contract.key:
+                record[name] = text
+        return record
 
 
 def lines(text: str, *, first: int) -> Iterator[tuple[int, list[str] | str]]:
-    """Yield the number of the line on which each row begins, and its fields or what is wrong."""
+    """Yield the number of each row, and its fields or what is wrong; blank lines are no rows."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    begins = first
+    row = first
     while True:
         fields: list[str] | str
         try:
@@ -66,20 +69,5 @@ def lines(text: str, *, first: int) -> Iterator[tuple[int, list[str] | str]]:
         except csv.Error as error:
             fields = f"is no row of CSV: {error}"
         if fields:
-            yield begins, fields
-        begins = first + reader.line_num
-
-
-def value_of(text: str, feature: Feature) -> Value:
-    """Return what a field says; where it is not of the feature's type, its text."""
-    if feature.type == "category":
-        return text
-    if feature.type == "boolean":
-        return {"true": True, "false": False}.get(text.lower(), text)
-    return number_of(text)
-
-
-def number_of(text: str) -> float | str:
-    """Return the number that a field says, or its text where it is none."""
-    bare = text.strip(" \t")
-    return float(bare) if NUMBER.fullmatch(bare) else text
+            yield row, fields
+            row += 1

@@ -17,6 +17,7 @@ from api.errors import StateFolderError
 
 FOLDER = "batches"
 PAUSE_SECONDS = 30
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 YOUNG_SECONDS = 60  # between a file's first moment and its lock
 
 logger = logging.getLogger(__name__)
@@ -54,9 +55,9 @@ class Drafts:
     def new(self) -> Draft:
         """Return an empty file; raises StateFolderError."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             path = self._folder / uuid4().hex
-            file = path.open("x+b", buffering=0)
+            file = os.fdopen(os.open(path, FLAGS, 0o600), "w+b", buffering=0)
         except OSError as error:
             raise unwritable(self._folder, error) from error
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from starlette.datastructures import Headers
 
 from api.errors import NotAcceptableError, UnsupportedMediaTypeError
+from treeline.registry import way_out
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ FORMATS = (
     Format("arrow", "application/vnd.apache.arrow.stream", "spooled", text=False),
     Format("parquet", "application/vnd.apache.parquet", "spooled", text=False),
 )
+BY_NAME = {each.name: each for each in FORMATS}
 BY_MEDIA_TYPE = {name: each for each in FORMATS for name in (each.media_type, *each.aliases)}
 KNOWN = ", ".join(each.media_type for each in FORMATS)
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
@@ -42,16 +44,29 @@ def format_of(headers: Headers) -> Format:
             f"The Content-Encoding is {encoding!r}; send the table as it is."
         )
     given = headers.get("content-type", "")
-    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
-    found = BY_MEDIA_TYPE.get(media_type)
+    found = named(given)
     if found is None:
         raise UnsupportedMediaTypeError(
-            f"The Content-Type is {given!r}; send the table as one of: {KNOWN}."
+            f"The Content-Type is {given!r}; send the table as one of: {KNOWN}, or as the file of "
+            "a form."
         )
+    return checked(found)
+
+
+def named(given: str) -> Format | None:
+    """Return the format that a Content-Type names, if any; raises UnsupportedMediaTypeError."""
+    media_type, *parameters = (part.strip().lower() for part in given.split(";"))
+    found = BY_MEDIA_TYPE.get(media_type)
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if found.text and name == "charset" and value.strip('"') not in CHARSETS:
+        known = found is None or not found.text or value.strip('"') in CHARSETS
+        if name == "charset" and not known:
             raise UnsupportedMediaTypeError(f"The charset is {value!r}; send the table as UTF-8.")
+    return found
+
+
+def checked(found: Format) -> Format:
+    """Return a format; raises UnsupportedMediaTypeError where what reads it is not installed."""
     if not found.text and (missing := lacking()):
         raise UnsupportedMediaTypeError(f"{found.media_type} {missing}")
     return found
@@ -61,7 +76,7 @@ def lacking() -> str:
     """Say what Arrow and Parquet lack here; empty when they lack nothing."""
     if find_spec("pyarrow") is not None:
         return ""
-    return "needs the package 'pyarrow' beside the service: pip install '.[arrow]'"
+    return f"needs the package 'pyarrow' beside the service; {way_out('arrow')}"
 
 
 def format_for(headers: Headers, *, otherwise: Format) -> Format:

@@ -1,27 +1,42 @@
-"""JSON lines, a list of records or an object of columns → rows, held against the contract."""
+"""JSON lines, records of a list or an object of columns → rows, held against the contract."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import repeat
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from api.batch.jobs import Payload
 from api.batch.rows import Contract, Rows, check_header
-from api.contract.validation import explain
-from api.errors import MalformedBodyError
-from treeline.artifact.encoding import Record, codes, missing_code
+from api.contract.extras import ignored_of
+from api.contract.validation import BODY, MAX_PROBLEMS
+from api.errors import BodyTooLargeError, MalformedBodyError
+from treeline.contract.encoding import Record, codes, missing_code
+from treeline.contract.keys import KEY_CHARACTERS
+from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, Problem
+
+# What values take in memory at most, beside their own characters: numbers, objects, texts.
+VALUE_BYTES, OBJECT_BYTES, TEXT_BYTES = 32, 72, 64
+PANIC = "PanicException"  # no Exception: what pydantic raises where there is no memory
+TABLE = "a list of records, or an object with a list for each column"
 
 
 class JsonRecords:
-    """Reads records of one model."""
+    """Reads records of one model; what is wrong is said of so many rows of each part."""
 
-    def __init__(self, contract: Contract) -> None:
-        self._contract = contract
+    def __init__(self, contract: Contract, *, most_explained: int, extra: str = "auto") -> None:
+        """Take `extra`, what becomes of keys that are no features."""
+        self._contract, self._extra = contract, extra
+        self._ignored: dict[str, None] = {}
+        self._most_keys = len(contract.names) + MAX_PROBLEMS
+        self._colons = colons_of(contract.signature)
         self._list = contract.list_validator
+        self._most_explained = most_explained
 
     def lines(self, chunk: bytes, *, first: int) -> Rows:
         """Return the rows of JSON lines, the first of which has this number; blank ones count not.
@@ -29,31 +44,97 @@ class JsonRecords:
         Joined they are one list, read at once: a newline remains between them, which no text of
         JSON may hold, so a record cannot go over the end of its line.
         """
-        listed = [(first + at, line) for at, line in enumerate(chunk.split(b"\n")) if line.strip()]
-        numbers = [number for number, _ in listed]
+        found_lines = (line for line in chunk.split(b"\n") if line.strip())
+        listed = list(enumerate(found_lines, first))
         found = None
-        if all(line.strip()[:1] == b"{" and line.strip()[-1:] == b"}" for _, line in listed):
+        usual = chunk.count(b":") <= len(listed) * self._colons
+        if usual and all(
+            line.strip()[:1] == b"{" and line.strip()[-1:] == b"}" for _, line in listed
+        ):
             found = self._together(b"[%b]" % b",\n".join(line for _, line in listed))
         if found is not None and len(found) == len(listed):
-            return Rows(self._matrix(found), np.array(numbers, dtype=np.int64))
-        return self._contract.rows([partial(self._line, line) for _, line in listed], numbers)
+            numbers = [number for number, _ in listed]
+            return self._rows(found, np.array(numbers, dtype=np.int64))
+        return self._with_ignored(
+            self._contract.rows(
+                ((number, partial(self._line, line)) for number, line in listed),
+                most_explained=self._most_explained,
+            )
+        )
 
-    def whole(self, body: bytes, *, first: int) -> Rows:
-        """Return the rows of a whole body; raises MalformedBodyError and InvalidInputError."""
-        found = self._together(body)
+    def elements(self, chunk: bytes, *, first: int) -> Rows:
+        """Return the rows of some elements of a list; raises MalformedBodyError."""
+        body = b"[%b]" % chunk
+        usual = chunk.count(b":") <= chunk.count(b"{") * self._colons
+        found = self._together(body) if usual else None
         if found is not None:
-            return Rows(self._matrix(found), np.arange(first, first + len(found)))
+            return self._rows(found, np.arange(first, first + len(found)))
+        return self._one_by_one(enumerate(parsed(body), first))
+
+    def columns(self, body: Payload, *, part_rows: int, memory_bytes: int) -> Iterator[Rows]:
+        """Yield the rows of an object of columns, so many at a time.
+
+        Raises BodyTooLargeError, MalformedBodyError and InvalidInputError.
+        """
+        check_memory(body, memory_bytes)
+        document = parsed(body)
+        if not isinstance(document, Mapping):
+            raise InvalidInputError([Problem("body", f"is not a table; give {TABLE}")])
+        ignored, count = self._length(document)
+        self._ignored |= dict.fromkeys(ignored)
+        names = [name for name in document if name in self._contract.names]
+        for first in range(0, count, part_rows):
+            last = min(first + part_rows, count)
+            cut = [document[name][first:last] for name in names]
+            records = (dict(zip(names, values, strict=True)) for values in zip(*cut, strict=True))
+            listed = list(records)
+            found = self._checked(listed)
+            if found is not None:
+                yield self._with_ignored(self._rows(found, np.arange(first + 1, last + 1)))
+            else:
+                yield self._one_by_one(enumerate(listed, first + 1))
+
+    def _line(self, line: bytes) -> Record:
+        if (count := line.count(b":")) > self._colons + MAX_PROBLEMS:
+            raise self._too_many(count)
         try:
-            document = from_json(body)
-        except ValueError as error:
-            raise MalformedBodyError(f"The body is not JSON: {error}") from error
-        if isinstance(document, Mapping):
-            document = list(self._rows_of(document))
-        if not isinstance(document, list):
-            wanted = "a list of records, or an object with a list for each column"
-            raise InvalidInputError([Problem("body", f"is not a table; give {wanted}")])
-        calls = [partial(self._contract.codes, record) for record in document]
-        return self._contract.rows(calls, range(first, first + len(document)))
+            return self._contract.validator.validate_json(line)
+        except ValidationError as error:
+            if all(each["type"] != "extra_forbidden" for each in error.errors(include_url=False)):
+                raise
+        return self._record(from_json(line))
+
+    def _with_ignored(self, rows: Rows) -> Rows:
+        return replace(rows, ignored=tuple(self._ignored)) if self._ignored else rows
+
+    def _one_by_one(self, numbered: Iterator[tuple[int, Any]]) -> Rows:
+        return self._with_ignored(
+            self._contract.rows(
+                ((number, partial(self._record, record)) for number, record in numbered),
+                most_explained=self._most_explained,
+            )
+        )
+
+    def _record(self, record: Any) -> Record:
+        if isinstance(record, Mapping) and len(record) > self._most_keys:
+            raise self._too_many(len(record))
+        contract = self._contract
+        if isinstance(record, Mapping) and (
+            ignored := ignored_of(record, contract.signature, extra=self._extra)
+        ):
+            self._note(ignored)
+            record = {name: value for name, value in record.items() if name in contract.names}
+        return self._contract.validator.validate_python(record)
+
+    def _note(self, ignored: Sequence[str]) -> None:
+        """Remember the first keys that were ignored, by name."""
+        if len(self._ignored) < MAX_PROBLEMS:
+            self._ignored |= dict.fromkeys(ignored)
+
+    def _too_many(self, count: int) -> InvalidInputError:
+        """Return the error for a record of many keys, which to refuse one by one takes long."""
+        text = f"has {count} keys or thereabouts; this model has {len(self._contract.features)}"
+        return InvalidInputError([Problem(BODY, f"{text} features")])
 
     def _together(self, body: bytes) -> list[Record] | None:
         try:
@@ -62,12 +143,16 @@ class JsonRecords:
         except ValidationError:
             return None
 
-    def _line(self, line: bytes) -> list[float]:
+    def _checked(self, records: Sequence[Any]) -> list[Record] | None:
         try:
-            record = self._contract.validator.validate_json(line)
-        except ValidationError as error:
-            raise explain(error, self._contract.features) from error
-        return self._contract.encoder.row(record)
+            found: list[Record] = self._list.validate_python(records)
+            return found
+        except ValidationError:
+            return None
+
+    def _rows(self, records: list[Record], numbers: NDArray[np.int64]) -> Rows:
+        """Return the rows of checked records, none of them bad."""
+        return Rows(self._matrix(records), numbers, keys=self._contract.keys_of(records))
 
     def _matrix(self, records: list[Record]) -> Any:
         """Return the codes of checked records, column by column."""
@@ -84,9 +169,13 @@ class JsonRecords:
             matrix[:, place] = np.array(values, dtype=np.float64)
         return matrix
 
-    def _rows_of(self, columns: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Return the records of columns; raises InvalidInputError where they make no table."""
-        check_header(list(columns), self._contract.features, place="")
+    def _length(self, columns: Mapping[str, Any]) -> tuple[tuple[str, ...], int]:
+        """Return the columns to ignore, and how many rows there are.
+
+        Raises InvalidInputError where the columns make no table.
+        """
+        signature = self._contract.signature
+        ignored = check_header(list(columns), signature, place="", extra=self._extra)
         problems = [
             Problem(name, "is not a list; give the values of the column, one for each row")
             for name, values in columns.items()
@@ -94,10 +183,40 @@ class JsonRecords:
         ]
         lengths = {name: len(each) for name, each in columns.items() if isinstance(each, list)}
         if not problems and len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {length}" for name, length in lengths.items())
-            text = f"the columns are not equally long: {told}"
-            problems.append(Problem("body", text))
+            said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+            problems.append(Problem("body", f"the columns are not equally long: {said}"))
         if problems:
             raise InvalidInputError(problems)
-        records = zip(*columns.values(), strict=True)
-        return (dict(zip(*pair, strict=True)) for pair in zip(repeat(list(columns)), records))
+        return ignored, next(iter(lengths.values()), 0)
+
+
+def colons_of(signature: Signature) -> int:
+    """Return how many colons the JSON of a record has at most."""
+    features, names = signature.features, signature.record_names
+    texts = [text for each in features.values() for text in each.categories]
+    own = 0 if signature.key is None else KEY_CHARACTERS
+    return len(names) + "".join([*names, *texts]).count(":") + own
+
+
+def check_memory(body: Payload, most: int) -> None:
+    """Raise BodyTooLargeError for a JSON that may take more memory than there is for it."""
+    objects, texts = body.count(b"{") + body.count(b"["), body.count(b'"') // 2
+    taken = body.count(b",") * VALUE_BYTES + objects * OBJECT_BYTES + texts * TEXT_BYTES
+    taken += 2 * len(body)
+    if taken > most * 3 // 4:
+        raise BodyTooLargeError(
+            f"The columns may take {taken} bytes of memory, of {most}; send JSON lines or CSV, "
+            "which are read part by part, or raise API_REQUEST_MEMORY_BYTES."
+        )
+
+
+def parsed(body: Payload) -> Any:
+    """Return what a JSON says; raises MalformedBodyError."""
+    try:
+        return from_json(body, cache_strings="keys")
+    except ValueError as error:
+        raise MalformedBodyError(f"The body is not JSON: {str(error)[:200]}") from error
+    except BaseException as error:
+        if type(error).__name__ == PANIC:
+            raise MemoryError from error
+        raise

@@ -1,128 +1,71 @@
-"""The processes beside a worker: started with the first batch, replaced when one dies."""
+"""The processes beside a worker that batches go through, and what each may take."""
 
 import asyncio
-import os
-import signal
-import threading
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
-from multiprocessing.process import BaseProcess
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
+from api.background import beside
+from api.batch.computing import prepare
 from api.batch.drafts import Drafts
-from api.errors import TooBusyError
+from api.batch.jobs import Absent, Part, Taken
+from api.sandbox.limits import Limits
+from api.sandbox.pool import Plan, Pool
+from api.settings import Settings
 
-T = TypeVar("T")
-POLITENESS = 10  # of 19: who answers single predictions has the processor first
-TRIES = 2
-PAUSE_SECONDS = 5
-LOOK_SECONDS = 1.0
-END_SECONDS = 5.0
+TRIES = 2  # a part is computed again where its process was lost with the part of another
+WARM_SECONDS = 2.0  # after the start of a worker, which has the processor to itself until then
+WRITTEN_BYTES = 1 << 40  # of an answer, which is as long as its rows are many
+READERS = ("api.batch.computing", "treeline.artifact.onnx")
+ARROW = ("api.batch.arrow", "api.batch.arrow_answers")
+PICKLES = ("treeline.artifact.pickled",)
 
 
-class Pool:
-    """Runs calls in other processes; one that is lost with its process is made once more."""
+@dataclass(frozen=True)
+class Pools:
+    """Processes that read what strangers send and write no file; and those that write Parquet."""
 
-    def __init__(self, processes: int) -> None:
-        """Have so many processes, as soon as there is something to run."""
-        self.processes = processes
-        self._executor: ProcessPoolExecutor | None = None
-        self._stopped = False
+    readers: Pool
+    writers: Pool
 
-    async def run(self, call: Callable[..., T], *arguments: object) -> T:
-        """Return what a call gives; raises what it raises, TooBusyError when processes die."""
-        for _ in range(0 if self._stopped else TRIES):
-            executor = self._started()
-            try:
-                return await result_of(executor, executor.submit(call, *arguments))
-            except BrokenProcessPool:
-                if self._executor is executor:
-                    self._executor = None
-                executor.shutdown(wait=False)
-                if self._stopped:
-                    break
-        raise TooBusyError(
-            "The processes that compute batches ended twice, perhaps for want of memory; "
-            "send fewer rows at a time.",
-            seconds=PAUSE_SECONDS,
+    @classmethod
+    def of(cls, settings: Settings) -> "Pools":
+        """Have the pools that settings ask for; their processes are started later."""
+        imports = READERS + (ARROW if find_spec("pyarrow") is not None else ())
+        if settings.allow_pickle:
+            imports += PICKLES
+        limits = Limits(
+            memory_bytes=settings.request_memory_bytes,
+            memory_setting="API_REQUEST_MEMORY_BYTES",
+            seconds_setting="API_BATCH_SECONDS",
+            spawning=settings.allow_pickle,
         )
-
-    def _started(self) -> ProcessPoolExecutor:
-        if self._executor is None:
-            self._executor = ProcessPoolExecutor(
-                self.processes, mp_context=get_context("spawn"), initializer=begin
-            )
-        return self._executor
-
-    def stop(self) -> None:
-        """End the processes: each ends the part it is at, unless that takes too long."""
-        self._stopped = True
-        if (executor := self._executor) is None:
-            return
-        self._executor = None
-        ending = threading.Thread(
-            target=executor.shutdown, kwargs={"wait": True, "cancel_futures": True}
+        most = settings.max_requests * 4
+        readers = Pool(
+            "batches",
+            Plan(limits, imports=imports, classes=(Absent, Part, Taken), warm=prepare),
+            processes=settings.batch_processes,
+            most_waiting=most,
+            tries=TRIES,
         )
-        ending.start()
-        ending.join(END_SECONDS)
-        if ending.is_alive():
-            break_up(executor)
-            ending.join()
+        writing = replace(limits, file_bytes=WRITTEN_BYTES)
+        writers = Pool(
+            "Parquet answers",
+            Plan(writing, imports=imports, warm=prepare),
+            processes=1,
+            most_waiting=most,
+        )
+        return cls(readers, writers)
 
+    @asynccontextmanager
+    async def running(self, drafts: Drafts) -> AsyncIterator[None]:
+        """Begin without the files of workers that were killed; leave no process behind."""
+        await asyncio.to_thread(drafts.clear)
+        async with self.readers.running(), self.writers.running(), beside(self._warm()):
+            yield
 
-async def result_of(executor: ProcessPoolExecutor, asked: Future[T]) -> T:
-    """Return what a process gives; raises what it raises, BrokenProcessPool when one has died."""
-    result = asyncio.wrap_future(asked)
-    try:
-        while not (await asyncio.wait({result}, timeout=LOOK_SECONDS))[0]:
-            if not all(child.is_alive() for child in children_of(executor)):
-                await asyncio.wait({result}, timeout=LOOK_SECONDS)  # most deaths are seen at once
-                break_up(executor)
-                break
-        return await result
-    finally:
-        result.cancel()
-
-
-def children_of(executor: ProcessPoolExecutor) -> list[BaseProcess]:
-    """Return the processes of an executor."""
-    return list((getattr(executor, "_processes", None) or {}).values())
-
-
-def break_up(executor: ProcessPoolExecutor) -> None:
-    """Kill the processes, and wake who waits for the rest of what one of them was about to say.
-
-    The executor sees that a process has died, but not while it reads half an answer of it: it has
-    the other end of that pipe open itself.
-    """
-    for child in children_of(executor):
-        child.kill()
-    results = getattr(executor, "_result_queue", None)
-    if results is not None:
-        results._writer.close()
-
-
-def begin() -> None:
-    """Make a new process one that is beside a worker: polite, and gone when the worker is."""
-    os.nice(POLITENESS)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends us
-    threading.Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    parent = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-
-@asynccontextmanager
-async def keeping(pool: Pool, drafts: Drafts) -> AsyncIterator[None]:
-    """Begin without the files of workers that were killed; leave no process behind."""
-    await asyncio.to_thread(drafts.clear)
-    yield
-    await asyncio.to_thread(pool.stop)
+    async def _warm(self) -> None:
+        """Start a process once the worker has started, so that the first batch need not wait."""
+        await asyncio.sleep(WARM_SECONDS)
+        self.readers.warm()

@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from treeline.artifact.features import Closed
-from treeline.artifact.signature import VERSION_DIGITS, Sha256
+from treeline.contract.features import Closed
+from treeline.contract.signature import VERSION_DIGITS, Sha256
 
 MOST_DIMENSION = 4096  # pixels; 4096 by 4096 by 3 of float32 are 200 MB already
 

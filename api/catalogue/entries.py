@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from api.catalogue.declaration import Upload
 from api.prediction.predictor import Predictor
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem
 
 if TYPE_CHECKING:  # api.welcome reads this module, and must not load onnxruntime
@@ -17,6 +17,10 @@ Origin = Literal["exported", "uploaded", "registry"]
 
 DEFAULT_PATH = "/v1/predict"
 PATH = "/v1/models/{model}/predict"
+NO_MODELS = (  # a clean clone has no remote to fetch from
+    "no model is exported; make them with: make repro, or, where a DVC remote is configured, "
+    "fetch them with: dvc pull"
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,11 @@ class Catalogue:
     def find(self, name: str) -> Entry | None:
         """Return what is loaded of a model on disk, offered or not, None where there is none."""
         return self._loaded.get(name)
+
+    def version_in_git(self, name: str) -> str | None:
+        """Return the version of a model that was exported, offered or not."""
+        entry = self._loaded.get(name)
+        return entry.version if entry is not None and entry.origin == "exported" else None
 
     def registered(self) -> list[str]:
         """Return the names of all models that the registry gives, offered or not."""
@@ -195,7 +204,7 @@ class Catalogue:
         if self.awaited:
             found.append(Problem("registry", self.awaited))
         elif not self._entries:
-            found.append(Problem("models", "no model is exported; fetch them with: dvc pull"))
+            found.append(Problem("models", NO_MODELS))
         if self._chosen is not None and self._chosen not in self._entries:
             text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
             found.append(Problem("default", text))

@@ -3,7 +3,8 @@
 After `dvc pull` or `git pull` nothing need be restarted. Every worker looks for itself. A model is
 loaded beside the one that is served, and takes its place in one step; requests under way end with
 the one they began with. One that is refused (half fetched, broken, not repeating its own example)
-leaves the served one where it is, and is told by `/readyz` until it is whole or gone.
+leaves the served one where it is, and is told by `/readyz` until it is whole or gone. Gone is what
+is not there in LOOKS looks: git and DVC may remove a file before they write it anew.
 """
 
 import asyncio
@@ -14,12 +15,15 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
+from api.background import beside
 from api.catalogue.entries import Catalogue, Entry
 from api.prediction.predictor import Predictor
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
 from treeline.errors import TreelineError
 
 Marks = tuple[tuple[str, int, int, int], ...]
+
+LOOKS = 3  # in a row
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +47,7 @@ class Swapping:
         self._told = told
         self._store = store
         self._looking = Lock()
+        self._missed: dict[str, int] = {}
         self._seen = {name: self._marks(name) for name in store.names()}
         entries = {name: load_entry(store, name) for name in store.names()}
         self.catalogue = Catalogue(entries, default=default)
@@ -61,18 +66,33 @@ class Swapping:
         with self._looking:
             self._look()
 
+    def holds(self, name: str) -> bool:
+        """Tell whether a model is loaded as it is on disk; one that is absent is not missed yet."""
+        return self._marks(name) in ((), self._seen.get(name))
+
+    def look_at(self, name: str) -> None:
+        """Bring one model up to date with the folder."""
+        with self._looking:
+            if name in self._store.names():
+                self._load(name)
+
     def _look(self) -> None:
         there = self._store.names()
         for name in there:
-            if (marks := self._marks(name)) != self._seen.get(name):
-                self._seen[name] = marks
-                self._try(name)
-        for name in self.catalogue.exported():
-            if name not in there:
+            self._load(name)
+        absent = [name for name in self.catalogue.exported() if name not in there]
+        self._missed = {name: self._missed.get(name, 0) + 1 for name in absent}
+        for name, looks in self._missed.items():
+            if looks >= LOOKS:
                 self._seen.pop(name, None)
                 self.catalogue.remove(name)
                 self._told(name, "removed")
                 logger.info("%s is gone from %s, and served no more", name, self._folder)
+
+    def _load(self, name: str) -> None:
+        if (marks := self._marks(name)) != self._seen.get(name):
+            self._try(name)
+            self._seen[name] = marks
 
     def _try(self, name: str) -> None:
         found, served = load_entry(self._store, name), self.catalogue.find(name)
@@ -117,6 +137,5 @@ def load_entry(store: ArtifactStore, name: str) -> Entry:
 async def watching(swapping: Swapping, *, pause_seconds: float) -> AsyncIterator[None]:
     """Look at the models on disk: now, as they may have changed since they were loaded, and on."""
     await asyncio.to_thread(swapping.look)
-    watch = asyncio.create_task(swapping.run(pause_seconds=pause_seconds))
-    yield
-    watch.cancel()
+    async with beside(swapping.run(pause_seconds=pause_seconds)):
+        yield

@@ -4,70 +4,82 @@ An unloaded model stays in memory, and is swapped like any other when it changes
 takes a moment, and cannot fail. It is unloaded over restarts too.
 """
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Lock
 
+from api.catalogue.generation import NEVER, Generation
 from api.catalogue.swapping import Swapping
 from treeline.files import write_bytes
 
-LOOK_SECONDS = 1
-
-logger = logging.getLogger(__name__)
-
 
 class Unloading:
-    """Keeps what a catalogue offers equal to the markers in a folder."""
+    """Keeps what a catalogue offers equal to the markers in a folder, and to what was loaded."""
 
-    def __init__(self, folder: Path, swapping: Swapping) -> None:
-        """Withhold what was unloaded before the start."""
+    def __init__(
+        self, folder: Path, swapping: Swapping, generation: Generation, *, watched: bool
+    ) -> None:
+        """Withhold what was unloaded before the start.
+
+        `watched` tells whether models on disk are looked at for changes: only then does loading
+        one bring it up to date, as other workers would not follow.
+        """
+        self.generation = generation
         self._folder = folder
         self._swapping = swapping
         self._catalogue = swapping.catalogue
+        self._watched = watched
         self._looking = Lock()  # what was read first must not be told last
-        self.look()
+        self._count = NEVER
+        self._names: frozenset[str] = frozenset()
+        self._look()
 
     def unload(self, name: str) -> None:
         """Take a model out of service; raises ArtifactNotFoundError."""
         write_bytes(self._folder / self._catalogue.entry(name).name, b"")
-        self.look()
+        self._changed()
 
-    def load(self, name: str, *, refresh: bool) -> None:
-        """Put a model into service again, with `refresh` what is on disk now.
-
-        Raises ArtifactNotFoundError.
-        """
-        if refresh:
+    def load(self, name: str) -> None:
+        """Put a model into service again, as it is on disk now; raises ArtifactNotFoundError."""
+        if self._watched:
             self._swapping.look()
         (self._folder / self._catalogue.entry(name).name).unlink(missing_ok=True)
-        self.look()
+        self._changed()
 
     def forget(self, name: str) -> None:
         """Take back what was said of a model that is deleted: another may get its name."""
         (self._folder / name).unlink(missing_ok=True)
-        self.look()
+        self._changed()
+
+    def current(self) -> bool:
+        """Tell whether no model was loaded or unloaded since the last look."""
+        return self.generation.count() == self._count
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a model is offered, and loaded, as the disk has it."""
+        if self._watched and not self._swapping.holds(name):
+            return False
+        return (self._folder / name).exists() == (name in self._names)
+
+    def look_at(self, name: str) -> None:
+        """Bring the catalogue up to date with the markers, and one model with the disk."""
+        if self._watched:
+            self._swapping.look_at(name)
+        self._look()
 
     def look(self) -> None:
-        """Bring the catalogue up to date with the markers, once."""
+        """Bring the catalogue up to date with the markers, and with what was loaded, once."""
+        count = self.generation.count()
+        if self._watched and count != self._count:
+            self._swapping.look()
+        self._look()
+        self._count = count
+
+    def _changed(self) -> None:
+        self._look()
+        self.generation.advance()
+
+    def _look(self) -> None:
         with self._looking:
             there = self._folder.iterdir() if self._folder.is_dir() else ()
-            self._catalogue.withhold(frozenset(path.name for path in there))
-
-    @asynccontextmanager
-    async def watched(self) -> AsyncIterator[None]:
-        """Look again and again while the service runs."""
-
-        async def run() -> None:
-            while True:
-                await asyncio.sleep(LOOK_SECONDS)
-                try:
-                    await asyncio.to_thread(self.look)
-                except OSError:  # a folder that cannot be read now may be readable later
-                    logger.exception("%s could not be looked through", self._folder)
-
-        task = asyncio.create_task(run())
-        yield
-        task.cancel()
+            self._names = frozenset(path.name for path in there)
+            self._catalogue.withhold(self._names)

@@ -4,13 +4,13 @@ import shlex
 
 from pydantic_core import to_json
 
-from treeline.artifact.features import Value
-from treeline.artifact.signature import Signature
+from treeline.contract.features import Value
+from treeline.contract.signature import Signature
 
 
 def example_record(signature: Signature) -> dict[str, Value | None]:
     """Return the example of a model as a person writes it: 4 rather than 4.0 for a whole number."""
-    whole = {name for name, feature in signature.features.items() if feature.type == "integer"}
+    whole = {name for name, feature in signature.features.items() if feature.kind.whole}
     return {
         name: int(value) if name in whole and value is not None else value
         for name, value in signature.example.record.items()

@@ -1,19 +1,20 @@
 """Signature → what goes over the wire: the model that checks a request, both JSON Schemas."""
 
-from math import isfinite
-from typing import Annotated, Any, Literal, NotRequired
+from collections.abc import Sequence
+from typing import Annotated, Any, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, TypeAdapter, with_config
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from treeline.artifact.features import FLOAT32_MAX, Feature, Value
-from treeline.artifact.signature import Signature
+from treeline.contract.features import Feature, Value, whole
+from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
+from treeline.contract.kinds import INTEGER_MAX
+from treeline.contract.signature import Signature
+from treeline.contract.texts import text_of
 
 JsonSchema = dict[str, Any]
-JSON_TYPES = {"number": "number", "integer": "integer", "boolean": "boolean", "category": "string"}
-WHOLE_MAX = 2**53 - 1
-OWN_KEYS = frozenset({"id", "model", "version", "probability", "probabilities"})
+ENUMERATED: dict[type, str] = {str: "string", int: "integer", bool: "boolean"}
 
 
 def record_validator(signature: Signature) -> TypeAdapter[dict[str, Value | None]]:
@@ -23,39 +24,42 @@ def record_validator(signature: Signature) -> TypeAdapter[dict[str, Value | None
     `class`, `_`), and since it is read in a fraction of what a model takes.
     """
     fields = {name: _field(feature) for name, feature in signature.features.items()}
+    if signature.key is not None:
+        fields[signature.key] = NotRequired[Annotated[Any, AfterValidator(_key)]]
     declare: Any = TypedDict  # with a name and keys that are known only here
     declared: Any = declare(f"{signature.name} record", fields)
     return TypeAdapter(with_config(ConfigDict(extra="forbid", strict=True))(declared))
 
 
+def key_schema() -> JsonSchema:
+    """Return the JSON Schema of the caller's own key."""
+    return {
+        "type": ["string", "integer", "null"],
+        "pattern": KEY_PATTERN,
+        "minimum": -INTEGER_MAX,
+        "maximum": INTEGER_MAX,
+        "description": "Your own key of what the record is about, recorded with the prediction. No "
+        "model sees it; `POST /v1/feedback` takes it in the place of the id",
+    }
+
+
 def feature_schema(feature: Feature) -> JsonSchema:
     """Return the JSON Schema of the values of one feature."""
-    kind = JSON_TYPES[feature.type]
-    schema: JsonSchema = {"type": [kind, "null"] if feature.optional else kind}
-    if feature.categories:
-        schema["enum"] = [*feature.categories, *([None] if feature.optional else [])]
-    if kind in {"number", "integer"}:
-        schema["minimum"], schema["maximum"] = limits(feature)
+    schema: JsonSchema = feature.kind.schema(feature)
+    if feature.optional:
+        schema["type"] = [schema["type"], "null"]
+    if feature.optional and "enum" in schema:
+        schema["enum"] = [*schema["enum"], None]
     if text := feature_text(feature):
         schema["description"] = text
     return schema
-
-
-def limits(feature: Feature) -> tuple[float, float]:
-    """Return the least and the largest number admitted: what is declared, or what fits.
-
-    A number fits where float32 holds it, a whole one where JSON's readers tell it from the next.
-    """
-    most = WHOLE_MAX if feature.type == "integer" else FLOAT32_MAX
-    lowest = -most if feature.minimum is None else feature.minimum
-    return lowest, most if feature.maximum is None else feature.maximum
 
 
 def feature_text(feature: Feature) -> str:
     """Say in one line what a feature is, its unit, and what happens when it is left out."""
     parts = [feature.description, f"Unit: {feature.unit}" if feature.unit else ""]
     if feature.fill is not None:
-        parts.append(f"When left out, {_plain(feature.fill)} is taken")
+        parts.append(f"When left out, {text_of(whole(feature.fill))} is taken")
     elif feature.nullable:
         parts.append("May be left out")
     return ". ".join(part[0].upper() + part[1:].rstrip(".") for part in parts if part)
@@ -67,6 +71,8 @@ def record_schema(signature: Signature) -> JsonSchema:
     for name, feature in signature.features.items():
         default = {"default": feature.fill} if feature.optional else {}
         properties[name] = {"title": name, **default, **feature_schema(feature)}
+    if signature.key is not None:
+        properties[signature.key] = {"title": signature.key, **key_schema()}
     return {
         "title": f"{signature.name} record",
         "type": "object",
@@ -81,7 +87,7 @@ def answer_schema(signature: Signature) -> JsonSchema:
     share = {"type": "number", "minimum": 0, "maximum": 1}
     properties: dict[str, JsonSchema] = {signature.target.name: _target_schema(signature)}
     if signature.probabilities and signature.target.task == "binary":
-        text = f"Probability that {signature.target.name} is {_plain(signature.classes[-1])}"
+        text = f"Probability that {signature.target.name} is {text_of(signature.classes[-1])}"
         properties["probability"] = share | {"description": text}
     elif signature.probabilities:
         properties["probability"] = share | {"description": "Probability of the predicted class"}
@@ -106,39 +112,38 @@ def answer_schema(signature: Signature) -> JsonSchema:
 def _target_schema(signature: Signature) -> JsonSchema:
     target = signature.target
     text = ". ".join(part for part in (target.description, target.unit) if part)
-    described: JsonSchema = {"description": text} if text else {}
     if target.task == "regression":
-        return {"type": "number"} | described
-    return {"enum": list(signature.classes)} | described
+        found: JsonSchema = {"type": "number"}
+    else:
+        found = classes_schema(signature.classes)
+        if "enum" not in found:
+            names = ", ".join(map(text_of, signature.classes))
+            text = f"{text}. One of: {names}" if text else f"One of: {names}"
+    return found | ({"description": text} if text else {})
+
+
+def classes_schema(classes: Sequence[Value]) -> JsonSchema:
+    """Return the schema of one of some classes.
+
+    It names their type, and lists no numbers with a fraction: generators of clients drop an
+    operation for such a list.
+    """
+    kinds = {type(each) for each in classes}
+    if len(kinds) == 1 and (kind := ENUMERATED.get(*kinds)) is not None:
+        return {"type": kind, "enum": list(classes)}
+    numbers = [each for each in classes if isinstance(each, float)]
+    if len(numbers) == len(classes):
+        return {"type": "number", "minimum": min(numbers), "maximum": max(numbers)}
+    return {}
 
 
 def _field(feature: Feature) -> Any:
-    kind = _annotation(feature)
-    return NotRequired[kind] if feature.optional else kind
+    kind = feature.kind.annotation(feature)
+    return NotRequired[kind | None] if feature.optional else kind
 
 
-def _annotation(feature: Feature) -> Any:
-    kind: Any
-    if feature.type == "category":
-        kind = Literal[feature.categories]
-    elif feature.type == "boolean":
-        kind = StrictBool
-    else:
-        lowest, highest = limits(feature)
-        field = Field(strict=True, allow_inf_nan=False, ge=lowest, le=highest)
-        kind = Annotated[float, field]
-        if feature.type == "integer":  # 3.0 is a whole number to JSON, and what data frames send
-            kind = Annotated[kind, AfterValidator(_whole)]
-    return kind | None if feature.optional else kind
-
-
-def _whole(number: float) -> float:
-    if isfinite(number) and number != int(number):
-        raise PydanticCustomError("whole_number", "Input should be a whole number")
-    return number
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _key(given: object) -> str | None:
+    """Return a key as it is known."""
+    if given is not None and key_text(given) is None:
+        raise PydanticCustomError("key", f"Input should be {KEY_WANTED}")
+    return key_text(given)

@@ -4,11 +4,10 @@ from math import isfinite
 
 from pydantic_core import to_json
 
-from api.contract.schemas import OWN_KEYS
 from api.errors import UnusableAnswerError
 from api.prediction.gathering import Predicted
-from treeline.artifact.features import Value
-from treeline.artifact.signature import Signature
+from treeline.contract.features import ANSWER_KEYS, Value
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError
 
 Answer = dict[str, Value | dict[Value, float]]
@@ -22,10 +21,10 @@ class Answers:
         self._signature = signature
         self._tail = b'",' + to_json({"model": signature.name, "version": signature.version})[1:]
         name, key = signature.name, signature.target.name
-        if key in OWN_KEYS:
+        if key in ANSWER_KEYS:
             raise ArtifactRejectedError(
                 f"{name}: its target is named {key!r}, and an answer uses that key itself; "
-                f"rename the column (taken are: {', '.join(sorted(OWN_KEYS))})"
+                f"rename the column (taken are: {', '.join(sorted(ANSWER_KEYS))})"
             )
 
     def worded(self, predicted: Predicted) -> Answer:

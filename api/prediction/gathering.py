@@ -12,15 +12,15 @@ not wait for it: a thread costs more than the run of a model that does not.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
 
 import numpy as np
 
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix
 
 MOST_ROWS = 256  # in one run, lest the first waits for the last
 LONG_SECONDS = 0.005  # for that many rows: what every other request may have to wait
@@ -42,8 +42,15 @@ Run = asyncio.Future[list[Predicted]]
 class Gathering:
     """Predicts rows of a model, those of one turn of the event loop together."""
 
-    def __init__(self, predict: Callable[[Matrix], Prediction]) -> None:
-        self._predict = predict
+    def __init__(
+        self,
+        predict: Callable[[Matrix], Prediction],
+        *,
+        apart: Callable[[Matrix], Awaitable[Prediction]] | None = None,
+    ) -> None:
+        """Predict by `predict`; where the model runs in another process, requests by `apart`."""
+        self._predict, self._apart = predict, apart
+        self._under_way: set[asyncio.Task[None]] = set()
         self._long = False
         self._rows: list[list[float]] = []
         self._callers: list[Caller] = []
@@ -54,6 +61,8 @@ class Gathering:
 
     def warm(self, row: Sequence[float]) -> None:
         """Try the model on as many rows as a run may have, and remember whether that takes long."""
+        if self._apart is not None:
+            return
         rows = [list(row)] * MOST_ROWS
         self._predicted(rows)
         started = perf_counter()
@@ -75,7 +84,15 @@ class Gathering:
         self._rows, self._callers = [], []
         for start in range(0, len(rows), MOST_ROWS):
             part = slice(start, start + MOST_ROWS)
-            if self._long:
+            if self._apart is not None:
+                task = asyncio.ensure_future(
+                    self._elsewhere(self._apart, callers[part], rows[part])
+                )
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+                for caller in callers[part]:
+                    caller.add_done_callback(partial(_unless_awaited, task, callers[part]))
+            elif self._long:
                 loop = asyncio.get_running_loop()
                 run = loop.run_in_executor(None, self._predicted, rows[part])
                 run.add_done_callback(partial(_ended, callers[part]))
@@ -90,16 +107,45 @@ class Gathering:
         else:
             _told(callers, found)
 
+    async def _elsewhere(
+        self,
+        apart: Callable[[Matrix], Awaitable[Prediction]],
+        callers: list[Caller],
+        rows: list[list[float]],
+    ) -> None:
+        try:
+            matrix = matrix_of(rows)
+            found = predicted_of(await apart(matrix), matrix)[: len(rows)]
+        except Exception as error:  # a graph can fail in ways of its own
+            _failed(callers, error)
+        else:
+            _told(callers, found)
+
     def _predicted(self, rows: list[list[float]]) -> list[Predicted]:
         """Predict rows of codes, in their order; one that is alone twice, see above."""
-        matrix = np.array(rows if len(rows) > 1 else rows * 2, dtype=np.float32)
-        prediction = self._predict(matrix)
-        nothing = [None] * len(matrix)
-        labels, scores, values = (
-            nothing if found is None else found.tolist()
-            for found in (prediction.labels, prediction.scores, prediction.values)
-        )
-        return [Predicted(*each) for each in zip(labels, scores, values, strict=True)][: len(rows)]
+        matrix = matrix_of(rows)
+        return predicted_of(self._predict(matrix), matrix)[: len(rows)]
+
+
+def matrix_of(rows: list[list[float]]) -> Matrix:
+    """Return rows of codes as float32 of shape (n_rows, n_features); one that is alone twice."""
+    return np.array(rows if len(rows) > 1 else rows * 2, dtype=np.float32)
+
+
+def predicted_of(prediction: Prediction, matrix: Matrix) -> list[Predicted]:
+    """Return what is predicted, row by row."""
+    nothing = [None] * len(matrix)
+    labels, scores, values = (
+        nothing if found is None else found.tolist()
+        for found in (prediction.labels, prediction.scores, prediction.values)
+    )
+    return [Predicted(*each) for each in zip(labels, scores, values, strict=True)]
+
+
+def _unless_awaited(task: asyncio.Task[None], callers: list[Caller], _: Caller) -> None:
+    """End a run in another process for which nobody waits any more."""
+    if all(caller.done() for caller in callers):
+        task.cancel()
 
 
 def _ended(callers: list[Caller], run: Run) -> None:

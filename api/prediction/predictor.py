@@ -1,35 +1,41 @@
 """One model in memory: JSON bytes → checked record → answer. Knows its contract, and no HTTP."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Awaitable, Callable
 
-from pydantic import ValidationError
 from pydantic_core import to_json
 
-from api.contract.schemas import record_validator
-from api.contract.validation import explain
+from api.contract.records import Records
+from api.contract.truths import Truths
 from api.prediction.answers import Answer, Answers
 from api.prediction.gathering import Gathering, Predicted
-from treeline.artifact.encoding import Record
+from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import Model
+from treeline.contract.encoding import Matrix, Record
 from treeline.errors import ArtifactRejectedError, TreelineError
+
+Apart = Callable[[Matrix], Awaitable[Prediction]]
 
 
 class Predictor:
     """A loaded model behind its contract."""
 
-    def __init__(self, model: Model, *, root: Path | None = None) -> None:
+    def __init__(self, model: Model, *, apart: Apart | None = None) -> None:
         """Tie a model to its contract; raises ArtifactRejectedError when they do not fit.
 
-        `root` is the folder of its store where that is another than the one of exported models.
+        `apart` predicts for requests where the model runs in another process.
         """
-        self.model, self.root = model, root
+        self.model, self.apart, self.predict_apart = model, apart is not None, apart
         self.signature = model.signature
-        validator = record_validator(model.signature).validator
-        self._validate = validator.validate_json
-        self.validate: Callable[[object], Record] = validator.validate_python
+        self.truths = Truths.of(model.signature)
+        self.tag = self.truths.tag
+        """How the ids of its predictions begin."""
+        records = Records(model.signature)
+        self.parse: Callable[[bytes], Record] = records.read
+        """Reads one record of JSON; raises MalformedBodyError and InvalidInputError."""
+        self.validate: Callable[[object], Record] = records.validate
+        self.without_extra = records.without_extra
         self._encoded = model.encoder.row
-        self._gathering = Gathering(model.runtime.predict)
+        self._gathering = Gathering(model.runtime.predict, apart=apart)
         self._answers = Answers(model.signature)
         try:
             self.example_answer = self.predict(self.parse(to_json(self.signature.example.record)))
@@ -39,14 +45,6 @@ class Predictor:
                 "export the model again"
             ) from error
         self._gathering.warm(self._encoded(self.signature.example.record))
-
-    def parse(self, body: bytes) -> Record:
-        """Read one record of JSON; raises MalformedBodyError and InvalidInputError."""
-        try:
-            record: Record = self._validate(body)
-        except ValidationError as error:
-            raise explain(error, self.signature.features) from error
-        return record
 
     def predict(self, record: Record) -> Answer:
         """Answer one checked record; raises UnusableAnswerError."""

@@ -4,9 +4,14 @@ SQLAlchemy takes a while to import: a worker reaches this module by name, when i
 was recorded.
 """
 
+import os
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +26,23 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    inspect,
     make_url,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
 
-from api.prediction_log.tables import SCHEMA_VERSION, feedback, metadata, predictions, schema
-from treeline.errors import ConfigError
+from api.prediction_log.addresses import FILE, SCHEMA_VERSION, check_tables, check_url
+from api.prediction_log.tables import feedback, feedback_by_key, metadata, predictions, schema
+from api.prediction_log.upgrading import upgrade
 
 Row = dict[str, Any]
 
-FILE = "predictions.sqlite"
 CREATING = 7_281_305  # any number: the advisory lock under which PostgreSQL makes the tables
 WAIT_SECONDS = 5
+AHEAD_SECONDS = 3600  # by which the clocks of two machines may well differ
+SQLITE_STEPS = 10_000  # of its machine, between two looks at the clock: some 0.1 ms
 
 
 def _as_it_is(document: bytes | str) -> str:
@@ -61,21 +69,23 @@ def url_of(given: str | None, state_dir: Path) -> URL:
     """Return the URL of the log's database; raises ConfigError for one of another kind."""
     if not given:
         return URL.create("sqlite", database=str(state_dir.resolve() / FILE))
-    url = make_url(given)
-    if url.drivername in ("postgresql", "postgres"):
-        return url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() not in ("postgresql", "sqlite"):
-        raise ConfigError(
-            f"API_PREDICTION_LOG_URL: {url.get_backend_name()} is not supported; "
-            "give a URL of PostgreSQL or SQLite"
-        )
-    return url
+    kind, url = check_url(given), make_url(given)
+    return url.set(drivername="postgresql+psycopg") if kind == "postgresql" else url
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long one statement may take, and how long it may wait for a lock."""
+
+    statement_seconds: float
+    lock_seconds: float = WAIT_SECONDS
 
 
 class Database:
     """Where predictions are kept. Every method raises SQLAlchemyError when it cannot be reached."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, *, limits: Limits | None = None) -> None:
+        """Without `limits`, a statement may take as long as it does."""
         is_postgresql = url.get_backend_name() == "postgresql"
         # What was recorded has no place in messages.
         self.engine: Engine = create_engine(
@@ -86,13 +96,24 @@ class Database:
         self._lock = threading.Lock()
         if not is_postgresql:
             event.listen(self.engine, "connect", _with_write_ahead_log)
+        if limits is not None:
+            limited = _limited_postgresql if is_postgresql else _limited_sqlite
+            event.listen(self.engine, "begin", partial(limited, limits=limits))
 
     def prepare(self) -> None:
         """Make the tables where they are missing; raises ConfigError for those of a later time."""
         with self._lock:
             if not self._prepared:
+                self._make_private()
                 self._prepare()
                 self._prepared = True
+
+    def _make_private(self) -> None:
+        """Make the file of SQLite before SQLite does, closed to others; the rest takes after it."""
+        file = self.engine.url.database
+        if self._dialect is sqlite and file and not file.startswith(("file:", ":")):
+            with suppress(OSError):
+                os.close(os.open(file, os.O_CREAT, 0o600))
 
     def _prepare(self) -> None:
         with self.engine.begin() as connection:
@@ -100,18 +121,22 @@ class Database:
                 connection.execute(select(func.pg_advisory_xact_lock(CREATING)))
             else:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            tables = inspect(connection).get_table_names()
+            version = None
+            if schema.name in tables:
+                version = connection.scalar(select(schema.c.version))
+            check_tables(tables, version)
+            if version is not None:
+                upgrade(connection, version)
             metadata.create_all(connection)
-            version = connection.scalar(select(schema.c.version))
             if version is None:
                 connection.execute(insert(schema), {"version": SCHEMA_VERSION})
-            elif version != SCHEMA_VERSION:
-                raise ConfigError(
-                    f"The prediction log has tables of version {version}, and this service knows "
-                    f"{SCHEMA_VERSION}; run the release that made them, or give another database"
-                )
 
     def add(self, rows: Sequence[Row], truths: Sequence[Row]) -> None:
-        """Add predictions that are not there yet, and truths unless a later one is."""
+        """Add predictions that are not there yet, and truths unless a later one is.
+
+        One of a time that has not come yet is of a clock that was ahead: any other is later.
+        """
         with self.engine.begin() as connection:
             if rows:
                 self._add_predictions(connection, rows)
@@ -124,12 +149,27 @@ class Database:
         lone = select(feedback.c.id).where(
             feedback.c.time < before, ~exists().where(predictions.c.id == feedback.c.id)
         )
+        keyed = delete(feedback_by_key).where(
+            feedback_by_key.c.time < before,
+            ~exists().where(
+                predictions.c.model == feedback_by_key.c.model,
+                predictions.c.key == feedback_by_key.c.key,
+            ),
+        )
         with self.engine.begin() as connection:
             ids = connection.scalars(old.order_by(predictions.c.time).limit(most)).all()
             truths = ids or connection.scalars(lone.limit(most)).all()
             connection.execute(delete(feedback).where(feedback.c.id.in_(truths)))
             connection.execute(delete(predictions).where(predictions.c.id.in_(ids)))
+            if not truths:  # what is left are truths by a key of no prediction
+                connection.execute(keyed)
         return len(truths)
+
+    def newest(self) -> float | None:
+        """Return the time of the last prediction, if there is one."""
+        with self.engine.connect() as connection:
+            found: float | None = connection.scalar(select(func.max(predictions.c.time)))
+            return found
 
     def doubt(self) -> None:
         """After a failure, trust neither connections nor that the tables are there."""
@@ -141,13 +181,31 @@ class Database:
         connection.execute(adding, list(rows))
 
     def _add_truths(self, connection: Connection, truths: Sequence[Row]) -> None:
-        adding = self._dialect.insert(feedback)
-        latest = adding.on_conflict_do_update(
-            index_elements=["id"],
-            set_={"time": adding.excluded.time, "truth": adding.excluded.truth},
-            where=adding.excluded.time >= feedback.c.time,
-        )
-        connection.execute(latest, list(truths))
+        for table in (feedback, feedback_by_key):
+            names = list(table.primary_key.columns.keys())
+            chosen = [truth for truth in truths if names[0] in truth]
+            adding = self._dialect.insert(table)
+            latest = adding.on_conflict_do_update(
+                index_elements=names,
+                set_={"time": adding.excluded.time, "truth": adding.excluded.truth},
+                where=(adding.excluded.time >= table.c.time)
+                | (table.c.time > time.time() + AHEAD_SECONDS),
+            )
+            if chosen:
+                connection.execute(latest, chosen)
+
+
+def _limited_postgresql(connection: Connection, *, limits: Limits) -> None:
+    """Limit the statements of a transaction; of it alone, as a pool may hand the session on."""
+    for name, seconds in (("statement", limits.statement_seconds), ("lock", limits.lock_seconds)):
+        connection.exec_driver_sql(f"SET LOCAL {name}_timeout = {ceil(1000 * seconds)}")
+
+
+def _limited_sqlite(connection: Connection, *, limits: Limits) -> None:
+    """Interrupt what a transaction does once its time is over; a lock has its own timeout."""
+    deadline = time.monotonic() + limits.statement_seconds
+    driver: Any = connection.connection.driver_connection
+    driver.set_progress_handler(lambda: time.monotonic() > deadline, SQLITE_STEPS)
 
 
 def _with_write_ahead_log(connection: DBAPIConnection, _record: object) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from api.visible import without_formula
+
 Row = dict[str, Any]
 Pages = Iterator[list[Row]]
 
@@ -24,6 +26,7 @@ COLUMNS = (
     "latency_seconds",
     "truth",
     "truth_time",
+    "key",
 )
 DOCUMENTS = ("features", "prediction", "probabilities", "truth")
 TIMES = ("time", "truth_time")
@@ -71,7 +74,12 @@ def cells(row: Row) -> list[Any]:
     """Return the cells of a row: plain texts and numbers, objects as JSON."""
     told = row | {name: iso(row[name]) for name in TIMES}
     told |= {name: plain(row[name]) for name in ("prediction", "truth")}
-    return [told[name] for name in COLUMNS]
+    return [cell(told[name]) for name in COLUMNS]
+
+
+def cell(value: Any) -> Any:
+    """Return a value as a cell that no program takes for a formula."""
+    return without_formula(value) if isinstance(value, str) else value
 
 
 def plain(document: str | None) -> str | None:

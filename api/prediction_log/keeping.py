@@ -27,7 +27,9 @@ class ShipperKeeper:
 
     def end(self) -> None:
         """See our shipper end, if no worker is left for whom it would go on."""
-        if not self._spool.has_writers():
+        if self._spool.has_writers():
+            self._keeper.leave()
+        else:
             self._keeper.end()
 
 

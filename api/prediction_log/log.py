@@ -8,20 +8,29 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+)
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from api.errors import LogUnavailableError
+from api.prediction_log.addresses import check_url
+from api.prediction_log.clock import SteadyTime
 from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.keeping import ShipperKeeper
 from api.prediction_log.redaction import Redaction
-from api.prediction_log.spool import LINES, ROWS, Spool
-from api.prediction_log.writing import Writer, feedback_line
+from api.prediction_log.spool import LINES, Spool, Waiting
+from api.prediction_log.writing import Told, Writer, feedback_line
 from api.processes import Lock
 from api.settings import Settings
-from treeline.errors import MissingExtraError
+from treeline.errors import ConfigError
 from treeline.registry import resolve
 
 if TYPE_CHECKING:
@@ -29,11 +38,17 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.02  # short turns: the event loop waits while one is taken
 LOOK_SECONDS = 1.0
+LOOK_SHARE = 0.02  # of the time of its thread, at most: a crowded folder takes long to list
 WAIT_SECONDS = 0.05  # between two looks at whether segments are shipped
+EXPORT_THREADS = 4  # of each worker: exports wait for each other, and nothing waits for them
+LOOKUP_SECONDS = 2.0  # how long a truth waits to learn of which prediction it is
 END_SECONDS = 5.0  # how long the end of a worker waits for its segments to be shipped
 
 # SQLAlchemy takes longer to import than all the rest: a worker does without until it is asked.
 READERS = {"reader": "api.prediction_log.reading:LogReader"}
+
+Answer = TypeVar("Answer")
+Row = dict[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +64,18 @@ class Log(Protocol):
     def waiting_records(self) -> int:
         """How many records are in memory only."""
 
-    def record(self, time: float, latency_seconds: float, features: bytes, answer: bytes) -> None:
-        """Take one prediction: the JSON of its record, and of its answer."""
+    def record(
+        self,
+        time: float,
+        latency_seconds: float,
+        features: bytes,
+        answer: bytes,
+        key: str | None = None,
+    ) -> None:
+        """Take one prediction: the JSON of its record, and of its answer.
+
+        `key` names what of the record is the caller's own key, which is no feature.
+        """
 
     def batch(self) -> BatchDraft:
         """Return what takes the rows of one batch."""
@@ -61,15 +86,18 @@ class Log(Protocol):
     def waiting_bytes(self) -> int:
         """Return how much waits on disk."""
 
+    def set_aside(self) -> int:
+        """Return how many files there are that the database could not take."""
+
 
 class PredictionLog:
     """The log of one worker; `record` costs a microsecond and never waits."""
 
     def __init__(self, settings: Settings) -> None:
-        """Raises MissingExtraError when the database needs a driver that is not installed."""
+        """Raises ConfigError for a URL of no database, and MissingExtraError without a driver."""
         url = settings.prediction_log_url
         if url is not None:
-            check_driver(url.get_secret_value())
+            check_url(url.get_secret_value())
         self.settings = settings
         self.spool = Spool(settings.state_dir)
         self._redaction = Redaction(settings.prediction_log_redact)
@@ -79,10 +107,14 @@ class PredictionLog:
             most_bytes=settings.prediction_log_spool_bytes,
         )
         self._keeper = ShipperKeeper(self.spool, settings)
+        self._exports = ThreadPoolExecutor(EXPORT_THREADS, thread_name_prefix="export")
+        self.truth_time = SteadyTime()
+        """When a truth is told: it orders them, so it follows no jump of the clock."""
         self._ending = threading.Event()
         self._thread: threading.Thread | None = None
         self._alive: Lock | None = None
         self._reader: LogReader | None = None
+        self._lookup: LogReader | None = None
 
     @property
     def lost_total(self) -> int:
@@ -95,29 +127,49 @@ class PredictionLog:
         return self._writer.waiting_records
 
     def waiting_bytes(self) -> int:
-        """Return how much of all workers waits on disk for the database."""
-        try:
-            return self.spool.bytes()
-        except OSError:
-            return 0
+        """Return how much of all workers waited on disk for the database, a moment ago."""
+        return self._writer.waiting_bytes
 
-    def record(self, time: float, latency_seconds: float, features: bytes, answer: bytes) -> None:
-        """Take one prediction: the JSON of its record, and of its answer."""
-        self._writer.record((time, latency_seconds, features, answer))
+    def set_aside(self) -> int:
+        """Return how many files there are that the database could not take."""
+        return self._writer.set_aside
 
-    def feedback(self, truths: Iterable[tuple[str, object]], *, at: float) -> None:
-        """Take what proved to be true, by the id of the prediction, and write it to the spool.
+    def record(
+        self,
+        time: float,
+        latency_seconds: float,
+        features: bytes,
+        answer: bytes,
+        key: str | None = None,
+    ) -> None:
+        """Take one prediction: the JSON of its record, and of its answer.
 
-        Raises LogUnavailableError when there is no room for it.
+        `key` names what of the record is the caller's own key, which is no feature.
         """
-        lines = [feedback_line(at=at, prediction_id=name, truth=truth) for name, truth in truths]
-        if not self._writer.has_room(sum(map(len, lines))):
+        self._writer.record((time, latency_seconds, features, answer, key))
+
+    def feedback(self, truths: Iterable[Told], *, at: float) -> None:
+        """Take what proved to be true of predictions: afterwards it is on disk.
+
+        Raises LogUnavailableError when there is no room for it, or the disk fails.
+        """
+        payload = b"".join(feedback_line(each, at=at) for each in truths)
+        if not self._writer.has_room(len(payload)):
             raise LogUnavailableError(
                 "The spool of the prediction log is full, as its database is away. Nothing was "
                 "taken; tell it again in a while.",
                 seconds=60,
             )
-        self._writer.take(lines)
+        try:
+            if payload:
+                self._writer.write(payload, kind=LINES, settled=True)
+        except OSError as error:
+            logger.error("What proved to be true could not be written: %s", error)
+            raise LogUnavailableError(
+                f"The spool of the prediction log cannot be written ({error.strerror}): what was "
+                "told is not kept for certain; tell it again in a while, twice does no harm.",
+                seconds=60,
+            ) from error
         self._writer.flush()
 
     def batch(self) -> BatchDraft:
@@ -128,17 +180,54 @@ class PredictionLog:
         """Return the names of features that are not recorded of a model; it need not have them."""
         return self._redaction.of(model)
 
-    def settle(self, *, seconds: float) -> None:
-        """Wait until all that was answered before now is in the database, but not longer."""
+    def settle(self, *, seconds: float) -> Waiting:
+        """Wait until all that was answered before now is in the database, but not longer.
+
+        Returns what waits on disk all the same.
+        """
         self._writer.flush()
         self._writer.rotate(now=True)
         self._wait_for(owner="", seconds=seconds)
+        try:
+            return self.spool.look()
+        except OSError:
+            return Waiting()
 
     def reader(self) -> "LogReader":
         """Return what reads the database; takes a while the first time."""
         if self._reader is None:
             self._reader = resolve(READERS, "reader", place="prediction log")(self.settings)
         return self._reader
+
+    def predicted(self, ids: Collection[str]) -> dict[str, Row]:
+        """Return what is recorded under ids: nothing of those that are not in the database yet.
+
+        Nothing either while it cannot be asked, or takes long.
+        """
+        if not ids or self.spool.database_is_away():
+            return {}
+        try:
+            if self._lookup is None:
+                self._lookup = resolve(READERS, "reader", place="prediction log")(
+                    self.settings, seconds=LOOKUP_SECONDS
+                )
+            return self._lookup.predicted(ids)
+        except (ConfigError, LogUnavailableError):
+            return {}
+
+    async def apart(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Return what a call returns that asks the database: in threads of exports alone."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._exports, call, *arguments)
+
+    async def streamed(self, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the chunks of an export, each made in those threads; end it where it is left."""
+        try:
+            while (chunk := await self.apart(next, chunks, None)) is not None:
+                yield chunk
+        finally:
+            if isinstance(chunks, Generator):
+                self._exports.submit(chunks.close)
 
     def start(self) -> None:
         """Begin to write."""
@@ -148,9 +237,12 @@ class PredictionLog:
     def stop(self) -> None:
         """Write what is left, and give the shipper a moment to take it."""
         self._ending.set()
+        self._exports.shutdown(wait=False, cancel_futures=True)
+        for reader in filter(None, (self._reader, self._lookup)):
+            reader.close()
         if self._thread is not None:
             self._thread.join()
-        self._writer.flush()
+        self._writer.flush(now=True)
         self._writer.rotate(now=True)
         if self._writer.waiting_records:
             self._writer.lose(self._writer.waiting_records, "the service ends")
@@ -166,9 +258,10 @@ class PredictionLog:
         while not self._ending.wait(FLUSH_SECONDS):
             self._attempt(self._writer.flush)
             self._attempt(self._writer.rotate)
-            if time.monotonic() >= due:
-                due = time.monotonic() + LOOK_SECONDS
+            if (now := time.monotonic()) >= due:
                 self._attempt(self._look)
+                ended = time.monotonic()
+                due = ended + max(LOOK_SECONDS, (ended - now) / LOOK_SHARE)
 
     def _open(self) -> None:
         if self._alive is None or not self.spool.folder.exists():
@@ -189,27 +282,23 @@ class PredictionLog:
             logger.exception("The prediction log failed")
 
     def _wait_for(self, *, owner: str, seconds: float) -> None:
-        kinds = (LINES, ROWS)
-        waiting = [path for kind in kinds for path in self.spool.segments(kind, owner=owner)]
+        try:
+            waiting = self.spool.look(owner=owner).all()
+        except OSError:
+            return
         deadline = time.monotonic() + seconds
         while waiting and time.monotonic() < deadline and not self.spool.database_is_away():
             self._attempt(self._keeper.look)
             time.sleep(WAIT_SECONDS)
-            waiting = [path for path in waiting if path.exists()]
+            while waiting and not waiting[-1].exists():  # most likely the last of them
+                waiting.pop()
 
 
 @asynccontextmanager
 async def recording(log: PredictionLog) -> AsyncIterator[None]:
     """Let a log write as long as the application runs, and give it time to end."""
     log.start()
-    yield
-    await asyncio.to_thread(log.stop)
-
-
-def check_driver(url: str) -> None:
-    """Raise MissingExtraError where a URL asks for PostgreSQL, and its driver is not installed."""
-    if url.startswith("postgres") and find_spec("psycopg") is None:
-        raise MissingExtraError(
-            "API_PREDICTION_LOG_URL: PostgreSQL needs the package 'psycopg'; "
-            "install it with: pip install '.[postgres]'"
-        )
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(log.stop)

@@ -18,12 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
-from treeline.artifact.encoding import Matrix
-from treeline.artifact.signature import Signature
+from treeline.contract.encoding import Matrix
+from treeline.contract.signature import Signature
 
 MAGIC = b"TLR1"
 LAYOUT = struct.Struct("<4sIQI")
-ARRAYS = ("numbers", "matrix", "labels", "scores", "values")
+SEARCH_BYTES = 1 << 20
+ARRAYS = ("numbers", "matrix", "labels", "scores", "values", "key_lengths")
+KEY_TEXT = "key_text"  # of all rows, one behind the other
 
 Row = dict[str, Any]
 Column = Sequence[Any]
@@ -35,7 +37,8 @@ class RowsFrame:
 
     `latency_seconds` is what each row took, `numbers` of shape (n_rows,) tells them apart: the id
     of a row is `f"{id_prefix}-{number}"`. `matrix` of shape (n_rows, n_features) holds the codes
-    the model saw; `labels`, `scores` and `values` are those of a `Prediction`.
+    the model saw; `labels`, `scores` and `values` are those of a `Prediction`. `keys` are the
+    callers' own, where the model takes one.
     """
 
     time: float
@@ -46,6 +49,7 @@ class RowsFrame:
     labels: NDArray[Any] | None = None
     scores: NDArray[Any] | None = None
     values: NDArray[Any] | None = None
+    keys: Sequence[str | None] | None = None
 
     def to_bytes(self, signature: Signature, *, redact: Collection[str] = ()) -> bytes:
         """Return the frame; the features in `redact` are not in it."""
@@ -58,6 +62,8 @@ class RowsFrame:
             "scores": None if self.scores is None else self.scores.astype("<f4"),
             "values": None if self.values is None else self.values.astype("<f4"),
         }
+        if self.keys is not None and signature.key not in redact:
+            arrays |= _packed(self.keys)
         present = {name: array for name, array in arrays.items() if array is not None}
         header = to_json(
             {
@@ -81,16 +87,74 @@ class RowsFrame:
         return LAYOUT.pack(MAGIC, len(header), len(body), checksum) + header + body
 
 
-def read_frames(stream: BinaryIO) -> Iterator[bytes]:
-    """Yield the header and arrays of each frame; end at one that is torn, as after a power cut."""
-    while len(lead := stream.read(LAYOUT.size)) == LAYOUT.size:
-        magic, header_length, body_length, checksum = LAYOUT.unpack(lead)
-        if magic != MAGIC:
-            return
-        payload = stream.read(header_length + body_length)
-        if len(payload) < header_length + body_length or zlib.crc32(payload) != checksum:
-            return
-        yield lead + payload
+@dataclass
+class Damage:
+    """What of a segment could not be read: why first, and how many rows that is at least."""
+
+    reason: str = ""
+    rows: int = 0
+
+    def add(self, reason: str, *, rows: int = 0) -> None:
+        """Note one damaged place."""
+        self.reason = self.reason or reason
+        self.rows += rows
+
+
+def read_frames(stream: BinaryIO, damage: Damage | None = None) -> Iterator[bytes]:
+    """Yield the bytes of each whole frame; what is between them, or torn, goes into `damage`.
+
+    After a place that is damaged, reading goes on at the next frame that is whole.
+    """
+    damage = Damage() if damage is None else damage
+    start, size = 0, stream.seek(0, 2)
+    while start < size:
+        frame = _frame_at(stream, start, size)
+        if frame is not None:
+            yield frame
+            start += len(frame)
+            continue
+        stream.seek(start)
+        damage.add(f"no whole frame at byte {start} of {size}", rows=_rows_said(stream, start))
+        start = _next_frame(stream, start + 1, size)
+
+
+def _frame_at(stream: BinaryIO, start: int, size: int) -> bytes | None:
+    """Return the frame that begins at a place, or None where none that is whole does."""
+    stream.seek(start)
+    lead = stream.read(LAYOUT.size)
+    if len(lead) < LAYOUT.size:
+        return None
+    magic, header_length, body_length, checksum = LAYOUT.unpack(lead)
+    if magic != MAGIC or start + LAYOUT.size + header_length + body_length > size:
+        return None
+    payload = stream.read(header_length + body_length)
+    return lead + payload if zlib.crc32(payload) == checksum else None
+
+
+def _next_frame(stream: BinaryIO, start: int, size: int) -> int:
+    """Return where the next whole frame begins, or the end."""
+    while start < size:
+        stream.seek(start)
+        piece = stream.read(SEARCH_BYTES + len(MAGIC) - 1)
+        at = piece.find(MAGIC)
+        if at < 0:
+            start += SEARCH_BYTES
+        elif _frame_at(stream, start + at, size) is not None:
+            return start + at
+        else:
+            start += at + 1
+    return size
+
+
+def _rows_said(stream: BinaryIO, start: int) -> int:
+    """Return how many rows a damaged frame says it has, as far as its header can be read."""
+    try:
+        stream.seek(start)
+        lead = stream.read(LAYOUT.size)
+        header_length = min(LAYOUT.unpack(lead)[1], SEARCH_BYTES)
+        return row_count(lead + stream.read(header_length))
+    except (ArithmeticError, LookupError, TypeError, ValueError, struct.error):
+        return 0
 
 
 def rows_of(frame: bytes, *, part_rows: int = 5_000) -> Iterator[list[Row]]:
@@ -108,11 +172,33 @@ def rows_of(frame: bytes, *, part_rows: int = 5_000) -> Iterator[list[Row]]:
         found = np.frombuffer(frame, np.dtype(dtype), count, offset=start)
         arrays[name] = found.reshape(shape)
         start += found.nbytes
+    keys = _unpacked(arrays.pop("key_lengths"), arrays.pop(KEY_TEXT, None))
     numbers = arrays["numbers"]
     for first in range(0, 0 if numbers is None else len(numbers), part_rows):
         part = slice(first, first + part_rows)
         chosen = {name: None if each is None else each[part] for name, each in arrays.items()}
-        yield _rows(header, chosen)
+        rows = _rows(header, chosen)
+        yield (
+            rows
+            if keys is None
+            else [row | {"key": key} for row, key in zip(rows, keys[part], strict=True)]
+        )
+
+
+def _packed(keys: Sequence[str | None]) -> dict[str, NDArray[Any] | None]:
+    """Return keys as arrays: how long each is, 0 for none, and all of their characters."""
+    lengths = np.array([len(key or "") for key in keys], dtype="u1")
+    text = "".join(key or "" for key in keys).encode("ascii")
+    return {"key_lengths": lengths, KEY_TEXT: np.frombuffer(text, dtype="u1")}
+
+
+def _unpacked(lengths: NDArray[Any] | None, text: NDArray[Any] | None) -> list[str | None] | None:
+    """Return keys again, None where there are no arrays of them."""
+    if lengths is None or text is None:
+        return None
+    joined, ends = text.tobytes().decode("ascii"), np.cumsum(lengths, dtype=np.int64).tolist()
+    starts = [0, *ends[:-1]]
+    return [joined[start:end] or None for start, end in zip(starts, ends, strict=True)]
 
 
 def row_count(frame: bytes) -> int:
@@ -137,6 +223,7 @@ def _rows(header: Row, arrays: dict[str, Any]) -> list[Row]:
             "prediction": prediction,
             "probability": probability,
             "probabilities": probabilities,
+            "key": None,
         }
         for number, values, (prediction, probability, probabilities) in zip(
             arrays["numbers"].tolist(), zip(*columns, strict=True), predictions, strict=True

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from api.prediction_log.spool import Spool
+from api.private import keep_private
 from api.processes import stand_back
+from api.sandbox.limits import hide
 from treeline.registry import resolve
 
 # Imported once it is clear that this process is the one: they take a while.
@@ -34,11 +36,13 @@ logger = logging.getLogger("api.prediction_log.shipper")
 
 def main() -> int:
     """Ship until no worker is left; return the exit status."""
+    keep_private()
     spool = Spool(Path(os.environ["API_STATE_DIR"]))
     lock = spool.shipper_lock()
     if lock is None:
         return 0
     stand_back(POLITENESS)
+    hide()  # the environment holds passwords
     needed = {name: resolve(NEEDED, name, place=PLACE) for name in NEEDED}
     settings = needed["settings"]()
     needed["logs"](settings)

@@ -1,40 +1,107 @@
 """Segments of the spool → the database, in the order of time; a segment goes when it is there.
 
-A death in between leads to a replay: what is there already stays as it is.
+A death in between leads to a replay: what is there already stays as it is. The folder is listed
+once for many segments, and small ones share a transaction: what it takes grows as what waits.
 """
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydantic_core import from_json, to_json
-from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
+from api.prediction_log.aside import PREDICTIONS, TRUTHS, Aside
+from api.prediction_log.clock import Reading, TrustedClock, boot_seconds
 from api.prediction_log.database import Database
-from api.prediction_log.rows import read_frames, rows_of
-from api.prediction_log.spool import LINES, ROWS, Spool
+from api.prediction_log.lines import Content, read_lines, with_documents
+from api.prediction_log.rows import Damage, read_frames, rows_of
+from api.prediction_log.spool import KINDS, LINES, ROWS, Spool
 
 Row = dict[str, Any]
 
 PART_ROWS = 5_000
+MOST_SEGMENTS = 200  # that are open at once, and go in one transaction
+LIST_SECONDS = 0.25  # between two listings of a folder in which something waits
+LIST_SHARE = 0.05  # of the time, at most: a crowded folder takes long to list
 DAY_SECONDS = 86_400
 FORGET_SECONDS = 3600.0
-OWN_KEYS = frozenset({"id", "model", "version", "probability", "probabilities"})
-REFUSED = "refused-predictions.jsonl"
+LOOK_SECONDS = 60.0  # between two looks at the clock
+TOLERATED_SHARE = 0.1  # of the retention: a smaller step of the clock removes little too early
+CLOCK = "clock"
+# What a driver raises for a value it cannot pass on, beside what the database refuses.
+UNACCEPTABLE = (DataError, IntegrityError, OverflowError, UnicodeError)
 
 logger = logging.getLogger(__name__)
+
+
+class Queue:
+    """The segments that wait, as they were listed last."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._paths: dict[str, deque[Path]] = {kind: deque() for kind in KINDS}
+        self._list_at = 0.0
+
+    def next(self, kind: str) -> tuple[Path, BinaryIO] | None:
+        """Claim the oldest segment of a kind that nobody writes; None where there is none."""
+        while (paths := self._waiting(kind)) is not None:
+            while paths:
+                path = paths.popleft()
+                if (file := self._spool.claimed(path)) is not None:
+                    return path, file
+        return None
+
+    def again(self) -> None:
+        """Forget what was listed: after a failure, what was claimed waits again."""
+        for paths in self._paths.values():
+            paths.clear()
+        self._list_at = 0.0
+
+    def _waiting(self, kind: str) -> deque[Path] | None:
+        """Return the paths of a kind, listed anew where there are none; None: just listed."""
+        if self._paths[kind]:
+            return self._paths[kind]
+        if (began := time.monotonic()) < self._list_at:
+            return None
+        waiting = self._spool.look()
+        self._paths = {each: deque(waiting.segments[each]) for each in KINDS}
+        ended = time.monotonic()
+        self._list_at = ended + max(LIST_SECONDS, (ended - began) / LIST_SHARE)
+        return self._paths[kind]
 
 
 class Shipping:
     """Takes one step after the other; raises SQLAlchemyError while the database is away."""
 
-    def __init__(self, spool: Spool, database: Database, *, retention_days: float) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        database: Database,
+        *,
+        retention_days: float,
+        wall: Reading = time.time,
+        steady: Reading = boot_seconds,
+    ) -> None:
+        """Keep predictions for `retention_days`, for ever with 0; `wall` and `steady` tell time."""
         self._spool, self._database = spool, database
         self._retention_seconds = retention_days * DAY_SECONDS
         self._forget_at = 0.0
-        self._batch: Batch | None = None
+        self._look_at = 0.0
+        self._clock = TrustedClock(
+            spool.folder / CLOCK,
+            tolerance_seconds=self._retention_seconds * TOLERATED_SHARE,
+            wall=wall,
+            steady=steady,
+        )
+        self._steady = steady
+        self._queue = Queue(spool)
+        self._aside = Aside(spool)
+        self._batches = Batches(self._queue, self._aside)
 
     def step(self) -> bool:
         """Do the next thing there is to do; tell whether there was any.
@@ -46,156 +113,136 @@ class Shipping:
             return self._ship_lines() or self._ship_rows() or self._forget()
         except Exception:
             self._database.doubt()
+            self._queue.again()
             raise
 
     def _ship_lines(self) -> bool:
-        for path in self._spool.segments(LINES):
-            if (file := self._spool.claimed(path)) is None:
-                continue
-            with file:
-                rows, truths = read_lines(file.read())
-                for start in range(0, len(rows), PART_ROWS):
-                    self._add(rows[start : start + PART_ROWS], [])
-                self._add([], truths)
-                path.unlink()
-            return True
-        return False
+        with ExitStack() as files:
+            content = Content()
+            paths: list[Path] = []
+            while len(paths) < MOST_SEGMENTS and len(content.rows) < PART_ROWS:
+                if (segment := self._queue.next(LINES)) is None:
+                    break
+                path, file = segment
+                read_lines(files.enter_context(file).read(), content)
+                paths.append(path)
+            for start in range(0, len(content.rows), PART_ROWS):
+                self._add(content.rows[start : start + PART_ROWS], [])
+            self._add([], list(content.truths.values()))
+            if content.odd:
+                self._aside.lines(content.odd)
+            for path in paths:
+                path.unlink(missing_ok=True)
+        return bool(paths)
 
     def _ship_rows(self) -> bool:
-        batch = self._batch or self._claimed_batch()
-        if batch is None:
-            return False
-        self._batch = batch
-        try:
-            rows = batch.part()
-        except (ArithmeticError, LookupError, TypeError, ValueError):
-            logger.exception("A batch cannot be read; it is kept in %s", batch.put_aside())
-            self._batch = None
-            return True
+        rows = self._batches.rows()
         if rows:
             self._add(rows, [])
-            batch.done()
-        else:
-            batch.end()
-            self._batch = None
-        return True
-
-    def _claimed_batch(self) -> "Batch | None":
-        for path in self._spool.segments(ROWS):
-            if (file := self._spool.claimed(path)) is not None:
-                return Batch(path, file)
-        return None
+        return self._batches.done() or bool(rows)
 
     def _forget(self) -> bool:
-        if not self._retention_seconds or time.monotonic() < self._forget_at:
+        """Remove what is too old, as long as the clock may be believed."""
+        if not self._retention_seconds or (steady := self._steady()) < self._look_at:
+            return False
+        now = self._clock.now(evidence=self._database.newest)
+        self._look_at = steady + LOOK_SECONDS
+        if now is None or steady < self._forget_at:
             return False
         self._spool.remove_abandoned()
-        if self._database.forget(before=time.time() - self._retention_seconds, most=PART_ROWS):
+        removed = self._database.forget(before=now - self._retention_seconds, most=PART_ROWS)
+        if removed:
+            self._look_at = 0.0
+            logger.info("%d old rows are removed from the prediction log", removed)
             return True
-        self._forget_at = time.monotonic() + FORGET_SECONDS
+        self._forget_at = steady + FORGET_SECONDS
         return False
 
     def _add(self, rows: list[Row], truths: list[Row]) -> None:
+        if not rows and not truths:
+            return
         try:
             self._database.add(rows, truths)
-        except (DataError, IntegrityError) as error:
-            # Something in it will never be taken; the rest must not wait for it for ever.
-            if len(rows) + len(truths) == 1:
-                self._refuse((rows or truths)[0], error)
-                return
-            for row in rows:
-                self._add([row], [])
-            for truth in truths:
-                self._add([], [truth])
+        except StatementError as error:
+            if not isinstance(error, UNACCEPTABLE) and type(error) is not StatementError:
+                raise
+            self._add_halves(rows, truths, error)
+        except UNACCEPTABLE as error:
+            self._add_halves(rows, truths, error)
 
-    def _refuse(self, row: Row, error: Exception) -> None:
-        path = self._spool.folder.parent / REFUSED
-        logger.error("The database refuses %s (%s); it is kept in %s", row["id"], error, path)
-        with path.open("ab") as kept:
-            kept.write(to_json(row) + b"\n")
+    def _add_halves(self, rows: list[Row], truths: list[Row], error: Exception) -> None:
+        """Find what will never be taken: the rest must not wait for it for ever."""
+        if len(rows) + len(truths) == 1:
+            name = PREDICTIONS if rows else TRUTHS
+            self._aside.rows(rows or truths, name=name, reason=type(error).__name__)
+            return
+        for some in (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            self._add(some, [])
+        for some in (truths[: len(truths) // 2], truths[len(truths) // 2 :]):
+            self._add([], some)
 
 
+@dataclass
 class Batch:
-    """A segment of rows on its way: the part that is next, until there is none."""
+    """One segment of rows on its way."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._path, self._file = path, file
-        self._parts = parts_of(file)
-        self._part: list[Row] | None = None
+    path: Path
+    file: BinaryIO
+    damage: Damage = field(default_factory=Damage)
 
-    def part(self) -> list[Row]:
-        """Return the next rows, the same ones until `done` is called; none at the end."""
-        if self._part is None:
-            self._part = next(self._parts, [])
-        return self._part
-
-    def done(self) -> None:
-        """Go on: this part is in the database."""
-        self._part = None
-
-    def end(self) -> None:
-        """Remove the segment."""
-        self._path.unlink()
-        self._file.close()
-
-    def put_aside(self) -> Path:
-        """Take the segment out of the spool, and return where it is."""
-        aside = self._path.parent.parent / f"refused-{self._path.name}"
-        self._path.rename(aside)
-        self._file.close()
-        return aside
+    def parts(self) -> Iterator[list[Row]]:
+        """Yield the rows of the segment as the database takes them, as far as they can be read."""
+        for frame in read_frames(self.file, self.damage):
+            try:
+                for rows in rows_of(frame, part_rows=PART_ROWS):
+                    yield [with_documents(row) for row in rows]
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                self.damage.add(f"a frame cannot be understood: {error}")
 
 
-def parts_of(file: BinaryIO) -> Iterator[list[Row]]:
-    """Yield the rows of a segment as the database takes them."""
-    for frame in read_frames(file):
-        for rows in rows_of(frame, part_rows=PART_ROWS):
-            yield [with_documents(row) for row in rows]
+class Batches:
+    """The rows of segments, some thousand at a time: of one that is large, of many small ones."""
 
+    def __init__(self, queue: Queue, aside: Aside) -> None:
+        self._queue, self._aside = queue, aside
+        self._batch: Batch | None = None
+        self._parts: Iterator[list[Row]] = iter(())
+        self._rows: list[Row] = []
+        self._read: list[Batch] = []
 
-def read_lines(payload: bytes) -> tuple[list[Row], list[Row]]:
-    """Return the predictions and the truths of a segment of lines; a torn end is left out."""
-    rows, truths, unreadable = [], {}, 0
-    for line in payload.split(b"\n")[:-1]:
-        try:
-            entry = from_json(line)
-            if "feedback" in entry:
-                truth = entry["feedback"]
-                document = to_json(truth["truth"]).decode()
-                truths[truth["id"]] = {"id": truth["id"], "time": entry["time"], "truth": document}
+    def rows(self) -> list[Row]:
+        """Return the next rows, the same ones until `done` is called; none where none wait."""
+        while not self._rows or (len(self._rows) < PART_ROWS and len(self._read) < MOST_SEGMENTS):
+            if self._batch is None and not self._begin():
+                break
+            part = next(self._parts, None)
+            if part is not None:
+                self._rows += part
+            elif self._batch is not None:
+                self._read.append(self._batch)
+                self._batch = None
+                if len(self._read) >= MOST_SEGMENTS:
+                    break
+        return self._rows
+
+    def done(self) -> bool:
+        """Go on: these rows are in the database. Tell whether segments were finished."""
+        finished, self._read, self._rows = self._read, [], []
+        for batch in finished:
+            self._end(batch)
+        return bool(finished)
+
+    def _begin(self) -> bool:
+        if (segment := self._queue.next(ROWS)) is None:
+            return False
+        self._batch = Batch(*segment)
+        self._parts = self._batch.parts()
+        return True
+
+    def _end(self, batch: Batch) -> None:
+        with batch.file:
+            if batch.damage.reason:
+                damage = batch.damage
+                self._aside.segment(batch.path, lost_rows=damage.rows, reason=damage.reason)
             else:
-                rows.append(with_documents(row_of(entry)))
-        except (ValueError, TypeError, KeyError):  # as after a power cut
-            unreadable += 1
-    if unreadable:
-        logger.error("%d lines of a segment cannot be read, and are left out", unreadable)
-    return rows, list(truths.values())
-
-
-def row_of(entry: Row) -> Row:
-    """Return the prediction that one line tells of."""
-    answer = entry["answer"]
-    predicted = {key: value for key, value in answer.items() if key not in OWN_KEYS}
-    return {
-        "id": answer["id"],
-        "time": entry["time"],
-        "model": answer["model"],
-        "version": answer["version"],
-        "features": entry["features"],
-        # One target: its value; models that give several outputs: all of them.
-        "prediction": predicted.popitem()[1] if len(predicted) == 1 else predicted,
-        "probability": answer.get("probability"),
-        "probabilities": answer.get("probabilities"),
-        "latency_seconds": entry["latency"],
-    }
-
-
-def with_documents(row: Row) -> Row:
-    """Return a row with JSON texts, as the database takes it."""
-    shares = row["probabilities"]
-    return row | {
-        "time": round(row["time"], 6),  # as exports show it, so that one can be asked for
-        "features": to_json(row["features"]).decode(),
-        "prediction": to_json(row["prediction"]).decode(),
-        "probabilities": None if shares is None else to_json(shares).decode(),
-    }
+                batch.path.unlink(missing_ok=True)

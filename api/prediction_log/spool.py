@@ -9,6 +9,7 @@ import fcntl
 import os
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
 from uuid import uuid4
@@ -16,8 +17,11 @@ from uuid import uuid4
 from api.processes import Lock, become_the_one, is_locked
 
 LINES = ".jsonl"  # predictions and truths, one a line
-ROWS = ".rows"  # frames of a batch: see prediction_log.rows
+ROWS = ".rows"  # frames of batches: see prediction_log.rows
+KINDS = (LINES, ROWS)
 DRAFT = ".draft"
+SET_ASIDE = "refused-"  # how the names of files begin that no database can take
+PRIVATE = 0o700
 ABANDONED_SECONDS = 60  # far more than from creating a draft to locking it
 
 
@@ -35,7 +39,7 @@ class Segment:
         """Create a segment that the shipper does not see yet; raises OSError."""
         path = folder / f"{time.time_ns():020d}-{owner}-{uuid4().hex[:8]}{kind}"
         draft = path.with_name(f".{path.name}{DRAFT}")
-        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return cls(descriptor, path, draft)
 
@@ -51,9 +55,18 @@ class Segment:
             raise
         self.bytes += written
 
+    def content(self) -> bytes:
+        """Return all that was written; raises OSError."""
+        return os.pread(self._descriptor, self.bytes, 0)
+
     def publish(self) -> None:
         """Give the segment its name; the shipper takes it when it is closed."""
         self._draft.rename(self.path)
+
+    def settle(self) -> None:
+        """Wait until the segment and its name are on the disk; raises OSError."""
+        os.fsync(self._descriptor)
+        sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Leave a published segment to the shipper; one that is only a draft is removed."""
@@ -62,6 +75,23 @@ class Segment:
         # Explicitly: a process forked from this one may hold a copy of the descriptor.
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)
         os.close(self._descriptor)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """What one look at the folder shows: the segments of each kind, the oldest first."""
+
+    bytes: int = 0
+    """Of all files in the folder."""
+    segments: dict[str, list[Path]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
+
+    def count(self) -> int:
+        """Return how many segments wait."""
+        return sum(map(len, self.segments.values()))
+
+    def all(self) -> list[Path]:
+        """Return the segments in the order in which they are shipped."""
+        return [path for kind in KINDS for path in self.segments[kind]]
 
 
 class Spool:
@@ -75,7 +105,8 @@ class Spool:
 
     def create(self) -> Lock:
         """Make the folder, and hold what tells the shipper that somebody may write."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.parent.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=PRIVATE, exist_ok=True)
         return Lock.shared(self._alive)
 
     def has_writers(self) -> bool:
@@ -102,9 +133,26 @@ class Spool:
         """Tell whether there is no use in waiting for the shipper."""
         return self._away.exists()
 
-    def segments(self, kind: str, *, owner: str = "") -> list[Path]:
+    def look(self, *, owner: str = "") -> Waiting:
+        """Return what waits, those being written too, by listing the folder once.
+
+        With `owner`, only the segments of one writer; bytes are those of all.
+        """
+        waiting: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        total = 0
+        with os.scandir(self.folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # shipped in this moment
+                    total += entry.stat().st_size
+                name, kind = entry.name, os.path.splitext(entry.name)[1]
+                if kind in waiting and name[0] != "." and f"-{owner}" in name:
+                    waiting[kind].append(name)
+        found = {kind: [self.folder / each for each in sorted(waiting[kind])] for kind in KINDS}
+        return Waiting(total, found)
+
+    def segments(self, kind: str) -> list[Path]:
         """Return the segments of a kind, the oldest first, those being written too."""
-        return sorted(self.folder.glob(f"*-{owner}*{kind}"))
+        return self.look().segments[kind]
 
     def claimed(self, path: Path) -> BinaryIO | None:
         """Open a segment that nobody writes any more; None if somebody does, or it is gone."""
@@ -121,12 +169,12 @@ class Spool:
 
     def bytes(self) -> int:
         """Return how much waits on disk."""
-        total = 0
-        with os.scandir(self.folder) as found:
-            for entry in found:
-                with suppress(FileNotFoundError):  # shipped in this moment
-                    total += entry.stat().st_size
-        return total
+        return self.look().bytes
+
+    def set_aside(self) -> int:
+        """Return how many files there are that no database can take; raises OSError."""
+        with os.scandir(self.folder.parent) as entries:
+            return sum(entry.name.startswith(SET_ASIDE) for entry in entries)
 
     def remove_abandoned(self) -> None:
         """Remove what was never published, and whose writer has died."""
@@ -137,3 +185,12 @@ class Spool:
             with file:
                 if os.fstat(file.fileno()).st_mtime < oldest:
                     draft.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -6,7 +6,7 @@ Times are seconds since 1970; documents are JSON as it was sent (`JSON` to Postg
 from sqlalchemy import Column, Double, Index, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSON
 
-SCHEMA_VERSION = 1  # raise it with every change; what reads an older one must then upgrade it
+from api.prediction_log.addresses import SCHEMA_TABLE
 
 # In SQLite the type JSON would turn the document `1.0` into the number 1.
 Document = Text().with_variant(JSON(none_as_null=True), "postgresql")
@@ -25,8 +25,17 @@ predictions = Table(
     Column("probability", Double),
     Column("probabilities", Document),
     Column("latency_seconds", Double, nullable=False),
+    Column("key", Text),  # of the caller; many predictions may have the same
     Index("predictions_time", "time", "id"),
     Index("predictions_model_time", "model", "time", "id"),
+)
+keyed = predictions.c.key.is_not(None)
+predictions_key = Index(
+    "predictions_key",
+    predictions.c.model,
+    predictions.c.key,
+    sqlite_where=keyed,  # it costs nothing where nobody has keys
+    postgresql_where=keyed,
 )
 
 feedback = Table(
@@ -37,4 +46,13 @@ feedback = Table(
     Column("truth", Document, nullable=False),
 )
 
-schema = Table("prediction_log_schema", metadata, Column("version", Integer, primary_key=True))
+feedback_by_key = Table(
+    "feedback_by_key",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("key", Text, primary_key=True),  # of predictions that may not be there yet
+    Column("time", Double, nullable=False),
+    Column("truth", Document, nullable=False),
+)
+
+schema = Table(SCHEMA_TABLE, metadata, Column("version", Integer, primary_key=True))

@@ -1,16 +1,23 @@
-"""What the requests of one worker leave in memory → lines of its own segment in the spool."""
+"""What the requests of one worker leave in memory → its own segments in the spool.
+
+Predictions and truths are lines, the rows of batches frames; a worker has one segment open of each
+kind, so that however many small requests there are, few segments wait.
+"""
 
 import logging
 import os
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from uuid import uuid4
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from api.prediction_log.redaction import Redaction
-from api.prediction_log.spool import LINES, Segment, Spool
+from api.prediction_log.spool import LINES, ROWS, Segment, Spool
+from treeline.contract.features import Label
+from treeline.contract.keys import key_text
 
 MOST_WAITING = 100_000  # records in memory while the disk takes none; about 100 MB
 LINES_AT_ONCE = 1000
@@ -18,11 +25,70 @@ SEGMENT_BYTES = 4 << 20
 SEGMENT_SECONDS = 0.5
 MANY_SEGMENTS = 100  # with that many waiting, nobody takes them: fewer and larger ones will do
 LARGE_SEGMENT_SECONDS = 30
+RETRY_SECONDS = 1.0  # after the disk took nothing: to try at every turn would help nobody
 TELL_SECONDS = 60
 
-Entry = tuple[float, float, bytes, bytes]
+Entry = tuple[float, float, bytes, bytes, str | None]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What proved to be true of a prediction, by its id, or of all with a key of a model.
+
+    `place` is where the truth stood in the body.
+    """
+
+    place: str
+    truth: Label
+    id: str | None = None
+    key: str | None = None
+    model: str | None = None
+
+
+class OpenSegment:
+    """The segment of one kind that a worker writes now, if it writes any."""
+
+    def __init__(self, spool: Spool, *, owner: str, kind: str) -> None:
+        self._spool, self._owner, self._kind = spool, owner, kind
+        self._segment: Segment | None = None
+        self._due = 0.0
+
+    def append(self, payload: bytes, *, seconds: float, settled: bool = False) -> None:
+        """Write a payload, and with `settled` wait until the disk has it; raises OSError.
+
+        A segment gets its name with its first content: a full disk holds no empty ones. It is
+        left to the shipper `seconds` after it was begun.
+        """
+        segment = self._segment or Segment.draft(
+            self._spool.folder, owner=self._owner, kind=self._kind
+        )
+        try:
+            segment.append(payload)
+            if self._segment is None:
+                segment.publish()
+        except OSError:
+            if self._segment is None:
+                segment.close()
+            raise
+        if self._segment is None:
+            self._segment, self._due = segment, time.monotonic() + seconds
+        if settled:
+            segment.settle()
+        if segment.bytes >= SEGMENT_BYTES:
+            self.close()
+
+    def rotate(self) -> None:
+        """Leave the segment to the shipper, if it is old enough."""
+        if time.monotonic() >= self._due:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the segment to the shipper."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
 
 
 class Writer:
@@ -34,14 +100,20 @@ class Writer:
         self._spool, self._redaction, self._most_bytes = spool, redaction, most_bytes
         self._queue: deque[Entry] = deque()
         self._lines: list[bytes] = []
-        self._segment: Segment | None = None
-        self._due = 0.0
+        self._open = {
+            kind: OpenSegment(spool, owner=self.owner, kind=kind) for kind in (LINES, ROWS)
+        }
         self._room = most_bytes
         self._many = False
+        self._retry_at = 0.0
         self._lock = threading.Lock()
         self._not_queued = 0
         self._not_written = 0
         self._told = -float(TELL_SECONDS)
+        self.waiting_bytes = 0
+        """How much of all workers waited on disk at the last look, and what came of ours since."""
+        self.set_aside = 0
+        """How many files no database could take, at the last look."""
 
     @property
     def lost_total(self) -> int:
@@ -60,37 +132,57 @@ class Writer:
         else:
             self._not_queued += 1
 
-    def take(self, lines: list[bytes]) -> None:
-        """Take lines that are ready to be written."""
-        with self._lock:
-            self._keep(lines)
-
     def look(self) -> None:
         """Find out how much room there is; raises OSError."""
-        self._room = self._most_bytes - self._spool.bytes()
-        self._many = len(self._spool.segments(LINES)) > MANY_SEGMENTS
+        waiting = self._spool.look()
+        self.waiting_bytes = waiting.bytes
+        self.set_aside = self._spool.set_aside()
+        self._room = self._most_bytes - waiting.bytes
+        self._many = waiting.count() > MANY_SEGMENTS
 
     def has_room(self, payload_bytes: int) -> bool:
         """Tell whether the spool may grow by that much."""
         return payload_bytes <= self._room
 
-    def flush(self) -> None:
-        """Write what has been taken so far; what cannot be written now is kept for later."""
+    def take_room(self, payload_bytes: int) -> None:
+        """Count what somebody else has written to the spool."""
+        self._room -= payload_bytes
+        self.waiting_bytes += payload_bytes
+
+    def write(self, payload: bytes, *, kind: str, settled: bool = False) -> None:
+        """Write a payload at once, and with `settled` wait until the disk has it.
+
+        Raises OSError, and has written none of it or is not certain of all.
+        """
+        with self._lock:
+            self._append(payload, kind=kind, settled=settled)
+
+    def flush(self, *, now: bool = False) -> None:
+        """Write what has been taken so far; what cannot be written now is kept for later.
+
+        After a failure the disk is left alone for a moment, unless `now`.
+        """
         with self._lock:
             self._keep([self._line(self._queue.popleft()) for _ in range(len(self._queue))])
+            if not now and time.monotonic() < self._retry_at:
+                return
             try:
                 while self._lines:
                     self._write(b"".join(self._lines[:LINES_AT_ONCE]))
                     del self._lines[:LINES_AT_ONCE]
             except OSError as error:
-                self._close()
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                self._open[LINES].close()
                 self.tell(f"the spool cannot be written: {error}")
 
     def rotate(self, *, now: bool = False) -> None:
-        """Leave the segment to the shipper, if it is old enough."""
+        """Leave segments to the shipper that are old enough, or all."""
         with self._lock:
-            if now or time.monotonic() >= self._due:
-                self._close()
+            for each in self._open.values():
+                if now:
+                    each.close()
+                else:
+                    each.rotate()
 
     def lose(self, count: int, reason: str) -> None:
         """Count records that are given up."""
@@ -116,33 +208,37 @@ class Writer:
         if not self.has_room(len(payload)):
             self.lose(payload.count(b"\n"), "the spool is full: API_PREDICTION_LOG_SPOOL_BYTES")
             return
-        if self._segment is None:
-            segment = Segment.draft(self._spool.folder, owner=self.owner, kind=LINES)
-            self._segment = segment
-            segment.publish()
-            wait = LARGE_SEGMENT_SECONDS if self._many else SEGMENT_SECONDS
-            self._due = time.monotonic() + wait
-        self._segment.append(payload)
-        self._room -= len(payload)
-        if self._segment.bytes >= SEGMENT_BYTES:
-            self._close()
+        self._append(payload, kind=LINES)
 
-    def _close(self) -> None:
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+    def _append(self, payload: bytes, *, kind: str, settled: bool = False) -> None:
+        seconds = LARGE_SEGMENT_SECONDS if self._many else SEGMENT_SECONDS
+        self._open[kind].append(payload, seconds=seconds, settled=settled)
+        self.take_room(len(payload))
 
     def _line(self, entry: Entry) -> bytes:
         """Return the line of a record. A JSON text has line ends between its tokens only."""
-        at, latency, features, answer = entry
-        if self._redaction.concerns(features, answer):
+        at, latency, features, answer, name = entry
+        if self._redaction.active:
             features = self._redaction.applied(features, answer)
+        own = b""
+        if name is not None:
+            features, own = without_key(features, name)
         features = features.strip().replace(b"\n", b" ") or b"null"
-        return b'{"time":%r,"latency":%r,"features":%b,"answer":%b}\n' % (
-            *(at, latency, features, answer),
+        return b'{"time":%r,"latency":%r,%b"features":%b,"answer":%b}\n' % (
+            *(at, latency, own, features, answer),
         )
 
 
-def feedback_line(*, at: float, prediction_id: str, truth: object) -> bytes:
+def without_key(features: bytes, name: str) -> tuple[bytes, bytes]:
+    """Return the JSON of a record without the caller's own key, and the member that says it."""
+    record = from_json(features)
+    if not isinstance(record, dict):
+        return features, b""
+    key = key_text(record.pop(name, None))
+    return to_json(record), b"" if key is None else b'"key":%b,' % to_json(key)
+
+
+def feedback_line(told: Told, *, at: float) -> bytes:
     """Return the line of a truth."""
-    return to_json({"time": at, "feedback": {"id": prediction_id, "truth": truth}}) + b"\n"
+    named = {"id": told.id} if told.id is not None else {"key": told.key, "model": told.model}
+    return to_json({"time": at, "feedback": named | {"truth": told.truth}}) + b"\n"

@@ -5,18 +5,18 @@ import zlib
 
 from starlette.requests import Request
 
+from api.bodies import Limit, bodies_of
 from api.errors import MalformedBodyError, UnsupportedMediaTypeError
-from api.tensors.bodies import limited, too_large, whole
 
 PLAIN = frozenset({"", "identity"})
 GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS  # how zlib calls what HTTP calls gzip, deflate
 WINDOWS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
 
 
-async def read_body(request: Request, *, limit: int, setting: str) -> bytes:
-    """Read a body of at most `limit` bytes before and after inflating; `setting` says so.
+async def read_body(request: Request, limit: Limit) -> bytes:
+    """Read a body that is within its limit before and after inflating.
 
-    Raises BodyTooLargeError, UnsupportedMediaTypeError and MalformedBodyError.
+    Raises UnsupportedMediaTypeError, MalformedBodyError, and what reading raises.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in PLAIN and encoding not in WINDOWS:
@@ -24,12 +24,12 @@ async def read_body(request: Request, *, limit: int, setting: str) -> bytes:
             f"The Content-Encoding is {encoding[:40]!r}; send the body as it is, or as one of: "
             f"{', '.join(WINDOWS)}."
         )
-    body = await whole(limited(request, limit, setting=setting))
+    body = await bodies_of(request).whole(request, limit)
     if encoding in PLAIN:
         return body
-    inflated = await asyncio.to_thread(_inflated, body, WINDOWS[encoding], limit + 1)
-    if len(inflated) > limit:
-        raise too_large(limit, setting=setting)
+    inflated = await asyncio.to_thread(_inflated, body, WINDOWS[encoding], limit.most + 1)
+    if len(inflated) > limit.most:
+        raise limit.error()
     return inflated
 
 

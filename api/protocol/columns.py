@@ -1,45 +1,23 @@
-"""One tensor per feature → records checked against the contract, with the words of the one route.
+"""One tensor per feature → columns held against the contract, and the codes of their rows.
 
-A problem names the row and the feature: `3.Light_ISF`.
+A problem names the row and the feature: `row 3: Light_ISF`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
-from pydantic import ValidationError
 
-from api.contract.validation import MAX_PROBLEMS, problem_of
-from api.protocol.tensors import BOOL, BYTES, NUMBERS, Tensor
-from treeline.artifact.encoding import Record
-from treeline.artifact.features import Feature
+from api.contract.validation import MAX_PROBLEMS
+from api.protocol.tensors import BOOL, BYTES, Tensor
+from treeline.contract.admission import admit, matched, value_at
+from treeline.contract.encoding import Matrix, Record
+from treeline.contract.features import Feature
+from treeline.contract.kinds import Column, Holds
+from treeline.contract.problems import listed
 from treeline.errors import InvalidInputError, Problem
 
-PART_ROWS = 4096  # are Python objects at a time
-ADMITTED = {"number": tuple(NUMBERS), "integer": tuple(NUMBERS), "boolean": (BOOL,)}
-USUAL = {"number": "FP64", "integer": "INT64", "boolean": BOOL, "category": BYTES}
 ROUNDED = frozenset({"FP16", "FP32"})
-
-Validate = Callable[[object], Record]
-
-
-@dataclass(frozen=True)
-class Column:
-    """The values of one feature, one per row."""
-
-    tensor: Tensor
-
-    def values(self, rows: slice) -> list[Any]:
-        """Return the values of some rows, None where one is null or NaN."""
-        array = self.tensor.array.reshape(-1)[rows]
-        found: list[Any] = array.tolist()
-        missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(len(array), dtype=bool)
-        if self.tensor.missing is not None:
-            missing |= self.tensor.missing.reshape(-1)[rows]
-        for row in np.flatnonzero(missing).tolist():
-            found[row] = None
-        return found
 
 
 def columns_of(
@@ -49,7 +27,7 @@ def columns_of(
 
     Raises InvalidInputError when one is missing, unknown, of another datatype or another length.
     """
-    known = ", ".join(features)
+    known = listed(features)
     problems = [
         Problem(name, f"is not a feature of this model; its features are: {known}")
         for name in inputs
@@ -63,49 +41,59 @@ def columns_of(
         elif not feature.optional:
             problems.append(Problem(name, f"is missing; give {feature.describe()}"))
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        told = listed([f"{name} {length}" for name, length in lengths.items()])
         problems.append(Problem("inputs", f"differ in their number of rows: {told}"))
     if problems:
         raise InvalidInputError(problems[:MAX_PROBLEMS])
-    columns = {name: Column(_within(inputs[name], features[name])) for name in lengths}
+    columns = {name: column_of(inputs[name], features[name]) for name in lengths}
     return next(iter(lengths.values())), columns
 
 
-def checked(
-    columns: Mapping[str, Column], count: int, validate: Validate, features: Mapping[str, Feature]
-) -> Iterator[list[Record]]:
-    """Yield the records of all rows, in parts; raises InvalidInputError with what is wrong."""
-    for start in range(0, count, PART_ROWS):
-        lists = (column.values(slice(start, start + PART_ROWS)) for column in columns.values())
-        records = [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
-        try:
-            yield [validate(record) for record in records]
-        except ValidationError:
-            raise InvalidInputError(_problems(records, start, validate, features)) from None
-
-
-def _problems(
-    records: list[dict[str, Any]], start: int, validate: Validate, features: Mapping[str, Feature]
-) -> list[Problem]:
+def admitted(columns: Mapping[str, Column], features: Mapping[str, Feature], count: int) -> Matrix:
+    """Return the codes of all rows; raises InvalidInputError with what is wrong with the first."""
+    admission = admit(columns, features, n_rows=count)
     problems: list[Problem] = []
-    for row, record in enumerate(records, start):
-        try:
-            validate(record)
-        except ValidationError as error:
-            for entry in error.errors(include_url=False, include_context=False):
-                found = problem_of(entry, features)
-                place = f"{row}.{found.place}"
-                problems.append(Problem(place, found.message, found.value, found.admitted))
+    for row in np.flatnonzero(admission.counts()).tolist():
+        problems += [
+            Problem(f"row {row + 1}: {each.place}", each.message, each.value, each.admitted)
+            for each in admission.problems(row)
+        ]
         if len(problems) >= MAX_PROBLEMS:
-            return [*problems[:MAX_PROBLEMS], Problem("inputs", "and there may be more problems")]
-    return problems
+            more = Problem("inputs", "and there may be more problems")
+            raise InvalidInputError([*problems[:MAX_PROBLEMS], more])
+    if problems:
+        raise InvalidInputError(problems)
+    return admission.matrix
+
+
+def records_of(columns: Mapping[str, Column], count: int) -> list[Record]:
+    """Return the records that the rows are, None for what is missing; few rows, for the log."""
+    return [
+        {name: value_at(column, row) for name, column in columns.items()} for row in range(count)
+    ]
+
+
+def column_of(tensor: Tensor, feature: Feature) -> Column:
+    """Return the values of one feature; NaN is missing, as the protocol knows no null."""
+    array = _within(tensor, feature).array.reshape(-1)
+    missing = np.zeros(len(array), dtype=np.bool_)
+    if array.dtype.kind == "f":
+        missing = np.isnan(array)
+    if tensor.missing is not None:
+        missing = missing | tensor.missing.reshape(-1)
+    if tensor.datatype == BYTES:
+        texts, places = array.tolist(), np.arange(len(array))
+        return Column(
+            "text", missing, texts.__getitem__, match=lambda known: matched(texts, places, known)
+        )
+    holds: Holds = "boolean" if tensor.datatype == BOOL else "number"
+    return Column(holds, missing, lambda row: array[row].item(), numbers=array.astype(np.float64))
 
 
 def _misfits(tensor: Tensor, feature: Feature) -> list[Problem]:
     found, shape = [], tensor.array.shape
-    admitted = ADMITTED.get(feature.type, (BYTES,))
-    if tensor.datatype not in admitted:
-        wanted = f"give {feature.describe()}, as {USUAL[feature.type]}"
+    if tensor.datatype not in feature.kind.datatypes:
+        wanted = f"give {feature.describe()}, as {feature.kind.datatype}"
         found.append(Problem(tensor.name, f"is {tensor.datatype}; {wanted}"))
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         wanted = "one value for each row: shape [n] or [n, 1]"
@@ -126,4 +114,4 @@ def _within(tensor: Tensor, feature: Feature) -> Tensor:
             rounded = tensor.array.dtype.type(np.nan if bound is None else bound)
         if np.isfinite(rounded):
             array[tensor.array == rounded] = bound
-    return Tensor(tensor.name, tensor.datatype, array, tensor.missing)
+    return replace(tensor, array=array)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import to_json
 
 from api.errors import MalformedBodyError
@@ -18,13 +18,16 @@ from api.protocol.tensors import (
     from_json,
     refused,
     to_bytes,
-    to_json_list,
+    to_json_lists,
 )
+from treeline.contract.problems import listed
 from treeline.errors import InvalidInputError, Problem
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON, BINARY = "application/json", "application/octet-stream"
 MAX_PROBLEMS = 100
+MAX_TENSORS = 2_000  # of which two arrays each go through a pipe between processes
+MOST_NAME = 200  # characters of a name, and of an id, which are repeated in the answer
 
 Datatype = Literal[
     "BOOL",
@@ -42,7 +45,7 @@ Datatype = Literal[
     "BYTES",
 ]
 Size = Annotated[int, Field(ge=0, lt=1 << 63)]
-Name = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1, max_length=MOST_NAME)]
 
 
 class Message(BaseModel):
@@ -63,7 +66,7 @@ class InputTensor(Message):
     """One tensor that is sent."""
 
     name: Name
-    shape: list[Size]
+    shape: Annotated[list[Size], FailFast()]
     datatype: Datatype
     parameters: InputParameters = InputParameters()
     data: list[Any] | None = Field(default=None, description="Elements, flat or nested")
@@ -92,10 +95,10 @@ class RequestParameters(Message):
 class InferenceRequest(Message):
     """The document of an infer request."""
 
-    id: str | None = None
+    id: Annotated[str, Field(max_length=MOST_NAME)] | None = None
     parameters: RequestParameters = RequestParameters()
-    inputs: Annotated[list[InputTensor], Field(min_length=1)]
-    outputs: list[RequestedOutput] = []
+    inputs: Annotated[list[InputTensor], FailFast(), Field(min_length=1, max_length=MAX_TENSORS)]
+    outputs: Annotated[list[RequestedOutput], FailFast(), Field(max_length=MAX_TENSORS)] = []
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class Question:
         """
         for name in self.outputs:
             if name not in offered:
-                raise refused(name, f"is not an output of this model: {', '.join(offered)}")
+                raise refused(name, f"is not an output of this model: {listed(offered)}")
         return self.outputs or dict.fromkeys(offered, self.binary)
 
 
@@ -162,13 +165,20 @@ def write(
         if binary:
             raws.append(to_bytes(tensor))
             described["parameters"] = {"binary_data_size": len(raws[-1])}
+            outputs.append(to_json(described))
         else:
-            described["data"] = to_json_list(tensor)
-        outputs.append(described)
-    head = to_json({**document, "outputs": outputs}, inf_nan_mode="null")
+            outputs.append(b'%b,"data":%b}' % (to_json(described)[:-1], written(tensor)))
+    begun = to_json(dict(document))[:-1]
+    head = b'%b%b"outputs":[%b]}' % (begun, b"," if document else b"", b",".join(outputs))
     if not raws:
         return head, {"Content-Type": JSON}
     return b"".join([head, *raws]), {"Content-Type": BINARY, HEADER_LENGTH: str(len(head))}
+
+
+def written(tensor: Tensor) -> bytes:
+    """Return the JSON of the elements of a tensor, part by part: each holds the interpreter."""
+    parts = (to_json(each, inf_nan_mode="null")[1:-1] for each in to_json_lists(tensor))
+    return b"[%b]" % b",".join(parts)
 
 
 def unreadable(error: ValidationError) -> MalformedBodyError | InvalidInputError:

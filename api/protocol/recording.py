@@ -18,7 +18,7 @@ from api.prediction_log.rows import RowsFrame
 from api.protocol.plain import PlainModel
 from api.protocol.typed import Answered
 from api.telemetry.metrics import Metrics, ModelMetrics
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError
 
 
@@ -44,6 +44,10 @@ class Recorder:
                 draft.commit()
             finally:
                 draft.discard()
+
+    def redacted(self, model: str) -> frozenset[str]:
+        """Return the names of inputs that are not recorded of a model."""
+        return frozenset() if self.log is None else self.log.redacted(model)
 
     def ran(self, model: PlainModel, question: bytes, answer: bytes, *, seconds: float) -> None:
         """Record a run of a model without a signature: the JSON of what was asked and answered."""
@@ -77,7 +81,7 @@ def frame_of(answered: Answered, *, time: float, latency_seconds: float) -> Rows
         time=time,
         latency_seconds=latency_seconds,
         id_prefix=answered.id_prefix,
-        numbers=np.arange(len(answered.matrix), dtype=np.int64),
+        numbers=np.arange(1, len(answered.matrix) + 1, dtype=np.int64),
         matrix=answered.matrix,
         labels=answered.prediction.labels,
         scores=answered.prediction.scores,

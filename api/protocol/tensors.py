@@ -1,6 +1,6 @@
 """The protocol's tensors: JSON lists or raw bytes ↔ arrays of the datatypes that it names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from math import isfinite, prod
@@ -28,6 +28,7 @@ NUMBERS = {
 }
 DTYPES: dict[str, str] = {BOOL: "?", BYTES: "O", **NUMBERS}
 MAX_DIMENSIONS = 32
+PART = 16_384  # elements that become Python objects at a time
 LENGTH = Struct("<I")  # before each element of BYTES
 Array = NDArray[Any]
 
@@ -106,16 +107,24 @@ def to_bytes(tensor: Tensor) -> bytes:
     """Return the elements of a tensor as the protocol's binary data."""
     if tensor.datatype != BYTES:
         return tensor.array.astype(DTYPES[tensor.datatype], order="C", copy=False).tobytes()
-    texts = (_encoded(element) for element in tensor.array.ravel().tolist())
-    return b"".join(chain.from_iterable((LENGTH.pack(len(text)), text) for text in texts))
+    flat = tensor.array.ravel()
+    parts = (flat[start : start + PART].tolist() for start in range(0, flat.size, PART))
+    return b"".join(b"".join(_with_length(each) for each in part) for part in parts)
 
 
-def to_json_list(tensor: Tensor) -> list[Any]:
-    """Return the elements of a tensor, row by row, for JSON; raises InvalidInputError for FP16."""
+def to_json_lists(tensor: Tensor) -> Iterator[list[Any]]:
+    """Yield the elements of a tensor, row by row, for JSON; raises InvalidInputError for FP16."""
     if tensor.datatype == FP16:
         raise refused(tensor.name, "FP16 cannot be told in JSON; ask for binary data")
-    found: list[Any] = tensor.array.ravel().tolist()
-    return [_decoded(each) for each in found] if tensor.datatype == BYTES else found
+    flat = tensor.array.ravel()
+    for start in range(0, flat.size, PART):
+        part: list[Any] = flat[start : start + PART].tolist()
+        yield [_decoded(each) for each in part] if tensor.datatype == BYTES else part
+
+
+def _with_length(element: object) -> bytes:
+    text = _encoded(element)
+    return LENGTH.pack(len(text)) + text
 
 
 def _encoded(element: object) -> bytes:

@@ -10,26 +10,29 @@ from typing import Any
 
 import numpy as np
 
-from api.batch.predicting import predict
+from api.batch.predicting import predict, predict_apart
 from api.contract.schemas import feature_schema
 from api.errors import UnusableAnswerError
 from api.ids import new_id
 from api.prediction.predictor import Predictor
-from api.protocol.columns import USUAL, checked, columns_of
+from api.protocol.columns import admitted, columns_of, records_of
 from api.protocol.tensors import BOOL, BYTES, Array, Tensor
-from treeline.artifact.encoding import Matrix, Record
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Signature
+from treeline.contract.encoding import Matrix, Record
+from treeline.contract.signature import Signature
+from treeline.errors import InvalidInputError, Problem
 
 Json = dict[str, Any]
+MOST_ROWS = 250_000  # each gets an id, and all answers are in memory
 KEPT_ROWS = 1000  # whose records are kept, to be recorded one by one
+CLASSES = {BOOL: bool, "INT64": np.int64, "FP64": np.float64, BYTES: object}
 PLATFORMS = {"h2o": "h2o_binary", "onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
 ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What was predicted for n rows: the id of row i is `<id_prefix>-<i>`.
+    """What was predicted for n rows: the id of row i, from 1, is `<id_prefix>-<i>`.
 
     `records` are those of the rows, unless they are more than KEPT_ROWS.
     """
@@ -41,7 +44,7 @@ class Answered:
 
     def ids(self) -> list[str]:
         """Return the ids of all rows."""
-        return [f"{self.id_prefix}-{row}" for row in range(len(self.matrix))]
+        return [f"{self.id_prefix}-{row}" for row in range(1, len(self.matrix) + 1)]
 
 
 class TypedModel:
@@ -51,6 +54,11 @@ class TypedModel:
         self.signature = predictor.signature
         self.name, self.version = self.signature.name, self.signature.version
         self._predictor = predictor
+
+    @property
+    def apart(self) -> bool:
+        """Whether it runs in another process."""
+        return self._predictor.apart
 
     def metadata(self) -> Json:
         """Return what the protocol calls the metadata of the model."""
@@ -62,7 +70,7 @@ class TypedModel:
             "inputs": [
                 {
                     "name": name,
-                    "datatype": USUAL[feature.type],
+                    "datatype": feature.kind.datatype,
                     "shape": [-1],
                     "parameters": {"optional": feature.optional, **feature_schema(feature)},
                 }
@@ -75,19 +83,33 @@ class TypedModel:
         """Return the names of all outputs."""
         return [output["name"] for output in outputs_of(self.signature)]
 
-    def answered(self, inputs: dict[str, Tensor]) -> Answered:
-        """Predict for checked tensors; raises InvalidInputError and UnusableAnswerError."""
-        features, model = self.signature.features, self._predictor.model
+    def encoded(self, inputs: dict[str, Tensor]) -> tuple[Matrix, Sequence[Record]]:
+        """Return tensors as the model takes them, and the records; raises InvalidInputError."""
+        features = self.signature.features
         count, columns = columns_of(features, inputs)
-        records: list[Record] = []
-        parts: list[Matrix] = []
-        for part in checked(columns, count, self._predictor.validate, features):
-            parts.append(model.encoder.matrix(part))
-            if count <= KEPT_ROWS:
-                records += part
-        matrix = np.concatenate(parts)
-        prediction = usable(predict(model, matrix), self.signature)
-        return Answered(new_id(), matrix, prediction, records)
+        if count > MOST_ROWS:
+            text = f"have {count} rows; send at most {MOST_ROWS} at a time, or a batch"
+            raise InvalidInputError([Problem("inputs", text)])
+        matrix = admitted(columns, features, count)
+        return matrix, records_of(columns, count) if count <= KEPT_ROWS else []
+
+    def predicted(self, matrix: Matrix) -> Prediction:
+        """Predict in this thread."""
+        return predict(self._predictor.model, matrix)
+
+    async def predicted_apart(self, matrix: Matrix) -> Prediction:
+        """Predict in another process; cancelled, the run is killed."""
+        apart = self._predictor.predict_apart
+        if apart is None:
+            raise TypeError(f"{self.name} runs in the worker")
+        return await predict_apart(apart, matrix)
+
+    def answered(
+        self, matrix: Matrix, records: Sequence[Record], prediction: Prediction
+    ) -> Answered:
+        """Return what was predicted under a new id; raises UnusableAnswerError."""
+        found = usable(prediction, self.signature)
+        return Answered(new_id(self._predictor.tag), matrix, found, records)
 
     def tensors(self, answered: Answered, wanted: Sequence[str]) -> list[Tensor]:
         """Return the outputs that are wanted, in that order."""
@@ -107,9 +129,7 @@ class TypedModel:
                 return values.astype(np.float64)
             classes = np.array(self.signature.classes, dtype=object)[labels]
             datatype = datatype_of_classes(self.signature)
-            return (
-                classes if datatype == BYTES else classes.astype({BOOL: bool}.get(datatype, "f8"))
-            )
+            return classes.astype(CLASSES[datatype])
         assert scores is not None and labels is not None  # they are offered only where they are
         if name == PROBABILITIES:
             return scores.astype(np.float64)
@@ -137,11 +157,13 @@ def outputs_of(signature: Signature) -> list[Json]:
 
 
 def datatype_of_classes(signature: Signature) -> str:
-    """Return the datatype of all classes: BOOL or FP64 where they are such, else BYTES."""
-    if all(isinstance(each, bool) for each in signature.classes):
+    """Return the datatype of all classes: BOOL, INT64 or FP64 where they are such, else BYTES."""
+    kinds = {type(each) for each in signature.classes}
+    if kinds == {bool}:
         return BOOL
-    numbers = (isinstance(each, float) for each in signature.classes)
-    return "FP64" if all(numbers) else BYTES
+    if kinds == {int}:
+        return "INT64"
+    return "FP64" if kinds <= {int, float} else BYTES
 
 
 def usable(prediction: Prediction, signature: Signature) -> Prediction:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from treeline.registry import driver_fault
+
 URIS = ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")
 OWN = Path(".treeline/mlflow.db")  # where the pipeline records when it is told of no other place
 PATIENCE_SECONDS = 5
@@ -48,10 +50,12 @@ def shown(uri: str) -> str:
 
 
 def look_for(uri: str) -> None:
-    """Raise RegistryAwayError where a database is not there, or nothing listens for it.
+    """Raise RegistryAwayError where a database is not there, has no driver, or does not listen.
 
     MLflow would make the file, or try for minutes. Of a server it asks with the limits given here.
     """
+    if (fault := driver_fault(uri)) is not None:
+        raise RegistryAwayError(f"{' or '.join(URIS)}: {fault}")
     parts = urlsplit(uri)
     kind = parts.scheme.partition("+")[0]
     if kind == "sqlite":

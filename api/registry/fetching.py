@@ -7,13 +7,16 @@ its own, with limits on memory and time.
 """
 
 import asyncio
+import errno
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -21,16 +24,15 @@ from api.catalogue.declaration import Upload
 from api.errors import UploadRejectedError
 from api.registry.shelf import FILE, Shelf
 from api.settings import Settings
-from api.tensors.graph import open_session
 from api.uploads.trying import Trials
-from treeline.artifact.onnx import SIGNATURE_KEY
-from treeline.artifact.signature import VERSION_DIGITS, Signature
-from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.artifact.store import SIGNATURE_FILE
+from treeline.contract.signature import VERSION_DIGITS, Signature
 from treeline.errors import ArtifactRejectedError
 from treeline.files import digest, replacing_folder, write_text
 
 ADMITTED = frozenset({"onnx"})  # a pickle is opened by its digest in git only, and H2O likewise
 MOST_SIGNATURE_BYTES = 10 << 20
+MOST_FILES = 1000  # of a version that are looked at
 DRAFT = ".fetching-"
 
 
@@ -76,22 +78,19 @@ class Fetching:
             artifact = digest(graph)
             target = self._shelf.root(artifact) / asked.name
             if not target.exists():  # else it has passed before
-                self._try(asked, graph, artifact)
-            signature = signature_of(asked, graph, artifact, said)
-            folder = laid_out(draft / asked.name, graph, signature)
-            if signature is not None:
-                ArtifactStore(draft, admitted=ADMITTED).load(asked.name)
-            if not target.exists():
+                found = checked(asked, artifact, beside(said))
+                carried = self._try(asked, graph, artifact, said if found else None)
+                found = found or checked(asked, artifact, inside(asked, artifact, carried))
+                folder = laid_out(draft / asked.name, graph, found)
                 with replacing_folder(target) as new:
                     shutil.copytree(folder, new, dirs_exist_ok=True)
         os.utime(target.parent)  # what is old and not served is removed
-        version = signature.version if signature else artifact[:VERSION_DIGITS]
-        return Fetched(artifact, version)
+        return Fetched(artifact, artifact[:VERSION_DIGITS])
 
     def _downloaded(self, source: Files, asked: Asked, draft: Path) -> tuple[Path, Path | None]:
         """Fetch the graph, and our signature or None; raises ArtifactRejectedError."""
         draft.mkdir()
-        there = dict(source.files(asked.registered, asked.number))
+        there = dict(islice(source.files(asked.registered, asked.number), MOST_FILES))
         graphs = [path for path in there if path.endswith(".onnx")]
         if len(graphs) != 1:
             found = f"{len(graphs)} ONNX files" if graphs else "no ONNX file"
@@ -113,19 +112,28 @@ class Fetching:
         return most
 
     def _download(self, source: Files, asked: Asked, path: str, draft: Path, *, most: int) -> Path:
-        found = source.download(asked.registered, asked.number, path, into=draft)
+        try:
+            with no_longer_files(most):
+                found = source.download(asked.registered, asked.number, path, into=draft)
+        except Exception as error:  # of MLflow, or of what it reads from
+            if is_too_long(error):
+                raise too_large(f"more than {most}", most) from error
+            raise
         if not found.resolve().is_relative_to(draft.resolve()):
             raise ArtifactRejectedError(f"{path!r} leads out of its version")
         if (size := found.stat().st_size) > most:
             raise too_large(size, most)
         return found
 
-    def _try(self, asked: Asked, graph: Path, artifact: str) -> None:
-        """Audit and run a graph in a process of its own; raises ArtifactRejectedError."""
+    def _try(self, asked: Asked, graph: Path, artifact: str, said: Path | None) -> str | None:
+        """Audit and run a graph in a process of its own, and return the signature it carries.
+
+        Raises ArtifactRejectedError.
+        """
         size = graph.stat().st_size
         upload = Upload(sha256=artifact, size_bytes=size, uploaded=datetime.now(UTC))
         try:
-            asyncio.run(Trials(self._settings).run(asked.name, graph, upload))
+            return asyncio.run(Trials(self._settings).run(asked.name, graph, upload, said))
         except UploadRejectedError as error:
             raise ArtifactRejectedError(str(error)) from error
 
@@ -143,20 +151,24 @@ def laid_out(folder: Path, graph: Path, signature: Signature | None) -> Path:
     return folder
 
 
-def signature_of(asked: Asked, graph: Path, artifact: str, said: Path | None) -> Signature | None:
-    """Return the signature of a graph: the file beside it, or the one inside it, or none.
-
-    Raises ArtifactRejectedError where it is not that of the graph, or of the name.
-    """
-    found = None
+def beside(said: Path | None) -> Signature | None:
+    """Return the signature in a file, None where there is none, or one of another tool."""
     if said is not None:
-        with suppress(ArtifactRejectedError):  # another tool may call a file like that
-            found = Signature.read(said)
-    session = open_session(graph.read_bytes(), place=asked.name)
-    carried = session.get_modelmeta().custom_metadata_map.get(SIGNATURE_KEY)
-    if found is None and carried is not None:
-        found = Signature.parse(carried, place=f"version {asked.number}: its signature")
-        found = found.model_copy(update={"files": {FILE: artifact}})
+        with suppress(ArtifactRejectedError):
+            return Signature.read(said)
+    return None
+
+
+def inside(asked: Asked, artifact: str, carried: str | None) -> Signature | None:
+    """Return the signature that a graph carries, if it does; raises ArtifactRejectedError."""
+    if carried is None:
+        return None
+    found = Signature.parse(carried, place=f"version {asked.number}: its signature")
+    return found.model_copy(update={"files": {FILE: artifact}})
+
+
+def checked(asked: Asked, artifact: str, found: Signature | None) -> Signature | None:
+    """Return a signature; raises ArtifactRejectedError for that of another graph, or name."""
     if found is None:
         return None
     if found.runtime not in ADMITTED:
@@ -173,7 +185,30 @@ def signature_of(asked: Asked, graph: Path, artifact: str, said: Path | None) ->
     return found
 
 
-def too_large(size: int, most: int) -> ArtifactRejectedError:
+@contextmanager
+def no_longer_files(most: int) -> Iterator[None]:
+    """Let this process, and those it starts meanwhile, write no file of more than `most` bytes."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+def is_too_long(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it comes of, is that a file became too long."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return True
+        if os.strerror(errno.EFBIG) in str(error):  # of another process, told in words
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def too_large(size: int | str, most: int) -> ArtifactRejectedError:
     """Return the error to raise for a file that is larger than the setting allows."""
     return ArtifactRejectedError(
         f"it has {size} bytes, and API_MAX_UPLOAD_BYTES admits {most}; make it smaller, or raise it"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from api.processes import stand_back
 from api.registry.shelf import Shelf
+from api.sandbox.limits import hide
 from treeline.registry import resolve
 
 # Imported once it is clear that this process is the one: they take a while.
@@ -36,6 +37,7 @@ def main() -> int:
     if lock is None:
         return 0
     stand_back(POLITENESS)
+    hide()  # the environment holds passwords
     needed = {name: resolve(NEEDED, name, place=PLACE, extra="registry") for name in NEEDED}
     settings = needed["settings"]()
     needed["logs"](settings)

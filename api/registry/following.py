@@ -9,12 +9,15 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from importlib.util import find_spec
 from threading import Lock
 
+from api.background import beside
 from api.catalogue.entries import Catalogue, Entry
+from api.errors import RetryError
 from api.processes import Keeper
 from api.registry.addresses import address, environment, shown
 from api.registry.loading import loaded
@@ -22,7 +25,9 @@ from api.registry.offers import Model, Offers
 from api.registry.references import references_in
 from api.registry.shelf import Mark, Shelf
 from api.settings import Settings
+from api.uploads.opening import Running
 from treeline.errors import MissingExtraError
+from treeline.registry import way_out
 
 FOLLOWER = "api.registry.follower"
 LOOK_SECONDS = 0.25  # how long one worker may serve what another one serves no more
@@ -36,17 +41,23 @@ class Following:
     """Keeps the models of the registry in a catalogue equal to the shelf."""
 
     def __init__(
-        self, settings: Settings, catalogue: Catalogue, told: Callable[[str, str], None]
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        told: Callable[[str, str], None],
+        graphs: Running,
     ) -> None:
         """Serve what was served last; `told` hears of each change, as it does of those on disk.
+
+        Nothing is loaded yet: what runs graphs must not begin before workers are forked.
 
         Raises ConfigError and MissingExtraError.
         """
         references_in(settings.registry)
         if find_spec("mlflow") is None:
             raise MissingExtraError(
-                "API_REGISTRY: an MLflow registry needs the package 'mlflow'; install it with: "
-                "pip install '.[registry]'"
+                "API_REGISTRY: an MLflow registry needs the package 'mlflow'; "
+                + way_out("registry")
             )
         given = environment()
         self.address = shown(address(given))
@@ -54,10 +65,11 @@ class Following:
         self.offers = Offers()
         self.retired: Callable[[Entry, str], None] = lambda entry, artifact: None
         """Hears of what is served no more, and its artifact."""
-        self._catalogue, self._told = catalogue, told
+        self._catalogue, self._told, self.graphs = catalogue, told, graphs
         self._served: dict[str, tuple[str, Entry]] = {}
         self._problems: dict[str, str] = {}
         self._mark: Mark | None = None
+        self._waiting = True
         self._began = time.time()
         self._patience = SILENT_SECONDS + 3 * settings.registry_seconds
         self._looking = Lock()
@@ -67,7 +79,7 @@ class Following:
             environment=environment_of(settings, given),
             runs=self.shelf.has_follower,
         )
-        self.look()
+        self._await_first()
 
     def artifact(self, name: str) -> str:
         """Return the artifact that is served under a name; empty where there is none."""
@@ -80,6 +92,25 @@ class Following:
             return reason
         silent = time.time() - (at if at is not None else self._began)
         return f"nobody has asked it for {silent:.0f} seconds" if silent > self._patience else ""
+
+    def _await_first(self) -> None:
+        """Be not ready until the shelf was looked at, once."""
+        self._catalogue.awaited = f"{self.address} has named no models yet: it is being asked"
+
+    def current(self) -> bool:
+        """Tell whether no request misses a model that another worker serves already.
+
+        A model that is served may be replaced some moments later here than there.
+        """
+        return not self._waiting or self.shelf.mark() == self._mark
+
+    def holds(self, name: str) -> bool:
+        """Tell the same of one model, which may be any of those that are waited for."""
+        return self.current()
+
+    def look_at(self, name: str) -> None:
+        """Bring every model up to date with the shelf."""
+        self.look()
 
     def look(self) -> None:
         """Bring the catalogue up to date with the shelf, once; one thread at a time."""
@@ -106,6 +137,7 @@ class Following:
         self._catalogue.overlay(entries)
         if offers.complete:
             self._catalogue.awaited = ""
+        self._waiting = not offers.complete or not all(each.ready for each in entries.values())
 
     def _entry(self, model: Model) -> Entry | None:
         """Return what is served of a model, or why nothing is; None where nothing should be."""
@@ -121,7 +153,7 @@ class Following:
         artifact, former = self._served.get(model.name, ("", None))
         if former is not None and artifact == served.artifact:
             return replace(former, refused=model.problem)
-        found = loaded(self.shelf, model.name, served.artifact, created=served.created)
+        found = self.loaded(model.name, served.artifact, created=served.created)
         self._told(model.name, "swapped" if found.ready else "refused")
         if not found.ready:
             return found if former is None else replace(former, refused=found.reason)
@@ -133,6 +165,17 @@ class Following:
         )
         return replace(found, refused=model.problem)
 
+    def loaded(self, name: str, artifact: str, *, created: datetime) -> Entry:
+        """Load a version, or remember why that cannot be done; raises RetryError.
+
+        One that would answer under the version of git's model of that name is refused.
+        """
+        found = loaded(self.shelf, name, artifact, self.graphs, created=created)
+        if found.ready and found.version == self._catalogue.version_in_git(name):
+            reason = f"{name}: it has the version of the model in git, {found.version}"
+            return Entry(name, reason=reason, origin="registry")
+        return found
+
     def _retire(self, name: str) -> None:
         artifact, former = self._served.pop(name, ("", None))
         if former is not None:
@@ -142,17 +185,21 @@ class Following:
     async def running(self) -> AsyncIterator[None]:
         """Look at the shelf beside the requests, and see to it that somebody fills it."""
         alive = await asyncio.to_thread(self.shelf.enter)
-        tasks = [
-            asyncio.create_task(again(self.look, seconds=LOOK_SECONDS)),
-            asyncio.create_task(again(self._keeper.look, seconds=KEEP_SECONDS)),
-        ]
-        yield
-        for task in tasks:
-            task.cancel()
-        alive.release()
-        if not self.shelf.is_read():
-            # It has nothing to lose: what it was about to fetch, it fetches again.
-            await asyncio.to_thread(self._keeper.end, kill=True)
+        with suppress(RetryError):
+            await asyncio.to_thread(self.look)
+        try:
+            async with beside(
+                again(self.look, seconds=LOOK_SECONDS),
+                again(self._keeper.look, seconds=KEEP_SECONDS),
+            ):
+                yield
+        finally:
+            alive.release()
+            if self.shelf.is_read():
+                self._keeper.leave()
+            else:
+                # It has nothing to lose: what it was about to fetch, it fetches again.
+                await asyncio.to_thread(self._keeper.end, kill=True)
 
 
 async def again(step: Callable[[], None], *, seconds: float) -> None:

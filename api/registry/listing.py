@@ -11,7 +11,8 @@ from datetime import datetime
 
 from api.registry.fetching import Fetched
 from api.registry.offers import Model, Offers, Served, Version
-from api.registry.references import Reference, References, is_slug
+from api.registry.references import Reference, References
+from treeline.contract.names import is_slug, slug_of
 
 Key = tuple[str, str, str, datetime]
 
@@ -94,7 +95,7 @@ def unnamed(found: Found, alias: str, known: Known, former: Model | None) -> Mod
     if not is_slug(found.name):
         problem = (
             f"{found.name!r} is no name that a path can have; add to API_REGISTRY: "
-            f"some-name=models:/{found.name}@{alias}"
+            f"{slug_of(found.name)}=models:/{found.name}@{alias}"
         )
         return told.model_copy(update={"problem": problem})
     if former is not None:

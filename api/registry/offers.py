@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Literal
 
-from treeline.artifact.features import Closed
-from treeline.artifact.signature import Sha256
+from treeline.contract.features import Closed
+from treeline.contract.signature import Sha256
 
 FORMAT: Literal[1] = 1
 

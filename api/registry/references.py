@@ -4,12 +4,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from treeline.contract.names import WORDS, is_slug, slug_of
 from treeline.errors import ConfigError
 
-SLUG = r"[a-z0-9]+(?:-[a-z0-9]+)*"
 ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 URI = re.compile(
-    rf"(?:(?P<name>{SLUG})=)?models:/(?P<registered>[^/@:]+)"
+    rf"(?:(?P<name>{WORDS})=)?models:/(?P<registered>[^/@:]+)"
     r"(?:@(?P<alias>[A-Za-z0-9_-]{1,255})|/(?P<number>[1-9][0-9]{0,8}))"
 )
 FORMS = (
@@ -64,11 +64,6 @@ def reference(item: str) -> Reference:
     if not is_slug(name):
         raise ConfigError(
             f"API_REGISTRY: {registered!r} is no name that a path can have; say how it is to be "
-            f"served: some-name={item}"
+            f"served: {slug_of(registered)}={item}"
         )
     return Reference(item, name, registered, found["alias"], found["number"])
-
-
-def is_slug(name: str) -> bool:
-    """Tell whether a name is one that a model can have: no path, nothing hidden."""
-    return re.fullmatch(SLUG, name) is not None and len(name) <= 63

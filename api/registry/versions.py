@@ -12,10 +12,9 @@ from threading import Lock
 from api.catalogue.entries import Catalogue, Entry
 from api.errors import VersionAwaitedError
 from api.registry.following import Following
-from api.registry.loading import loaded
 from api.registry.offers import Model, Version
-from api.registry.references import is_slug
 from api.settings import Settings
+from treeline.contract.names import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 
 LOOK_SECONDS = 0.1
@@ -113,7 +112,7 @@ class Versions:
             if (found := self._used(key)) is not None:  # another request was faster
                 return found
             name, artifact = key
-            found = loaded(following.shelf, name, artifact, created=version.created)
+            found = following.loaded(name, artifact, created=version.created)
             if not found.ready:
                 raise ArtifactRejectedError(found.reason)
             self._keep(found, artifact)

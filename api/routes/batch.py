@@ -1,8 +1,9 @@
 """Batches: a table in the body, a table of predictions in the answer, one row for each."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Path, Query, Request
@@ -12,10 +13,14 @@ from starlette.types import Receive, Scope, Send
 
 from api.batch.answering import Batch
 from api.batch.bodies import too_large
-from api.batch.computing import Job
 from api.batch.drafts import Draft
 from api.batch.formats import FORMATS, Format, format_for, format_of
-from api.deps import CatalogueDep
+from api.batch.forms import MULTIPART, FormFile
+from api.batch.jobs import Job, rows_of_part
+from api.bodies import DIGITS, Limit, bodies_of, media_type
+from api.contract.extras import IGNORED, IGNORED_SCHEMA, ignored_header
+from api.deps import CatalogueDep, DefaultDep
+from api.errors import CallerGoneError
 from api.ids import new_id
 from api.openapi import failures
 from api.prediction.predictor import Predictor
@@ -27,8 +32,8 @@ TABLE: dict[str, Any] = {
     "csv": {"type": "string", "description": "A header, then one line for each row"},
     "json": {
         "anyOf": [
-            {"type": "array", "items": {"type": "object"}},
-            {"type": "object", "additionalProperties": {"type": "array"}},
+            {"type": "array", "items": {"type": "object", "additionalProperties": True}},
+            {"type": "object", "additionalProperties": {"type": "array", "items": {}}},
         ],
         "description": "A list of records, or (of a request) an object with a list per column",
     },
@@ -36,19 +41,57 @@ TABLE: dict[str, Any] = {
     "arrow": {"type": "string", "format": "binary", "description": "A stream of record batches"},
     "parquet": {"type": "string", "format": "binary", "description": "A Parquet file"},
 }
-CONTENT = {each.media_type: {"schema": TABLE[each.name]} for each in FORMATS}
+# The order is for generated clients. Some take all answers for what the first one is: so that is
+# bytes. Some send whatever is bytes as the last one: so that is CSV.
+ANSWERS = {each: TABLE[each] for each in ("arrow", "parquet", "csv", "json", "lines")}
+QUESTIONS = {
+    # one class: these clients cannot tell a list from other kinds of bodies
+    "json": {"allOf": [TABLE["json"]], "description": "A table"},
+    **{each: TABLE[each] | {"format": "binary"} for each in ("lines", "arrow", "parquet", "csv")},
+}
+MEDIA_TYPES = {each.name: each.media_type for each in FORMATS}
+FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "properties": {"file": {"type": "string", "format": "binary"}},
+        "required": ["file"],
+        "description": "A form with one file, whose name ends in .csv, .json, .parquet, …",
+    }
+}
 RESPONSES: dict[str, Any] = {
-    "200": {"description": "One row for each row, in their order", "content": CONTENT},
+    "200": {
+        "description": "One row for each row, in their order",
+        "content": {MEDIA_TYPES[name]: {"schema": each} for name, each in ANSWERS.items()},
+        "headers": {
+            IGNORED: IGNORED_SCHEMA,
+        },
+    },
     **failures((400, 401, 403, 404, 406, 413, 415, 422, 429, 500, 503)),
 }
 DOCUMENTED: dict[str, Any] = {
     "response_class": Response,
     "responses": RESPONSES,
-    "openapi_extra": {"requestBody": {"required": True, "content": CONTENT}},
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "content": {
+                **{MEDIA_TYPES[name]: {"schema": each} for name, each in QUESTIONS.items()},
+                MULTIPART: FORM,
+            },
+        }
+    },
 }
 BadRows = Annotated[
     Literal["refuse", "report"],
     Query(description="Refuse the whole batch, or answer the good rows and say what is wrong"),
+]
+
+Extra = Annotated[
+    Literal["auto", "ignore", "refuse"],
+    Query(
+        description="What becomes of columns that are no features: ignored, refused, or (auto) "
+        "ignored where every feature has a column, optional ones too"
+    ),
 ]
 
 router = APIRouter(tags=["predict"], dependencies=[Depends(prediction_key)])
@@ -57,8 +100,11 @@ router = APIRouter(tags=["predict"], dependencies=[Depends(prediction_key)])
 class DraftResponse(Response):
     """An answer that is read from a file, which is removed afterwards."""
 
-    def __init__(self, draft: Draft, *, media_type: str) -> None:
-        super().__init__(media_type=media_type, headers={"content-length": str(draft.size)})
+    def __init__(self, draft: Draft, *, media_type: str, ignored: Iterable[str] = ()) -> None:
+        headers = {"content-length": str(draft.size)}
+        if named := ignored_header(ignored):
+            headers[IGNORED] = named
+        super().__init__(media_type=media_type, headers=headers)
         self._draft = draft
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,54 +120,94 @@ class DraftResponse(Response):
             self._draft.remove()
 
 
-@router.post("/v1/predict/batch", summary="Predict a table with the default model", **DOCUMENTED)
+@router.post(
+    "/v1/predict/batch",
+    summary="Predict a table with the default model",
+    operation_id="batch",
+    **DOCUMENTED,
+)
 async def predict_batch(
-    request: Request, catalogue: CatalogueDep, bad_rows: BadRows = "refuse"
+    request: Request,
+    catalogue: DefaultDep,
+    bad_rows: BadRows = "refuse",
+    extra: Extra = "auto",
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
-    return await answer(request, catalogue.default(), reporting=bad_rows == "report")
+    return await answer(request, catalogue.default(), bad_rows=bad_rows, extra=extra)
 
 
-@router.post("/v1/models/{model}/predict/batch", summary="Predict a table", **DOCUMENTED)
+@router.post(
+    "/v1/models/{model}/predict/batch",
+    summary="Predict a table",
+    operation_id="model_batch",
+    **DOCUMENTED,
+)
 async def predict_batch_of(
     request: Request,
     model: Annotated[str, Path(description="Name of the model")],
     catalogue: CatalogueDep,
     bad_rows: BadRows = "refuse",
+    extra: Extra = "auto",
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
-    return await answer(request, catalogue.predictor(model), reporting=bad_rows == "report")
+    return await answer(request, catalogue.predictor(model), bad_rows=bad_rows, extra=extra)
 
 
-async def answer(request: Request, predictor: Predictor, *, reporting: bool) -> Response:
+async def answer(request: Request, predictor: Predictor, *, bad_rows: str, extra: str) -> Response:
+    """Answer the table in the body, or in a form; raises TreelineError."""
+    limit = Limit(request.app.state.settings.max_batch_bytes, setting="API_MAX_BATCH_BYTES")
+    options = {"reporting": bad_rows == "report", "extra": extra}
+    async with aclosing(bodies_of(request).pieces(request, limit)) as pieces:
+        if media_type(request) != MULTIPART:
+            given = format_of(request.headers)
+            return await answer_table(request, predictor, Sent(given, pieces), options)
+        try:
+            file = FormFile(pieces, request.headers["content-type"])
+            given = await file.format()
+        except CallerGoneError:
+            return Response(status_code=GONE)
+        return await answer_table(request, predictor, Sent(given, file.pieces()), options)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A table as it was sent: its format, and its bytes as they come."""
+
+    given: Format
+    pieces: AsyncIterator[bytes]
+
+
+async def answer_table(
+    request: Request, predictor: Predictor, sent: Sent, options: dict[str, Any]
+) -> Response:
     """Compute a batch, record it, and answer; raises TreelineError."""
-    state = request.app.state
-    given = format_of(request.headers)
+    state, given = request.app.state, sent.given
     wanted = format_for(request.headers, otherwise=given)
     check_length(request, given)
     job = job_of(request, predictor, given, wanted)
     log = state.log.batch() if state.log is not None else None
     batch = Batch(
-        replace(job, reporting=reporting),
-        predictor.model,
-        pool=state.batch_pool,
+        replace(job, **options),
+        predictor,
+        pools=state.batch_pools,
         settings=state.settings,
         log=log,
     )
-    draft = None
+    draft, gone = None, False
     try:
-        draft = await unless_gone(request, batch, given)
+        draft = await unless_gone(request, batch, sent)
         if log is not None:
             await asyncio.to_thread(log.commit)
-    except ClientDisconnect:
+    except (CallerGoneError, ClientDisconnect):
+        gone = True
         return Response(status_code=GONE)
     finally:
         if draft is None:
-            await batch.give_up()
+            await batch.give_up(at_once=gone)
             if log is not None:
                 log.discard()
         count_rows(request, job, batch, answered=draft is not None)
-    return DraftResponse(draft, media_type=wanted.media_type)
+    return DraftResponse(draft, media_type=wanted.media_type, ignored=batch.tally.ignored)
 
 
 def check_length(request: Request, given: Format) -> None:
@@ -129,7 +215,7 @@ def check_length(request: Request, given: Format) -> None:
     length, settings = request.headers.get("content-length", ""), request.app.state.settings
     for most, whole in ((settings.max_batch_bytes, False), (settings.max_whole_bytes, True)):
         concerned = not whole or given.cut == "whole"
-        if concerned and length.isdecimal() and int(length) > most:
+        if concerned and length.isdecimal() and int(length[:DIGITS]) > most:
             raise too_large(most, whole=whole)
 
 
@@ -138,24 +224,28 @@ def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format
     state, signature = request.app.state, predictor.signature
     settings, log = state.settings, state.log
     return Job(
-        model_dir=(predictor.root or settings.model_dir).absolute(),
+        model_dir=settings.model_dir.absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
+        exported=not predictor.apart,
         name=signature.name,
         version=signature.version,
-        batch_id=new_id(),
+        batch_id=new_id(predictor.tag),
         given=given.name,
         wanted=wanted.name,
+        part_rows=rows_of_part(signature),
+        most_rows=settings.max_batch_rows,
+        memory_bytes=settings.request_memory_bytes,
         logged=log is not None,
         redacted=frozenset() if log is None else log.redacted(signature.name),
     )
 
 
-async def unless_gone(request: Request, batch: Batch, given: Format) -> Draft:
+async def unless_gone(request: Request, batch: Batch, sent: Sent) -> Draft:
     """Return the answer of a batch; raises ClientDisconnect as soon as nobody waits for it."""
     ended = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
-        async for piece in request.stream():
+        async for piece in sent.pieces:
             yield piece
         ended.set()
 
@@ -164,7 +254,7 @@ async def unless_gone(request: Request, batch: Batch, given: Format) -> Draft:
         while (await request.receive())["type"] != "http.disconnect":
             pass
 
-    work, watch = asyncio.create_task(batch.answer(body(), given)), asyncio.create_task(gone())
+    work, watch = asyncio.create_task(batch.answer(body(), sent.given)), asyncio.create_task(gone())
     try:
         await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():

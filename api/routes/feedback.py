@@ -1,28 +1,37 @@
-"""`POST /v1/feedback`: what proved to be true, by the id of the prediction."""
+"""`POST /v1/feedback`: what proved to be true, by the id of the prediction or the caller's key."""
 
 import asyncio
-import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError, from_json, to_json
 
-from api.contract.validation import shown
-from api.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
+from api.bodies import bodies_of
+from api.contract.documents import narrowed
+from api.errors import MalformedBodyError, UnsupportedMediaTypeError
 from api.openapi import failures
 from api.prediction_log.deps import LogDep
+from api.prediction_log.writing import Told
+from api.reading import LONG_BYTES
+from api.routes.truths import Judge
 from api.security.deps import KeyRequired
-from treeline.errors import InvalidInputError, Problem, TreelineError
+from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
+from treeline.contract.problems import shown
+from treeline.errors import InvalidInputError, Problem
 
 MOST = 10_000
 MAX_TEXT = 200
 MAX_PROBLEMS = 100
-WANTED = f"give one object with `id` and `truth`, or a list of 1 to {MOST} of them"
+WANTED = f"give one object with `id` (or `key`) and `truth`, or a list of 1 to {MOST} of them"
 LARGEST = 1e300  # well within what every reader of JSON takes for a number
 NUMBER = {"type": "number", "minimum": -LARGEST, "maximum": LARGEST}
 TEXT = {"type": "string", "maxLength": MAX_TEXT}
 VALUE: dict[str, Any] = {"anyOf": [{"type": "boolean"}, NUMBER, TEXT]}
+WHOLE = {"type": "integer", "minimum": 1 - 2**53, "maximum": 2**53 - 1}
+KEY: dict[str, Any] = {"anyOf": [{"type": "string", "pattern": KEY_PATTERN}, WHOLE]}
+KEY_NAME = "key"
 
 
 def _value(given: object) -> object:
@@ -36,17 +45,39 @@ def _value(given: object) -> object:
     return given
 
 
-class Feedback(BaseModel):
-    """The truth for one prediction."""
+def _key(given: object) -> str:
+    """Return a key as it is known."""
+    if (text := key_text(given)) is None:
+        raise PydanticCustomError("key", f"Input should be {KEY_WANTED}")
+    return text
 
+
+class _Feedback(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    truth: Annotated[Any, AfterValidator(_value)] = Field(
+        description="What proved to be true: a class of the model, or the value of a regression",
+        json_schema_extra=VALUE,
+    )
+
+
+class Feedback(_Feedback):
+    """The truth for one prediction."""
 
     id: str = Field(
         pattern=r"^[A-Za-z0-9._:/+=@-]{1,200}$", description="The `id` of the prediction's answer"
     )
-    truth: Annotated[Any, AfterValidator(_value)] = Field(
-        description="What proved to be true, as the target of the model has it",
-        json_schema_extra=VALUE,
+
+
+class FeedbackByKey(_Feedback):
+    """The truth for the predictions that were asked for with one key."""
+
+    key: Annotated[Any, AfterValidator(_key)] = Field(
+        description="The key that the record had, where the model declares one",
+        json_schema_extra=KEY,
+    )
+    model: str | None = Field(
+        None, min_length=1, max_length=200, description="Without it, the default model is meant"
     )
 
 
@@ -56,11 +87,14 @@ class Accepted(BaseModel):
     accepted: int = Field(description="How many truths")
 
 
-ONE = TypeAdapter(Feedback)
-MANY = TypeAdapter(Annotated[list[Feedback], Field(min_length=1, max_length=MOST)])
-ITEMS = {"type": "array", "items": ONE.json_schema(), "minItems": 1, "maxItems": MOST}
+BY_ID, BY_KEY = TypeAdapter(Feedback), TypeAdapter(FeedbackByKey)
+KEYS = frozenset(Feedback.model_fields)
+KEYS_BY_KEY = frozenset(FeedbackByKey.model_fields)
+SCHEMAS = {"Feedback": BY_ID.json_schema(), "FeedbackByKey": BY_KEY.json_schema()}
+REFERENCES = [{"$ref": f"#/components/schemas/{name}"} for name in SCHEMAS]
+MANY = {"type": "array", "items": {"anyOf": REFERENCES}, "minItems": 1, "maxItems": MOST}
 CONTENT = {
-    "schema": {"anyOf": [ONE.json_schema(), ITEMS]},
+    "schema": {"anyOf": [*REFERENCES, MANY], "$defs": SCHEMAS},
     "example": {"id": "0123456789abcdef0123456789abcdef", "truth": 1},
 }
 
@@ -75,55 +109,86 @@ router = APIRouter(tags=["log"], dependencies=[KeyRequired])
     responses=dict(failures((400, 401, 403, 409, 413, 415, 422, 429, 503)).items()),
 )
 async def give_feedback(request: Request, log: LogDep) -> Accepted:
-    """Take the truth for one prediction or many; it is joined to them by the id.
+    """Take the truth for one prediction or many; it is joined to them by the id, or by the key.
 
-    It may come before its prediction is in the database, or again: the latest one counts.
+    It may come before its prediction is in the database, or again: the latest one counts. One that
+    the model cannot predict is refused, and none of the list is taken.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type not in ("", "application/json"):
         raise UnsupportedMediaTypeError(
             f"The Content-Type is {media_type!r}; send the truth as application/json."
         )
-    body = await body_of(request, most_bytes=request.app.state.settings.max_body_bytes)
-    truths = [(each.id, each.truth) for each in parse(body)]
-    await asyncio.to_thread(log.feedback, truths, at=time.time())
-    return Accepted(accepted=len(truths))
+    bodies = bodies_of(request)
+    limit = replace(bodies.records, advice="send fewer truths at a time")
+    body = await bodies.whole(request, limit)
+    if len(body) > LONG_BYTES:
+        written: bytes = await request.app.state.reading.apart(parse_apart, body)
+        listed = from_json(written)
+    else:
+        listed = parse(body)
+    judge = await Judge.of(request, {each[-1] for each in listed})
+
+    def take() -> None:  # ten thousand take a while
+        truths = judge.judged([Told(*each) for each in listed], log)
+        log.feedback(truths, at=log.truth_time.now())
+
+    await asyncio.to_thread(take)
+    return Accepted(accepted=len(listed))
 
 
-async def body_of(request: Request, *, most_bytes: int) -> bytes:
-    """Read a body; raises BodyTooLargeError."""
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > most_bytes:
-            raise BodyTooLargeError(
-                f"The body is larger than {most_bytes} bytes; send fewer truths at a time."
-            )
-    return body
+def parse(body: bytes) -> list[tuple[object, ...]]:
+    """Return of each truth: its place, the truth, and the id or key and model of the prediction.
 
-
-def parse(body: bytes) -> list[Feedback]:
-    """Read the JSON of truths; raises MalformedBodyError and InvalidInputError."""
+    Raises MalformedBodyError and InvalidInputError.
+    """
     try:
-        if body.lstrip()[:1] == b"[":
-            return MANY.validate_json(body)
-        return [ONE.validate_json(body)]
-    except ValidationError as error:
-        raise explain(error.errors(include_url=False, include_context=False)) from error
-
-
-def explain(found: list[ErrorDetails]) -> TreelineError:
-    """Return the error to raise for a body that holds no truths."""
-    if found[0]["type"] == "json_invalid":
-        reason = found[0]["msg"].removeprefix("Invalid JSON: ")
-        return MalformedBodyError(f"The body is not JSON: {reason}; {WANTED}.")
+        truths = from_json(body)
+    except ValueError as error:
+        raise MalformedBodyError(f"The body is not JSON: {error}; {WANTED}.") from error
+    listed = truths if isinstance(truths, list) else [truths]
+    if not 1 <= len(listed) <= MOST:
+        raise InvalidInputError([Problem("body", f"has {len(listed)} truths; {WANTED}")])
+    checked: list[tuple[object, ...]] = []
     problems: list[Problem] = []
-    for entry in found[:MAX_PROBLEMS]:
-        place = ".".join(map(str, entry["loc"])) or "body"
-        is_absent = entry["type"] == "missing"
-        value = None if is_absent else entry["input"]
-        said = "is missing" if is_absent else f"{shown(value)}: {entry['msg']}"
-        problems.append(Problem(place, said if problems else f"{said}; {WANTED}", value))
-    if len(found) > MAX_PROBLEMS:
-        problems.append(Problem("body", f"and {len(found) - MAX_PROBLEMS} more problems"))
-    return InvalidInputError(problems)
+    for at, each in enumerate(listed):
+        place = (at,) if listed is truths else ()
+        try:
+            checked.append((".".join(map(str, (*place, "truth"))), *_read(each)))
+        except ValidationError as error:
+            problems += problems_of(error, place)
+        if len(problems) > MAX_PROBLEMS:
+            problems[MAX_PROBLEMS:] = [Problem("body", "and there may be more problems")]
+            break
+    if problems:
+        first = problems[0]
+        problems[0] = Problem(first.place, f"{first.message}; {WANTED}", first.value)
+        raise InvalidInputError(problems)
+    return checked
+
+
+def _read(given: Any) -> tuple[object, ...]:
+    """Return the truth, the id, the key and the model; raises ValidationError."""
+    if isinstance(given, dict) and KEY_NAME in given and "id" not in given:
+        keyed = BY_KEY.validate_python(narrowed(given, KEYS_BY_KEY))
+        return keyed.truth, None, keyed.key, keyed.model
+    truth = BY_ID.validate_python(narrowed(given, KEYS))
+    return truth.truth, truth.id, None, None
+
+
+def parse_apart(body: bytes) -> bytes:
+    """Return the JSON of what `parse` gives, for another process."""
+    return to_json(parse(body))
+
+
+def problems_of(error: ValidationError, place: tuple[int, ...]) -> list[Problem]:
+    """Return what is wrong with one truth."""
+    problems: list[Problem] = []
+    for entry in error.errors(include_url=False, include_context=False):
+        where = ".".join(map(str, (*place, *entry["loc"]))) or "body"
+        if entry["type"] == "missing":
+            problems.append(Problem(where, "is missing"))
+        else:
+            text = f"{shown(entry['input'])}: {entry['msg']}"
+            problems.append(Problem(where, text, entry["input"]))
+    return problems

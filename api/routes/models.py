@@ -5,7 +5,8 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
+from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
 from api.catalogue.declaration import Changes, ImageInput
@@ -14,28 +15,41 @@ from api.deps import CatalogueDep
 from api.security.deps import KeyRequired
 from api.tensors.cards import TensorCard, card_of, kind_of
 from api.uploads.changing import changing
-from treeline.artifact.features import Task
-from treeline.artifact.signature import Signature
+from api.uploads.claims import ClaimedSignature, claimed
+from treeline.contract.features import Task
+from treeline.contract.names import MOST_CHARACTERS, PATTERN, RULE, is_slug, slug_of
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
 
 ModelName = Annotated[str, Path(description="Name of the model")]
+NAME = {"pattern": PATTERN, "maxLength": MOST_CHARACTERS, "example": "my-model"}
+
+
+def checked(name: str) -> str:
+    """Return a name that a model can have; raises PydanticCustomError for another one."""
+    if not is_slug(name):
+        text = f"{RULE}, at most {MOST_CHARACTERS} characters; call it {slug_of(name)!r}"
+        raise PydanticCustomError("name", "{text}", {"text": text})
+    return name
+
+
 NewName = Annotated[
     str,
-    Path(
-        description="Name of the model",
-        pattern="^[a-z0-9]+(-[a-z0-9]+)*$",
-        max_length=63,
-        json_schema_extra={"example": "my-model"},
-    ),
+    Path(description="Name of the model", json_schema_extra=NAME),
+    AfterValidator(checked),
 ]
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FORM = {
     "type": "object",
     "required": ["file"],
     "properties": {
-        "file": {"type": "string", "format": "binary", "description": "The ONNX file"},
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "The ONNX file, under this name or another",
+        },
         "description": {"type": "string"},
         "image": {
             "type": "string",
@@ -55,7 +69,6 @@ MODEL_BODY: dict[str, Any] = {
     }
 }
 CHANGES = Changes.model_json_schema(ref_template="#/components/schemas/{model}")
-CHANGES.pop("$defs")  # the card of a model brings them in
 CHANGES_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CHANGES}}}
 }
@@ -91,14 +104,15 @@ async def list_models(catalogue: CatalogueDep) -> ModelList:
 
 
 @router.get(
-    "/{model}", summary="Read the contract of a model", response_model=Signature | TensorCard
+    "/{model}",
+    summary="Read the contract of a model",
+    response_model=Signature | ClaimedSignature | TensorCard,
 )
-async def read_model(model: ModelName, catalogue: CatalogueDep, request: Request) -> Response:
+async def read_model(model: ModelName, catalogue: CatalogueDep) -> Response:
     """The whole signature: features, classes, metrics, verdict, lineage, distributions.
 
     A model without a signature shows the inputs and outputs of its graph.
     """
-    await request.app.state.uploads.sought(model)
     return Response(card(catalogue.entry(model)), media_type="application/json")
 
 
@@ -106,7 +120,7 @@ async def read_model(model: ModelName, catalogue: CatalogueDep, request: Request
     "/{model}",
     summary="Upload a model",
     dependencies=[KeyRequired],
-    response_model=Signature | TensorCard,
+    response_model=Signature | ClaimedSignature | TensorCard,
     responses={201: {"model": Signature | TensorCard, "description": "It is new, and served"}},
     response_description="It replaced another one, and is served",
     openapi_extra=MODEL_BODY,
@@ -127,7 +141,7 @@ async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -
     "/{model}",
     summary="Describe an uploaded model",
     dependencies=[KeyRequired],
-    response_model=Signature | TensorCard,
+    response_model=Signature | ClaimedSignature | TensorCard,
     openapi_extra=CHANGES_BODY,
 )
 async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDep) -> Response:
@@ -154,7 +168,7 @@ def card(entry: Entry) -> str:
         return card_of(entry, entry.tensor).model_dump_json(indent=2) + "\n"
     if entry.signature is None:
         raise ArtifactRejectedError(entry.reason)
-    return entry.signature.document()
+    return claimed(entry, entry.signature)
 
 
 def summary(entry: Entry, catalogue: Catalogue) -> ModelSummary:

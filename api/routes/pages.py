@@ -1,8 +1,8 @@
 """What a person looks at: the page of the models, the documentation; all from this host."""
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 from api.deps import CatalogueDep
@@ -19,18 +19,17 @@ HEADERS = {"Content-Security-Policy": OWN_ONLY, "X-Content-Type-Options": "nosni
 router = APIRouter(include_in_schema=False)
 
 
-@router.head("/")
 @router.get("/")
-async def index(
-    request: Request, catalogue: CatalogueDep, model: str | None = None
-) -> HTMLResponse:
+async def index(catalogue: CatalogueDep, model: str | None = None) -> HTMLResponse:
     """The models that are served, and a form of one of them: `?model=`, or else the default."""
     entries = catalogue.entries()
     name = model or catalogue.default_name
-    first = entries[0] if entries else None
-    shown = catalogue.entry(name) if name is not None and entries else first
-    html = render(catalogue, shown=shown, base_url=str(request.base_url))
-    return HTMLResponse(html, headers=HEADERS)
+    shown = catalogue.entry(name) if name is not None and entries else None
+    if model is None and not (shown and shown.ready):  # one that answers, where there is one
+        shown = next(
+            (entry for entry in entries if entry.ready), shown or next(iter(entries), None)
+        )
+    return HTMLResponse(render(catalogue, shown=shown), headers=HEADERS)
 
 
 @router.get("/docs")
@@ -46,6 +45,19 @@ async def docs() -> HTMLResponse:
     )
     page.headers.update(HEADERS)
     return page
+
+
+# Where people look who knew services with prepared answers at these paths; relative, for a prefix.
+@router.get("/about")
+async def about() -> RedirectResponse:
+    """The page says what the models are about."""
+    return RedirectResponse("./")
+
+
+@router.get("/help")
+async def help_page() -> RedirectResponse:
+    """The documentation helps."""
+    return RedirectResponse("docs")
 
 
 def mount_assets(app: FastAPI) -> None:

@@ -14,15 +14,19 @@ class PredictionRoute:
         """Answer; raises ArtifactNotFoundError and ArtifactRejectedError."""
         state, name = scope["app"].state, scope["path_params"].get("model")
         models: Catalogue = state.catalogue
+        if name is None and models.default_name is None:
+            await state.freshness.everything()  # it may have come meanwhile
         name = name or models.default_name
         if name is None:
             raise models.no_default()
-        await state.uploads.sought(name)
+        await state.freshness.model(name)
         known = models.entry(name)
         if known.tensor is not None:
             await state.tensors.answer(known, scope, receive, send)
             return
-        await state.predicting.answer(models.predictor(name), scope, receive, send)
+        predictor = models.predictor(name)
+        with state.load.returned():  # it takes a slot when the record is there
+            await state.predicting.answer(predictor, scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

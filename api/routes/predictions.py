@@ -1,6 +1,5 @@
 """`GET /v1/predictions`: what was predicted, as JSON lines, CSV or Parquet, with the truth."""
 
-import asyncio
 from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from api.openapi import failures
 from api.prediction_log.asking import MEDIA_TYPES, Asked, format_of
 from api.prediction_log.deps import LogDep
 from api.prediction_log.log import PredictionLog
-from api.security.deps import KeyRequired
+from api.security.deps import ReadKey
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 
@@ -27,12 +26,26 @@ SETTLE_SECONDS = 3.0  # for what has just been answered to reach the database
 RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The predictions, the oldest first",
-        "content": {each: {"schema": {"type": "string"}} for each in MEDIA_TYPES.values()},
+        "content": {  # bytes first: generated clients take every answer for the first kind
+            MEDIA_TYPES["parquet"]: {"schema": {"type": "string", "format": "binary"}},
+            MEDIA_TYPES["jsonl"]: {"schema": {"type": "string"}},
+            MEDIA_TYPES["csv"]: {"schema": {"type": "string"}},
+        },
+        "headers": {
+            name: {"description": text, "schema": {"type": "integer", "minimum": 0}}
+            for name, text in {
+                "X-Waiting-Segments": "Files that wait for the database, and are not in it",
+                "X-Waiting-Bytes": "Their size",
+                "X-Set-Aside-Files": "Files of what the database cannot take",
+            }.items()
+        },
     }
 }
 RESPONSES.update(failures((401, 403, 406, 409, 422, 429, 503)).items())
 
-router = APIRouter(tags=["log"], dependencies=[KeyRequired])
+Headers = dict[str, str]
+
+router = APIRouter(tags=["log"], dependencies=[ReadKey])
 
 
 @router.get(
@@ -47,16 +60,17 @@ async def read_predictions(
     """Each prediction with its record, its probabilities and, where it was told, the truth.
 
     What was answered a moment before is waited for, up to three seconds; what still waits in the
-    spool then, as after an outage of the database, comes with a later export.
+    spool then, as after an outage of the database, comes with a later export: the headers
+    `X-Waiting-Segments` and `X-Waiting-Bytes` tell how much, `X-Set-Aside-Files` what never will.
     """
     name = format_of(asked, ",".join(request.headers.getlist("accept")))
-    chunks = await asyncio.to_thread(opened, log, asked, name)
-    told = {"Content-Disposition": f'inline; filename="predictions.{name}"'}
-    return StreamingResponse(chunks, headers=told, media_type=MEDIA_TYPES[name])
+    chunks, lacking = await log.apart(opened, log, asked, name)
+    headers = {"Content-Disposition": f'inline; filename="predictions.{name}"', **lacking}
+    return StreamingResponse(log.streamed(chunks), headers=headers, media_type=MEDIA_TYPES[name])
 
 
-def opened(log: PredictionLog, asked: Asked, name: str) -> Iterator[bytes]:
-    """Return the chunks of an export, of which the first page is read already.
+def opened(log: PredictionLog, asked: Asked, name: str) -> tuple[Iterator[bytes], Headers]:
+    """Return the chunks of an export, of which the first page is read already, and what it lacks.
 
     So what is wrong is told by the status. Raises NotAcceptableError and LogUnavailableError.
     """
@@ -66,7 +80,12 @@ def opened(log: PredictionLog, asked: Asked, name: str) -> Iterator[bytes]:
         raise NotAcceptableError(str(error)) from error
     reader = log.reader()
     reader.check()
-    log.settle(seconds=SETTLE_SECONDS)
+    waiting = log.settle(seconds=SETTLE_SECONDS)
+    lacking = {
+        "X-Waiting-Segments": str(waiting.count()),
+        "X-Waiting-Bytes": str(waiting.bytes if waiting.count() else 0),
+        "X-Set-Aside-Files": str(log.set_aside()),
+    }
     pages = reader.pages(asked)
     chunks: Iterator[bytes] = write(chain([next(pages, [])], pages), log.spool.folder.parent)
-    return chunks
+    return chunks, lacking

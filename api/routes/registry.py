@@ -13,17 +13,19 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.catalogue.entries import Entry
-from api.openapi import failures
+from api.deps import Fresh
+from api.openapi import EXTRA_PARAMETER, failures
 from api.registry import offers
 from api.registry.following import Following
 from api.routes import batch
 from api.routes.models import card
 from api.security.deps import PredictionKey
 from api.tensors.cards import TensorCard
-from treeline.artifact.signature import Signature
+from api.uploads.claims import ClaimedSignature
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 
-router = APIRouter(dependencies=[PredictionKey])
+router = APIRouter(dependencies=[PredictionKey, Fresh])
 
 ModelName = Annotated[str, Path(description="Name of the model")]
 VersionName = Annotated[
@@ -40,15 +42,20 @@ PREDICTING: dict[str, Any] = {
     | {
         "200": {
             "description": "The prediction, as that version words it",
-            "content": {"application/json": {"schema": {"type": "object"}}},
+            "content": {
+                "application/json": {"schema": {"type": "object", "additionalProperties": True}}
+            },
         }
     },
     "openapi_extra": {
+        "parameters": [EXTRA_PARAMETER],
         "requestBody": {
             "required": True,
             "description": 'A record of that version, or `{"values": …}` where it takes tensors',
-            "content": {"application/json": {"schema": {"type": "object"}}},
-        }
+            "content": {
+                "application/json": {"schema": {"type": "object", "additionalProperties": True}}
+            },
+        },
     },
 }
 
@@ -128,7 +135,7 @@ async def read_registry(request: Request) -> Registry:
     "/v1/models/{model}/versions/{version}",
     tags=["registry"],
     summary="Read the contract of a version",
-    response_model=Signature | TensorCard,
+    response_model=Signature | ClaimedSignature | TensorCard,
     responses=AWAITED,
 )
 async def read_version(model: ModelName, version: VersionName, request: Request) -> Response:
@@ -141,6 +148,7 @@ async def read_version(model: ModelName, version: VersionName, request: Request)
     "/v1/models/{model}/versions/{version}/predict",
     tags=["predict"],
     summary="Predict with a version",
+    operation_id="version_prediction",
     **PREDICTING,
 )
 async def predict_version(model: ModelName, version: VersionName, request: Request) -> Response:
@@ -157,6 +165,7 @@ async def predict_version(model: ModelName, version: VersionName, request: Reque
     "/v1/models/{model}/versions/{version}/predict/batch",
     tags=["predict"],
     summary="Predict a table with a version",
+    operation_id="version_batch",
     **batch.DOCUMENTED,
 )
 async def predict_batch_of_version(
@@ -164,12 +173,13 @@ async def predict_batch_of_version(
     version: VersionName,
     request: Request,
     bad_rows: batch.BadRows = "refuse",
+    extra: batch.Extra = "auto",
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
     entry: Entry = await request.app.state.versions.entry(model, version)
     if entry.predictor is None:
         raise ArtifactNotFoundError(f"{model} takes tensors, not records, so no table either.")
-    return await batch.answer(request, entry.predictor, reporting=bad_rows == "report")
+    return await batch.answer(request, entry.predictor, bad_rows=bad_rows, extra=extra)
 
 
 def offered(model: offers.Model) -> OfferedModel:

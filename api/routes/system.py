@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.deps import CatalogueDep
+from api.deps import SoonDep
 from api.errors import NotReadyError
 
 router = APIRouter(tags=["system"])
@@ -17,6 +17,14 @@ class Health(BaseModel):
     """The process answers."""
 
     status: str = "ok"
+
+
+class Runs(BaseModel):
+    """What the processes that run uploaded and registered models are at, beside this worker."""
+
+    running: int
+    waiting: int
+    oldest_seconds: float = Field(description="For how long the oldest has been running")
 
 
 class Readiness(BaseModel):
@@ -29,29 +37,39 @@ class Readiness(BaseModel):
         description="Models whose new artifact on disk is refused, and why: the former serves on",
     )
     unloaded: list[str] = Field(default=[], description="Models taken out of service by hand")
+    stuck: dict[str, str] = Field(
+        default={},
+        description="Models of others that rest, as their runs were ended again and again",
+    )
+    runs: Runs = Field(description="Of such models, apart from this worker")
     registry: str | None = Field(
         default=None, description="Why the registry cannot be asked: what it named is served on"
     )
 
 
-@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> Health:
     """Answers as long as the process does; says nothing of the models."""
     return Health()
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", summary="Is every model served?")
-async def readyz(catalogue: CatalogueDep, request: Request) -> Readiness:
+async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
     """200 when there is a model and all are loaded; else 503 and the reasons."""
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
-    following = request.app.state.registry
+    following, graphs = request.app.state.registry, request.app.state.graphs
+    state = graphs.state()
     return Readiness(
         models=catalogue.versions(),
         refused=catalogue.refusals(),
         unloaded=catalogue.unloaded(),
+        stuck=graphs.stuck(),
+        runs=Runs(
+            running=state.running,
+            waiting=state.waiting,
+            oldest_seconds=round(state.oldest_seconds, 3),
+        ),
         registry=None if following is None else following.away() or None,
     )
 

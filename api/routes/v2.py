@@ -6,12 +6,13 @@ Errors have the protocol's own shape below `/v2`, `{"error": "…"}`: see api.pr
 import asyncio
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Request
+from fastapi import APIRouter, FastAPI, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
+from api.bodies import DOCUMENT_BYTES, Limit, bodies_of
 from api.catalogue.entries import Catalogue, Entry
-from api.deps import CatalogueDep
+from api.deps import CatalogueDep, Fresh, SoonDep
 from api.errors import NotReadyError
 from api.protocol import answering
 from api.protocol.bodies import read_body
@@ -34,6 +35,7 @@ from api.protocol.messages import BINARY, unreadable
 from api.protocol.tensors import refused
 from api.security.deps import KeyRequired, PredictionKey
 from treeline import __version__
+from treeline.contract.problems import listed
 from treeline.errors import ArtifactRejectedError
 
 Responses = dict[int | str, dict[str, Any]]
@@ -42,7 +44,7 @@ FAILS: Responses = {
     for status, text in {
         400: "The body cannot be read",
         401: "An API key is required",
-        403: "The service has no API keys",
+        403: "The service has no API keys, or the key lacks the scope",
         404: "There is no such model or version",
         413: "The body is too large",
         415: "The encoding of the body is unknown",
@@ -57,16 +59,10 @@ RAW = {"schema": {"type": "string", "format": "binary"}}
 INFERRING = {**FAILS, 200: {"model": InferenceResponse, "content": {BINARY: RAW}}}
 
 
-async def sought(request: Request) -> None:
-    """Look for a model that another worker may have been given a moment ago."""
-    if (name := request.path_params.get("model")) is not None:
-        await request.app.state.uploads.sought(name)
-
-
 router = APIRouter(
     prefix="/v2",
     tags=["open inference protocol"],
-    dependencies=[Depends(sought)],
+    dependencies=[Fresh],
     responses={503: FAILS[503]},
 )
 Body = TypeVar("Body", bound=BaseModel)
@@ -87,7 +83,7 @@ async def live() -> Live:
 
 
 @router.get("/health/ready", summary="Is every model served?")
-async def ready(catalogue: CatalogueDep) -> Ready:
+async def ready(catalogue: SoonDep) -> Ready:
     """200 when there is a model and all are loaded; else 503 and the reasons."""
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
@@ -179,11 +175,9 @@ async def load(model: Model, request: Request, catalogue: CatalogueDep) -> Index
     """Serves what lies on disk now; 503 when that cannot be served."""
     wanted = await document(request, LoadRequest)
     if wanted.parameters:
-        names = ", ".join(wanted.parameters)
+        names = listed(wanted.parameters)
         raise refused("parameters", f"{names}: not offered; upload with PUT /v1/models/{model}")
-    state = request.app.state
-    watched = state.settings.watch_seconds > 0  # else other workers would not follow
-    await asyncio.to_thread(state.unloading.load, model, refresh=watched)
+    await asyncio.to_thread(request.app.state.unloading.load, model)
     entry = catalogue.entry(model)
     if not entry.ready or entry.refused:
         raise ArtifactRejectedError(entry.refused or entry.reason)
@@ -225,8 +219,7 @@ async def document(request: Request, kind: type[Body]) -> Body:
 
     Raises BodyTooLargeError, MalformedBodyError and InvalidInputError.
     """
-    limit = request.app.state.settings.max_body_bytes
-    body = await read_body(request, limit=limit, setting="API_MAX_BODY_BYTES")
+    body = await read_body(request, Limit(min(DOCUMENT_BYTES, bodies_of(request).records.most)))
     try:
         return kind.model_validate_json(body.strip() or b"{}")
     except ValidationError as error:

@@ -11,9 +11,12 @@ class Buckets:
     Of too many callers, those who have not asked for longest are forgotten.
     """
 
-    def __init__(self, per_second: float, *, most: int = MOST_CALLERS) -> None:
+    def __init__(
+        self, per_second: float, *, burst: float | None = None, most: int = MOST_CALLERS
+    ) -> None:
+        """`burst` is how many at once; as many as in a second where none is given."""
         self._per_second = per_second
-        self._burst = max(1.0, per_second)
+        self._burst = max(1.0, per_second) if burst is None else burst
         self._most = most
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
 

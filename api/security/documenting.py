@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from api.security.deps import BEARER, HEADER
+from api.security.keyring import PREDICT
 from api.security.load import ALWAYS
 from api.settings import Settings
 
 PREDICTS = ("/predict", "/predict/batch", "/infer")
-EITHER: list[dict[str, list[str]]] = [{BEARER.scheme_name: []}, {HEADER.scheme_name: []}]
+EITHER = [{scheme.scheme_name: [PREDICT]} for scheme in (BEARER, HEADER)]
 SCHEMES = {
     BEARER.scheme_name: BEARER.model.model_dump(mode="json", exclude_none=True, by_alias=True),
     HEADER.scheme_name: HEADER.model.model_dump(mode="json", exclude_none=True, by_alias=True),
@@ -27,7 +28,7 @@ def describe(
                 operation["security"] = EITHER
             keyed = "security" in operation
             statuses = [401, 403] if keyed else []
-            if settings.requests_per_second and (keyed or predicts):
+            if keyed or (settings.requests_per_second and predicts):
                 statuses.append(429)
             if path not in ALWAYS:
                 statuses.append(503)

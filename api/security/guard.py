@@ -1,4 +1,4 @@
-"""Request → nothing, or the error that says why it is not let in: key unknown, rate exceeded."""
+"""Request → nothing, or the error that says why it is not let in: its key, its scope, its rate."""
 
 import logging
 import time
@@ -6,9 +6,10 @@ from ipaddress import ip_network
 
 from starlette.types import Scope
 
-from api.errors import KeyRequiredError, NoKeysError, TooManyRequestsError
+from api.errors import KeyRequiredError, NoKeysError, ScopeMissingError, TooManyRequestsError
 from api.security.buckets import Buckets
-from api.security.keyring import Keyring
+from api.security.keyring import PREDICT, SCOPES, Key, Keyring
+from api.security.refusals import Refusals
 from api.settings import Settings
 
 BEARER = b"bearer "
@@ -23,6 +24,7 @@ class Guard:
     def __init__(self, settings: Settings) -> None:
         """Raises ConfigError when a key is not written as it must be."""
         self.keys = Keyring(settings)
+        self.refusals = Refusals()
         self._open = settings.predictions_open
         rate = settings.requests_per_second
         self._buckets = Buckets(rate) if rate else None
@@ -32,40 +34,63 @@ class Guard:
     def prediction(self, scope: Scope) -> None:
         """Let a request for predictions in; one that was let in already counts once.
 
-        Raises KeyRequiredError, NoKeysError and TooManyRequestsError.
+        Raises KeyRequiredError, NoKeysError, ScopeMissingError and TooManyRequestsError.
         """
         if self.always_open or LET_IN in scope:
             return
-        name = self._named(scope)
-        if name is None and not self._open:
-            raise self._unknown("Predictions")
-        self._count(scope, name)
+        if self._open:
+            key = self._key(scope)
+            self._count(scope, None if key is None or key.expired() else key.name)
+        else:
+            self._count(scope, self._valid(scope, PREDICT).name)
         scope[LET_IN] = True
 
-    def change(self, scope: Scope) -> None:
-        """Let a request in that changes or exports something: only with a key.
+    def require(self, scope: Scope, wanted: str) -> None:
+        """Let a request in that needs a key with a scope, whoever else is let in.
 
-        Raises KeyRequiredError, NoKeysError and TooManyRequestsError.
+        Raises KeyRequiredError, NoKeysError, ScopeMissingError and TooManyRequestsError.
         """
-        name = self._named(scope)
-        if name is None:
-            raise self._unknown("What changes or exports something")
+        name = self._valid(scope, wanted).name
         self._count(scope, name)
         logger.info("%s %s with the key %s", scope["method"], scope["path"], name)
 
-    def _named(self, scope: Scope) -> str | None:
-        key = presented(scope)
-        return None if key is None else self.keys.name_of(key)
+    def _key(self, scope: Scope) -> Key | None:
+        given = presented(scope)
+        return None if given is None else self.keys.find(given)
 
-    def _unknown(self, what: str) -> KeyRequiredError | NoKeysError:
+    def _valid(self, scope: Scope, wanted: str) -> Key:
+        key = self._key(scope)
+        if key is None:
+            if not self.keys.empty and presented(scope) is not None:
+                self._refuse(scope, "its key is unknown")
+            raise self._unknown(wanted)
+        if key.expired():
+            self._refuse(scope, f"the key {key.name} has expired")
+            raise KeyRequiredError(
+                f"The key {key.name} was valid until {key.expires}; ask the operator for a new one."
+            )
+        if wanted not in key.scopes:
+            text = f"the key {key.name} has no scope {wanted}"
+            self.refusals.note(scope, address=address(scope), reason=text)
+            raise ScopeMissingError(
+                f"The key {key.name} has no scope {wanted!r}, which it takes to {SCOPES[wanted]}; "
+                f"it has: {', '.join(sorted(key.scopes))}."
+            )
+        return key
+
+    def _refuse(self, scope: Scope, reason: str) -> None:
+        self.refusals.count(scope, address=address(scope), reason=reason)
+
+    def _unknown(self, wanted: str) -> KeyRequiredError | NoKeysError:
+        what = f"To {SCOPES[wanted]}"
         if self.keys.empty:
             return NoKeysError(
-                f"{what} needs an API key, and this service has none: make one with "
+                f"{what} takes an API key, and this service has none: make one with "
                 "`python -m api.keys NAME`, and give its line to API_KEYS or API_KEYS_FILE."
             )
         return KeyRequiredError(
-            f"{what} needs an API key that this service knows; send it as "
-            "`Authorization: Bearer KEY` or `X-API-Key: KEY`."
+            f"{what} takes an API key that this service knows, with the scope {wanted!r}; send it "
+            "as `Authorization: Bearer KEY` or `X-API-Key: KEY`."
         )
 
     def _count(self, scope: Scope, name: str | None) -> None:

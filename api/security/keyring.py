@@ -7,7 +7,9 @@ made for what people think up themselves, would add nothing but time to each req
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from hashlib import sha256
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -16,17 +18,38 @@ from api.settings import Settings
 from treeline.errors import ConfigError
 
 PREFIX = "treeline_"  # by which people, and those who look for leaked secrets, know a key
-LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):sha256:([0-9a-f]{64})")
+LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):sha256:([0-9a-f]{64})((?::[a-z]+=[a-z0-9+-]*)*)")
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOK_SECONDS = 1
+
+PREDICT, READ, WRITE = "predict", "read", "write"
+SCOPES = {
+    PREDICT: "ask for predictions where they are closed",
+    READ: "export what was predicted",
+    WRITE: "upload, describe, remove, load and unload models; tell what proved to be true",
+}
+EVERYTHING = frozenset(SCOPES)
 
 Mark = tuple[int, int, int]
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Key:
+    """What is known of a key: who has it, what it is good for, the last day it is (UTC)."""
+
+    name: str
+    scopes: frozenset[str] = EVERYTHING
+    expires: date | None = None
+
+    def expired(self, today: date | None = None) -> bool:
+        """Tell whether its last day is over."""
+        return self.expires is not None and (today or datetime.now(UTC).date()) > self.expires
+
+
 class Keyring:
-    """Knows keys by their hashes; tells their names."""
+    """Knows keys by their hashes."""
 
     def __init__(self, settings: Settings) -> None:
         """Read all keys; raises ConfigError when one is not written as it must be."""
@@ -45,14 +68,14 @@ class Keyring:
         self.look()
         return not (self._given or self._read)
 
-    def name_of(self, key: bytes) -> str | None:
-        """Return the name under which a key is known, or None; takes as long for either."""
+    def find(self, key: bytes) -> Key | None:
+        """Return what is known of a key, expired or not, or None; takes as long for either."""
         self.look()
         digest, found = sha256(key).digest(), None
         for keys in (self._given, self._read):
-            for known, name in keys.items():
+            for known, entry in keys.items():
                 if compare_digest(known, digest):
-                    found = name
+                    found = entry
         return found
 
     def look(self) -> None:
@@ -82,7 +105,7 @@ class Keyring:
             raise ConfigError(f"API_KEYS_FILE: it cannot be read: {error.strerror}") from error
         return found.st_mtime_ns, found.st_size, found.st_ino
 
-    def _from_file(self) -> Mapping[bytes, str]:
+    def _from_file(self) -> Mapping[bytes, Key]:
         if self._file is None:
             return {}
         try:
@@ -94,8 +117,8 @@ class Keyring:
         return parsed(lines, place="API_KEYS_FILE, line")
 
 
-def parsed(lines: list[str], *, place: str) -> dict[bytes, str]:
-    """Return the names of keys by their hashes; raises ConfigError that repeats no line.
+def parsed(lines: list[str], *, place: str) -> dict[bytes, Key]:
+    """Return keys by their hashes; raises ConfigError that repeats no line.
 
     Someone may have written the key itself.
     """
@@ -107,18 +130,58 @@ def parsed(lines: list[str], *, place: str) -> dict[bytes, str]:
         found = LINE.fullmatch(written)
         if found is None:
             raise ConfigError(
-                f"{place} {number}: it is not name:sha256:… with 64 hexadecimal digits; "
-                "make one with: python -m api.keys NAME"
+                f"{place} {number}: it is not name:sha256:… with 64 hexadecimal digits, then "
+                "perhaps :scopes=… and :expires=…; make one with: python -m api.keys NAME"
             )
-        keys[bytes.fromhex(found[2])] = found[1]
+        keys[bytes.fromhex(found[2])] = _key(found[1], found[3], place=f"{place} {number}")
     return keys
 
 
-def new_key(name: str) -> tuple[str, str]:
+def _key(name: str, options: str, *, place: str) -> Key:
+    scopes, expires, seen = EVERYTHING, None, set()
+    for option in options.split(":")[1:]:
+        kind, _, value = option.partition("=")
+        if kind in seen or kind not in ("scopes", "expires"):
+            raise ConfigError(f"{place}: after the hash give scopes=… and expires=…, each once")
+        seen.add(kind)
+        try:
+            if kind == "scopes":
+                scopes = scopes_of(value.split("+"))
+            else:
+                expires = day_of(value)
+        except ConfigError as error:
+            raise ConfigError(f"{place}: {error}") from error
+    return Key(name, scopes, expires)
+
+
+def scopes_of(names: Iterable[str]) -> frozenset[str]:
+    """Return scopes by their names; raises ConfigError for none, and for one there is not."""
+    scopes = frozenset(names)
+    if not scopes or not scopes <= EVERYTHING:
+        raise ConfigError(f"the scopes are {', '.join(SCOPES)}; several: predict+read")
+    return scopes
+
+
+def day_of(text: str) -> date:
+    """Return the last day of a key; raises ConfigError."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError("a key expires after a day such as 2027-01-31") from error
+
+
+def new_key(
+    name: str, *, scopes: frozenset[str] = EVERYTHING, expires: date | None = None
+) -> tuple[str, str]:
     """Return a new key, and the line that makes it known; raises ConfigError for such a name."""
     if not NAME.fullmatch(name):
         raise ConfigError(
             f"the name {name!r}: use 1 to 64 letters, digits, dots, dashes and underscores"
         )
     key = PREFIX + token_urlsafe(32)
-    return key, f"{name}:sha256:{sha256(key.encode()).hexdigest()}"
+    line = f"{name}:sha256:{sha256(key.encode()).hexdigest()}"
+    if scopes != EVERYTHING:
+        line += ":scopes=" + "+".join(each for each in SCOPES if each in scopes)
+    if expires is not None:
+        line += f":expires={expires.isoformat()}"
+    return key, line

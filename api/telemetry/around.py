@@ -1,4 +1,4 @@
-"""Settings → what surrounds the whole service, predictions too: CORS and traces, where asked for.
+"""Settings → what surrounds the whole service, predictions too: CORS, hosts, traces, where set.
 
 Where neither is, nothing surrounds it, and nothing is paid for.
 """
@@ -12,13 +12,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.catalogue.entries import Catalogue
+from api.security.hosts import AllowedHosts
 from api.settings import Settings
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 TRACERS = {"tracing": "api.telemetry.tracing:Tracing"}
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SENT = ("Authorization", "Content-Type", "X-API-Key", "X-Request-ID", "traceparent", "tracestate")
 READ = ("Retry-After", "X-Request-ID")
 
@@ -52,7 +53,9 @@ class Around:
     """What surrounds an application: `app` is None where nothing does."""
 
     def __init__(self, inside: ASGIApp, settings: Settings, *, catalogue: Catalogue) -> None:
-        self.app = with_cors(inside, settings)
+        self.app: ASGIApp | None = with_cors(inside, settings)
+        if settings.allowed_hosts:
+            self.app = AllowedHosts(self.app or inside, settings.allowed_hosts)
         self._traced = traced(self.app or inside, catalogue=catalogue)
         self.app = self._traced or self.app
 

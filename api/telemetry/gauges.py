@@ -34,6 +34,12 @@ class Gauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._refused_requests = Counter(
+            "treeline_refused_keys_total",
+            "Requests whose API key is unknown, has expired or lacks the scope.",
+            registry=registry,
+        )
+        self._refused_before = 0
         self._waiting_records = Gauge(
             "treeline_prediction_log_waiting_records",
             "Predictions that are in memory only, not on disk yet.",
@@ -46,12 +52,25 @@ class Gauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._set_aside = Gauge(
+            "treeline_prediction_log_set_aside_files",
+            "Files in the state folder of what the database cannot take, or was damaged.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
         self._lost = Counter(
             "treeline_prediction_log_lost_total",
             "Predictions that were answered and could not be recorded.",
             registry=registry,
         )
         self._lost_before = 0
+        self._killed = Counter(
+            "treeline_runs_ended_total",
+            "Runs of uploaded and registered models that were ended, by why.",
+            ("reason",),
+            registry=registry,
+        )
+        self._ended_before = {"killed": 0, "crashed": 0}
         self._registry_away = Gauge(
             "treeline_registry_away",
             "1 where the registry that is followed cannot be asked.",
@@ -63,6 +82,9 @@ class Gauges:
         """Take over what the parts of an application tell of themselves."""
         self._under_way.set(state.load.under_way)
         catalogue, keys = state.catalogue, state.guard.keys
+        refused = state.guard.refusals.total
+        self._refused_requests.inc(refused - self._refused_before)
+        self._refused_before = refused
         broken = [
             each
             for each in catalogue.entries()
@@ -74,9 +96,15 @@ class Gauges:
         if (log := getattr(state, "log", None)) is not None:
             self._waiting_records.set(log.waiting_records)
             self._waiting_bytes.set(log.waiting_bytes())
+            self._set_aside.set(log.set_aside())
             lost = log.lost_total
             self._lost.inc(lost - self._lost_before)
             self._lost_before = lost
+        if (graphs := getattr(state, "graphs", None)) is not None:
+            now = graphs.state()
+            for reason, count in {"killed": now.killed, "crashed": now.crashed}.items():
+                self._killed.labels(reason).inc(count - self._ended_before[reason])
+                self._ended_before[reason] = count
         if (following := getattr(state, "registry", None)) is not None:
             self._registry_away.set(bool(following.away()))
 

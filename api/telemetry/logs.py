@@ -10,16 +10,18 @@ import re
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import Any
 
 from starlette.types import Scope
 
 from api.ids import trace_id
 from api.settings import Settings
+from api.visible import escaped, escaped_json
 
 SERVERS = ("gunicorn.error", "gunicorn.access", "uvicorn", "uvicorn.error", "uvicorn.access")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 MASK = "***"
-CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127) if chr(code) != "\t"}
+INDENT = "    "
 SECRETS = re.compile(
     r"(?<=://)([^\s:/@]*):\S+(?=@)"  # the password of a URL, which may hold anything
     r"|\btreeline_[A-Za-z0-9_-]{20,}"  # an API key
@@ -46,7 +48,12 @@ class TextFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """Return what is said in one line, lest a caller writes lines of its own into the log."""
-        return super().formatMessage(record).translate(CONTROL)
+        return escaped(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the lines of an exception, each further in than a line of the log begins."""
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(INDENT + escaped(line) for line in lines)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a line, and those of an exception below it."""
@@ -71,7 +78,7 @@ class JsonFormatter(logging.Formatter):
             told["trace_id"] = trace
         if record.exc_info:
             told["exception"] = masked(self.formatException(record.exc_info))
-        return json.dumps(told, ensure_ascii=False)
+        return escaped_json(json.dumps(told, ensure_ascii=False))
 
 
 def configure(settings: Settings) -> None:

@@ -7,8 +7,9 @@ its own. `api.telemetry.gauges` adds what is true at the moment of asking.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,13 +21,16 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import State
 
+from api.background import beside
+from api.telemetry import shared_files
 from api.telemetry.gauges import CatalogueCollector, Gauges
-from treeline.artifact.features import Value
+from treeline.contract.features import Label
+from treeline.contract.texts import text_of
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MODEL = ("model", "version")
 OTHER = "other"
-MOST_MODELS = 1000  # versions told apart since the start; a series is never forgotten
+MOST_MODELS = 1000  # versions, and names, told apart since the start; no series is forgotten
 REFRESH_SECONDS = 1
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -77,10 +81,10 @@ class ModelMetrics:
         families: PredictionFamilies,
         labels: tuple[str, str],
         *,
-        classes: Iterable[Value],
+        classes: Iterable[Label],
         features: Iterable[str],
     ) -> None:
-        names = [str(each) for each in classes] or [""]
+        names = [text_of(each) for each in classes] or [""]
         self._by_class = [families.predictions.labels(*labels, name).inc for name in names]
         self._observe = families.durations.labels(*labels).observe
         self._families, self._labels, self._features = families, labels, frozenset(features)
@@ -93,10 +97,10 @@ class ModelMetrics:
     def refused(self, fields: Iterable[str]) -> None:
         """Count what was wrong with an input, by feature; what is no feature counts as `other`.
 
-        A place in a batch, such as `3.Light_ISF`, counts as its feature.
+        A place in a batch, such as `row 3: Light_ISF`, counts as its feature.
         """
         for field in fields:
-            names = (field, field.partition(".")[2])
+            names = (field, field.partition(": ")[2])
             feature = next((name for name in names if name in self._features), OTHER)
             self._families.refused.labels(*self._labels, feature).inc()
 
@@ -111,10 +115,13 @@ class Metrics:
     def __init__(self) -> None:
         # Otherwise each series has a second one, of the time when it was first counted.
         disable_created_metrics()  # type: ignore[no-untyped-call]
+        shared_files.install()
         self._registry = own = CollectorRegistry()
         self.shared = FOLDER in os.environ
         """Whether other processes tell these gauges too, so that they must be kept fresh."""
         self._models: dict[tuple[str, str], ModelMetrics] = {}
+        self._known: set[tuple[str, str]] = set()
+        self._swapped: set[str] = set()
         self._families = PredictionFamilies(own)
         self._requests = Counter(
             "treeline_http_requests_total",
@@ -150,7 +157,7 @@ class Metrics:
         self._catalogue = CatalogueCollector()
 
     def model(
-        self, name: str, version: str, classes: Iterable[Value], *, features: Iterable[str] = ()
+        self, name: str, version: str, classes: Iterable[Label], *, features: Iterable[str] = ()
     ) -> ModelMetrics:
         """Return the counters of one version of a model, always the same for the same one."""
         found = self._models.get((name, version))
@@ -159,7 +166,8 @@ class Metrics:
             if labels[0] == OTHER:
                 classes, features = [OTHER for _ in classes], ()
             found = ModelMetrics(self._families, labels, classes=classes, features=features)
-            self._models[name, version] = found
+            if labels[0] != OTHER:
+                self._models[name, version] = found
         return found
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -174,7 +182,8 @@ class Metrics:
 
     def swap(self, model: str, outcome: str) -> None:
         """Count a change of a model while it was served: `swapped`, `refused` or `removed`."""
-        self._swaps.labels(model, outcome).inc()
+        name = model if remembered(model, self._swapped) else OTHER
+        self._swaps.labels(name, outcome).inc()
 
     def batch_rows(self, model: str, version: str, outcome: str, rows: int) -> None:
         """Count rows of a batch: `answered` or `refused`."""
@@ -182,6 +191,7 @@ class Metrics:
 
     def refresh(self, state: State) -> None:
         """Note what is true of this worker process now, for whichever process is asked."""
+        shared_files.restore()
         self._gauges.refresh(state)
         versions = getattr(state, "versions", None)
         self._catalogue.look(state.catalogue, versions.kept() if versions is not None else ())
@@ -201,9 +211,15 @@ class Metrics:
     def _labels(self, name: str, version: str) -> tuple[str, str]:
         """Return the labels of a model; all that come after too many others share one."""
         labels = (name, version)
-        if labels in self._models or len(self._models) < MOST_MODELS:
-            return labels
-        return (OTHER, OTHER)
+        return labels if remembered(labels, self._known) else (OTHER, OTHER)
+
+
+def remembered(label: Hashable, known: set[Any]) -> bool:
+    """Tell whether a label is known, or may become so as there are not too many."""
+    if label not in known and len(known) >= MOST_MODELS:
+        return False
+    known.add(label)
+    return True
 
 
 @asynccontextmanager
@@ -211,11 +227,9 @@ async def keeping_fresh(metrics: Metrics, state: State) -> AsyncIterator[None]:
     """Note every second what is true of this process, where another may be asked for it."""
 
     async def run() -> None:
-        while True:
+        while metrics.shared:
             metrics.refresh(state)
             await asyncio.sleep(REFRESH_SECONDS)
 
-    task = asyncio.create_task(run()) if metrics.shared else None
-    yield
-    if task is not None:
-        task.cancel()
+    async with beside(run()):
+        yield

@@ -45,11 +45,13 @@ class Tracing:
         exporter = OTLPSpanExporter()
         provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = provider.get_tracer("treeline", __version__)
-        yield
-        self._tracer = None
-        give_up = asyncio.get_running_loop().call_later(END_SECONDS, exporter.shutdown)
-        await asyncio.to_thread(provider.shutdown)
-        give_up.cancel()
+        try:
+            yield
+        finally:
+            self._tracer = None
+            give_up = asyncio.get_running_loop().call_later(END_SECONDS, exporter.shutdown)
+            await asyncio.to_thread(provider.shutdown)
+            give_up.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, within a span."""

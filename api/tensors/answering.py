@@ -1,12 +1,12 @@
 """`POST` to a tensor model → its outputs: values as JSON, or a picture where that was declared.
 
-What takes long happens elsewhere: `api.tensors.computing`.
+The body is read, and the graph run, in a process apart: `api.tensors.apart`.
 """
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from time import perf_counter, time
-from weakref import WeakKeyDictionary
 
 from pydantic_core import to_json
 from starlette.datastructures import State
@@ -14,27 +14,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.bodies import MULTIPART, Bodies, Limit, media_type
+from api.catalogue.declaration import ImageInput
 from api.catalogue.entries import Entry
 from api.errors import UnsupportedMediaTypeError, kind_of
 from api.ids import new_id
+from api.sandbox.presence import unless_gone
 from api.telemetry.metrics import Metrics, ModelMetrics
-from api.tensors.bodies import MULTIPART, limited, media_type, part, whole
-from api.tensors.computing import Computing, Feeds
+from api.tensors.apart import Graphs
 from api.tensors.graph import TensorModel
-from api.tensors.images import MEDIA_TYPES, array_of
-from api.tensors.values import Values
+from api.tensors.images import MEDIA_TYPES
 from treeline.errors import ProblemsError, TreelineError
 
+NOTHING = b"null"
 MOST_LOGGED_BYTES = 64 << 10  # of a question or an answer; of longer ones only the digest is kept
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The body of a request, and the arrays that are made of it; a picture is not recorded."""
+    """The body of a request, and how it is a picture, where it is one; that is not recorded."""
 
     body: bytes
-    feeds: Feeds
-    pictured: bool = False
+    image: ImageInput | None = None
 
 
 class Answering:
@@ -43,8 +44,9 @@ class Answering:
     def __init__(self, state: State) -> None:
         """Take settings, guard, metrics and log from the state of the application."""
         self._state = state
-        self._computing = Computing(state.batch_pool)
-        self._values: WeakKeyDictionary[TensorModel, Values] = WeakKeyDictionary()
+        self._bodies: Bodies = state.bodies
+        self._limit = Limit(state.settings.max_whole_bytes, setting="API_MAX_WHOLE_BYTES")
+        self._graphs: Graphs = state.graphs
 
     async def answer(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, run the graph, answer; raises TreelineError."""
@@ -56,25 +58,25 @@ class Answering:
         try:
             asked = await self._asked(entry, model, Request(scope, receive))
             told = {"id": new_id(), "model": model.name, "version": model.version}
-            answer = await self._computing.answer(model, asked.feeds, told)
+            answer = await unless_gone(receive, lambda: self._answer(model, asked, told))
         except TreelineError as error:
             self._refused(model, error)
             raise
         seconds = perf_counter() - started
         self._counts(model).answered(None, seconds)
         if self._state.log is not None:
-            recorded = await self._computing.apart(logged, asked, answer, told)
+            names = frozenset(spec.name for spec in model.inputs)
+            hidden = names & self._state.log.redacted(model.name)
+            alone = len(names) == 1
+            recorded = await asyncio.to_thread(logged, asked, answer, told, hidden, alone)
             self._state.log.record(time(), seconds, *recorded)
         await Response(answer, media_type="application/json")(scope, receive, send)
 
     async def _asked(self, entry: Entry, model: TensorModel, request: Request) -> Asked:
         """Return what is asked; raises UnsupportedMediaTypeError and BodyTooLargeError."""
-        kind, most = media_type(request), self._state.settings.max_whole_bytes
-        request = limited(request, most, setting="API_MAX_WHOLE_BYTES")
+        kind, bodies = media_type(request), self._bodies
         if not kind or kind == "application/json" or kind.endswith("+json"):
-            values = self._values.setdefault(model, Values(model.inputs))
-            body = await whole(request)
-            return Asked(body, await self._computing.values(values, body))
+            return Asked(await bodies.whole(request, self._limit))
         image = entry.upload.image if entry.upload is not None else None
         admitted = ["application/json", *((*MEDIA_TYPES, MULTIPART) if image else ())]
         if image is None or kind not in admitted:
@@ -82,10 +84,17 @@ class Answering:
             raise UnsupportedMediaTypeError(
                 f"The Content-Type is {kind!r}; send one of: {', '.join(admitted)}{declare}."
             )
-        (spec,) = model.inputs
-        body = await (part(request, "image") if kind == MULTIPART else whole(request))
-        array = await self._computing.apart(array_of, body, image, spec)
-        return Asked(body, {spec.name: array}, pictured=True)
+        if kind == MULTIPART:
+            body = await bodies.part(request, self._limit)
+        else:
+            body = await bodies.whole(request, self._limit)
+        return Asked(body, image)
+
+    async def _answer(self, model: TensorModel, asked: Asked, told: dict[str, str]) -> bytes:
+        """Return the JSON of an answer; raises what the body and its run deserve."""
+        if asked.image is None:
+            return await self._graphs.answer_values(model.graph, asked.body, told)
+        return await self._graphs.answer_picture(model.graph, asked.body, asked.image, told)
 
     def _counts(self, model: TensorModel) -> ModelMetrics:
         metrics: Metrics = self._state.metrics
@@ -100,11 +109,20 @@ class Answering:
             counts.failed(kind.status)
 
 
-def logged(asked: Asked, answer: bytes, told: dict[str, str]) -> tuple[bytes, bytes]:
-    """Return what is recorded of a question and its answer: themselves, or their digests."""
+def logged(
+    asked: Asked, answer: bytes, told: dict[str, str], hidden: frozenset[str], alone: bool
+) -> tuple[bytes, bytes]:
+    """Return what is recorded of a question and its answer: themselves, or their digests.
+
+    `hidden` are the inputs that may not be recorded; `alone` is whether there is one input only.
+    Of a question that holds a hidden one, only what the log can redact by name is: no
+    values without a name, and no digest, from which few values can be guessed.
+    """
     question = asked.body
-    if asked.pictured or len(question) > MOST_LOGGED_BYTES:
-        question = to_json(fingerprint(question))
+    if asked.image is not None or len(question) > MOST_LOGGED_BYTES:
+        question = NOTHING if hidden else to_json(fingerprint(question))
+    elif hidden and alone:
+        question = NOTHING
     if len(answer) > MOST_LOGGED_BYTES:
         answer = to_json({"values": fingerprint(answer), **told})
     return question, answer

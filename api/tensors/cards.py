@@ -15,7 +15,16 @@ class TensorDocument(BaseModel):
 
     name: str
     dtype: str = Field(description="As numpy names it, or `string`")
-    shape: list[int | None] = Field(description="null is a dimension of any size")
+    shape: list[int | None] | None = Field(
+        description="null is a dimension of any size; null instead of a list, any shape at all, as "
+        "the graph says nothing of it"
+    )
+    classes: list[str | int] | None = Field(
+        default=None, description="By which the numbers of each row are answered, where they are"
+    )
+    sequence: bool = Field(
+        default=False, description="Whether it is a list of such tensors, each of its own shape"
+    )
 
 
 class TensorCard(BaseModel):
@@ -59,4 +68,10 @@ def kind_of(entry: Entry) -> Literal["typed", "tensor", "image"] | None:
 
 def document_of(spec: TensorSpec) -> TensorDocument:
     """Return what is told of one input or output."""
-    return TensorDocument(name=spec.name, dtype=spec.dtype, shape=list(spec.shape))
+    return TensorDocument(
+        name=spec.name,
+        dtype=spec.dtype,
+        shape=None if spec.shape is None else list(spec.shape),
+        classes=list(spec.classes) or None,
+        sequence=spec.sequence,
+    )

@@ -1,12 +1,13 @@
 """A tensor model → its operation in the OpenAPI document: the schema of its values."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from api.bodies import MULTIPART
 from api.catalogue.entries import Entry
-from api.tensors.bodies import MULTIPART
 from api.tensors.graph import STRING, TensorModel, TensorSpec
 from api.tensors.images import MEDIA_TYPES
 from api.tensors.values import VALUES, bounds, described, integral
@@ -24,7 +25,8 @@ def operation(
     if entry.upload is not None and entry.upload.image is not None:
         picture = {"type": "string", "format": "binary"}
         content |= {kind: {"schema": picture} for kind in MEDIA_TYPES}
-        form = {"type": "object", "required": ["image"], "properties": {"image": picture}}
+        part = picture | {"description": "The only file of the form; any other name will do"}
+        form = {"type": "object", "required": ["image"], "properties": {"image": part}}
         content[MULTIPART] = {"schema": form}
     answer = {"application/json": {"schema": answer_schema(entry.name, outputs)}}
     return {
@@ -44,7 +46,8 @@ def question_schema(name: str, inputs: Sequence[TensorSpec]) -> Json:
     """Return the JSON Schema of a request body."""
     values = by_name(inputs)
     if len(inputs) == 1:
-        values = {"anyOf": [array_schema(inputs[0]), values]}
+        (only,) = inputs
+        values = {"anyOf": [array_schema(only), *row_schemas(only), values]}
     return {
         "title": f"{name} values",
         "type": "object",
@@ -87,10 +90,20 @@ def by_name(specs: Sequence[TensorSpec]) -> Json:
 def array_schema(spec: TensorSpec) -> Json:
     """Return the schema of one array; that its lists are of one length, no schema can say."""
     found = element_schema(spec)
+    if spec.shape is None:
+        return {"anyOf": [found, {"type": "array", "items": {}}], "description": described(spec)}
     for size in reversed(spec.shape):
         fixed = {} if size is None else {"minItems": size, "maxItems": size}
         found = {"type": "array", "items": found, **fixed}
     return found | {"description": described(spec)}
+
+
+def row_schemas(spec: TensorSpec) -> list[Json]:
+    """Return the schema of one row of an input that takes any number of them; else none."""
+    if spec.shape is None or len(spec.shape) < 2 or spec.shape[0] is not None:
+        return []
+    row = array_schema(replace(spec, shape=spec.shape[1:]))
+    return [row | {"description": "One row of it"}]
 
 
 def element_schema(spec: TensorSpec) -> Json:

@@ -1,25 +1,15 @@
-"""One ONNX graph in memory: arrays by input name → arrays by output name. Knows no JSON, no HTTP.
+"""One ONNX graph of a stranger's, as a worker knows it: a file, what it takes and gives. No JSON.
 
-Arrays have the dtype that their `TensorSpec` names; strings are arrays of objects.
+It is opened and run elsewhere: `api.tensors.sessions`.
 """
 
-import os
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from treeline.errors import ArtifactRejectedError
-
-# As in treeline.artifact.onnx: asked for once, when onnxruntime is imported; so this comes first.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime
-
 Array = NDArray[Any]
+Output = Array | list[Array]  # of a sequence
 STRING = "string"
 DTYPES = {
     "tensor(float)": "float32",
@@ -36,88 +26,55 @@ DTYPES = {
     "tensor(bool)": "bool",
     "tensor(string)": STRING,
 }
-# What ZipMap makes of the probabilities of a classifier: for each row, a number by class.
-ZIPPED = {"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"}
-# Where in its own source onnxruntime found a fault, with the signature of a function of it.
-OWN_PLACES = re.compile(r"/\S+?:\d+ [^\n]*?\)(?: const)? (?=[A-Z(])")
+MOST_RANK = 32
+MOST_SHOWN = 100  # characters of a name or a text of a file, wherever it is repeated
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input or output: its dtype as numpy names it, or `string`; None is a free dimension."""
+    """One input or output.
+
+    Its dtype is what numpy names it, or `string`. None is a free dimension; instead of a shape, it
+    says that the graph declares none. Where it has `classes`, the columns are theirs, and each row
+    is answered as numbers by class. A `sequence` is any number of such tensors.
+    """
 
     name: str
     dtype: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | None, ...] | None
+    classes: tuple[str, ...] | tuple[int, ...] = ()
+    sequence: bool = False
 
 
+@dataclass(frozen=True)
+class Contract:
+    """What a graph takes and gives; where it carries a signature, only that."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """Where the bytes of a graph are, and their digest; `name` is for messages."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
 class TensorModel:
-    """A graph without a signature, on one thread. It may run in several threads at once."""
+    """A graph without a signature, under the name and version that it is served in."""
 
-    def __init__(self, name: str, version: str, session: onnxruntime.InferenceSession) -> None:
-        """Raises ArtifactRejectedError for what no plain array can carry."""
-        self.name = name
-        self.version = version
-        self._session = session
-        self.inputs = tuple(spec_of(name, entry, zipped=False) for entry in session.get_inputs())
-        self.outputs = tuple(spec_of(name, entry, zipped=True) for entry in session.get_outputs())
-        self.free = tuple(free_axes(entry) for entry in session.get_inputs())
-        """By input, the names of its free dimensions by axis; those of one name have one size."""
-        if not self.inputs:
-            raise ArtifactRejectedError(f"{name}: its graph has no input to give values to")
-
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Return all outputs by name; whatever onnxruntime refuses is raised as it is."""
-        found = self._session.run(None, dict(feeds))
-        return {
-            spec.name: each if isinstance(each, np.ndarray) else unzipped(each)
-            for spec, each in zip(self.outputs, found, strict=True)
-        }
+    name: str
+    version: str
+    graph: GraphFile
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
 
 
-def open_session(payload: bytes, *, place: str) -> onnxruntime.InferenceSession:
-    """Open the bytes of a graph that stand at `place`; raises ArtifactRejectedError."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # workers are the parallelism
-    options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False  # it would keep the memory of the largest request for ever
-    options.log_severity_level = 4
-    try:
-        return onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
-        raise ArtifactRejectedError(
-            f"{place}: onnxruntime cannot open it: {one_line(error)}"
-        ) from error
-
-
-def spec_of(model: str, entry: Any, *, zipped: bool) -> TensorSpec:
-    """Return what onnxruntime says of an input or output; `zipped` admits those of a ZipMap."""
-    if zipped and entry.type in ZIPPED:
-        return TensorSpec(entry.name, "float32", (None, None))
-    if entry.type not in DTYPES:
-        raise ArtifactRejectedError(
-            f"{model}: {entry.name!r} is {entry.type}, which no plain array can carry; "
-            f"export it as one of: {', '.join(DTYPES)}"
-        )
-    free = (size if isinstance(size, int) and size >= 0 else None for size in entry.shape)
-    return TensorSpec(entry.name, DTYPES[entry.type], tuple(free))
-
-
-def free_axes(entry: Any) -> dict[int, str]:
-    """Return the names of the free dimensions of an input; one without a name gets its own."""
-    return {
-        axis: size if isinstance(size, str) and size else f"{entry.name}.{axis}"
-        for axis, size in enumerate(entry.shape)
-        if not isinstance(size, int) or size < 0
-    }
-
-
-def unzipped(rows: list[dict[Any, float]]) -> Array:
-    """Return the numbers of a ZipMap, float32 of shape (n_rows, n_classes)."""
-    return np.array([list(row.values()) for row in rows], dtype=np.float32)
-
-
-def one_line(error: Exception) -> str:
-    """Return what onnxruntime says of a fault, on one line of bearable length."""
-    text = " ".join(OWN_PLACES.sub("", str(error)).split())
-    return text if len(text) <= 400 else text[:400] + "…"
+def cut(text: str) -> str:
+    """Return a text of a file, cut to what may be repeated."""
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"

@@ -24,8 +24,10 @@ def misfits(image: ImageInput, inputs: Sequence[TensorSpec]) -> list[str]:
     (spec,) = inputs
     if spec.dtype not in NUMERIC:
         return [f"image: the input {spec.name!r} is of {spec.dtype}; one of numbers is needed"]
+    if spec.shape is None:  # the graph declares none, so that any may fit
+        return []
     wanted = shape_of(image)
-    if len(spec.shape) == 3:  # no axis for the pictures of a batch
+    if is_single(spec):
         wanted = wanted[1:]
     fits = len(spec.shape) == len(wanted) and all(
         given in (None, size) for given, size in zip(spec.shape, wanted, strict=True)
@@ -41,6 +43,11 @@ def shape_of(image: ImageInput) -> tuple[int, ...]:
     """Return the shape of one picture as a batch of one."""
     size = (image.height, image.width)
     return (1, image.depth, *size) if image.layout == "NCHW" else (1, *size, image.depth)
+
+
+def is_single(spec: TensorSpec) -> bool:
+    """Tell whether an input has no axis for the pictures of a batch."""
+    return spec.shape is not None and len(spec.shape) == 3
 
 
 def array_of(picture: bytes, image: ImageInput, spec: TensorSpec) -> Array:
@@ -65,6 +72,6 @@ def arranged(pixels: Array, image: ImageInput, spec: TensorSpec) -> Array:
         pixels = (pixels * np.float64(image.scale) - np.array(image.mean)) / image.deviation
     if image.layout == "NCHW":
         pixels = pixels.transpose(2, 0, 1)
-    batch = pixels if len(spec.shape) == 3 else pixels[np.newaxis]
+    batch = pixels if is_single(spec) else pixels[np.newaxis]
     with np.errstate(over="ignore"):  # a declaration may scale beyond what float16 holds
         return np.ascontiguousarray(batch, dtype=spec.dtype)

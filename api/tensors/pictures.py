@@ -15,6 +15,8 @@ from treeline.errors import InvalidInputError, Problem
 
 FORMATS = ("JPEG", "PNG", "WEBP")  # Pillow has decoders for fifty more, each with faults of its own
 MOST_PIXELS = 50_000_000  # what a good camera makes; they take 200 MB when they are decoded
+MOST_SCANS = 100  # of a progressive JPEG; encoders make about ten
+JPEG, SCAN = b"\xff\xd8", b"\xff\xda"  # how a file begins, and each scan; no scan holds either
 WIDE_MODES = ("I", "I;16", "I;16B", "I;16L")  # PNGs of 16 bits, which Pillow would clip
 
 
@@ -25,6 +27,7 @@ def pixels(body: BytesIO, image: ImageInput) -> Array:
     MalformedBodyError, and InvalidInputError for one too large to decode.
     """
     try:
+        check_scans(body.getvalue())
         with Image.open(body, formats=FORMATS) as found:
             check_size(found)
             upright = ImageOps.exif_transpose(eight_bits(found))
@@ -51,9 +54,18 @@ def check_size(picture: Image.Image) -> None:
         raise too_large(f"it has {picture.width} by {picture.height} pixels")
 
 
+def check_scans(picture: bytes) -> None:
+    """Refuse a JPEG of more scans than any encoder makes; raises InvalidInputError.
+
+    Each scan may have a few bytes, and takes a pass over all pixels.
+    """
+    if picture.startswith(JPEG) and (scans := picture.count(SCAN)) > MOST_SCANS:
+        raise too_large(f"it is made in {scans} scans, each over all of it")
+
+
 def too_large(found: str) -> InvalidInputError:
     """Return the error for a picture of too many pixels."""
-    text = f"{found}; send one of at most {MOST_PIXELS} pixels"
+    text = f"{found}; send one of at most {MOST_PIXELS} pixels and {MOST_SCANS} scans"
     return InvalidInputError([Problem("image", text)])
 
 

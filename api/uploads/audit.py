@@ -1,16 +1,31 @@
 """The bytes of an uploaded model → every reason to refuse it, before anything opens it.
 
-Only operators that every onnxruntime has are admitted, and only what is in the file itself: a
-graph can name other files, and would have them read with the rights of the service.
+Only operators that are known are admitted (`api.uploads.operators`), and only what is in the file
+itself: a graph can name other files, and would have them read with the rights of the service.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from api.uploads.limits import OLDEST_IR, OLDEST_OPSETS, Limits
-from api.uploads.protocol import EXTERNAL, DecodeError
+from api.tensors.graph import MOST_RANK, cut
+from api.tensors.protobuf import EXTERNAL, DecodeError, labels_of
+from api.uploads.limits import OLDEST_IR, Limits
+from api.uploads.operators import OLDEST_OPSETS, name_of, refusal, standard
 from treeline.errors import Problem
 
+# Domains that onnxruntime has, or may be built to have, operators in: where a model defines a
+# function of such a name, the operator is run and not the function.
+RUNTIME_DOMAINS = (
+    *("ai.onnx", "com.amd", "com.intel", "com.microsoft", "com.ms", "com.nvidia"),
+    *("com.qualcomm", "com.xilinx", "org.pytorch"),
+)
+MOST_VALUES = 1000  # inputs and outputs, each of which is repeated in contracts and documents
+MOST_NAME = 200  # characters of what is repeated there
+MOST_FOUND = 10_000  # faults of one kind, which are counted no further
+MOST_CLASSES = 5000  # of a ZipMap, which its card repeats
+MOST_CLASS_CHARACTERS = 80_000
 MODEL = "model"
 MOST_PROBLEMS = 50
 WHOLE = "send the bytes of one whole ONNX file"
@@ -28,6 +43,14 @@ OTHER_FORMATS = (
 )
 
 
+@dataclass(frozen=True)
+class Scope:
+    """Graphs whose nodes are of the same versions of operator sets: the model, or a function."""
+
+    imports: Sequence[Any]
+    graphs: Sequence[Any]
+
+
 def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
     """Return every reason to refuse a model; none means that it may be opened."""
     if not payload:
@@ -41,8 +64,13 @@ def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
         return [Problem(MODEL, f"cannot be read as ONNX ({error}); {WHOLE}")]
     if not model.ir_version or not model.HasField("graph") or not model.graph.node:
         return [Problem(MODEL, f"is no ONNX model: it has no graph; {WHOLE}")]
-    checks = (versions(model, limits), operators(model), tensors(model), inputs(model))
-    found = {(each.place, each.message): each for check in checks for each in check}
+    checks = (
+        *(versions(model, limits), functions(model), operators(model), tensors(model)),
+        *(inputs(model), names(model), classes(model)),
+    )
+    found = {
+        (each.place, each.message): each for check in checks for each in islice(check, MOST_FOUND)
+    }
     problems = list(found.values())
     if (more := len(problems) - MOST_PROBLEMS) > 0:
         problems = [*problems[:MOST_PROBLEMS], Problem(MODEL, f"and {more} more problems")]
@@ -50,7 +78,7 @@ def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
 
 
 def versions(model: Any, limits: Limits) -> Iterator[Problem]:
-    """Compare the format and the operator sets with what this onnxruntime has."""
+    """Compare the format, and the operator sets that nodes use, with what this onnxruntime has."""
     if not OLDEST_IR <= model.ir_version <= limits.ir_version:
         yield Problem(
             "ir_version",
@@ -58,35 +86,60 @@ def versions(model: Any, limits: Limits) -> Iterator[Problem]:
             "export the model for one of them",
             model.ir_version,
         )
-    own = {function.domain for function in model.functions}
-    if not any(standard(each.domain) == "ai.onnx" for each in model.opset_import):
-        yield Problem("opset_import", "names no version of ai.onnx; export the model again")
-    for each in opset_imports(model):
+    own = {standard(function.domain) for function in model.functions}
+    for scope in scopes(model):
+        yield from sets(scope, own, limits)
+
+
+def sets(scope: Scope, own: Set[str], limits: Limits) -> Iterator[Problem]:
+    """Look at the operator sets that nodes of one scope use; what none uses is all the same.
+
+    `own` are the domains of the functions of the model.
+    """
+    users = {standard(node.domain): node for node in reversed(list(nodes(scope.graphs)))}
+    imported = {standard(each.domain) for each in scope.imports}
+    for domain, node in users.items():
+        if domain not in imported and (domain in OLDEST_OPSETS or domain in own):
+            text = f"names no version of {cut(domain)}, which {place_of(node)} uses"
+            yield Problem("opset_import", f"{text}; export the model again", cut(domain))
+    for each in scope.imports:
         domain = standard(each.domain)
-        if domain not in OLDEST_OPSETS and domain not in own:
-            text = f"{domain!r} is no standard set of operators; {advice()}"
-            yield Problem("opset_import", text, domain)
-        elif domain in OLDEST_OPSETS:
-            oldest, latest = OLDEST_OPSETS[domain], limits.opsets[domain]
-            if not oldest <= each.version <= latest:
-                yield Problem(
-                    "opset_import",
-                    f"version {each.version} of {domain} is none that this service has; export "
-                    f"the model for one from {oldest} to {latest}",
-                    each.version,
-                )
+        if domain not in users or domain not in OLDEST_OPSETS:
+            continue
+        oldest, latest = OLDEST_OPSETS[domain], limits.opsets[domain]
+        if not oldest <= each.version <= latest:
+            yield Problem(
+                "opset_import",
+                f"version {each.version} of {domain} is none that this service has; export "
+                f"the model for one from {oldest} to {latest}",
+                each.version,
+            )
+
+
+def functions(model: Any) -> Iterator[Problem]:
+    """Look for functions that are not what is run under their name."""
+    seen = set()
+    for function in model.functions:
+        domain, name = standard(function.domain), function.name
+        place = f"function {cut(name)}"
+        if any(domain == each or domain.startswith(f"{each}.") for each in RUNTIME_DOMAINS):
+            text = f"is of {cut(domain)!r}, a domain of the runtime, whose operators come first"
+            yield Problem(place, f"{text}; rename the domain", cut(domain))
+        if (domain, name) in seen or function.overload:
+            text = "is defined more than once, or as an overload; give each function a name"
+            yield Problem(place, text, cut(domain))
+        seen.add((domain, name))
 
 
 def operators(model: Any) -> Iterator[Problem]:
-    """Look for operators that are neither standard nor defined as functions in the model."""
-    own = {(function.domain, function.name) for function in model.functions}
-    for node in nodes(model):
-        domain = standard(node.domain)
-        if domain not in OLDEST_OPSETS and (domain, node.op_type) not in own:
-            name = f"{domain}.{node.op_type}"
-            yield Problem(
-                f"node {node.name or node.op_type}", f"{name} is custom; {advice()}", name
-            )
+    """Look for operators that are neither admitted nor defined as functions in the model."""
+    own = {(standard(function.domain), function.name) for function in model.functions}
+    for node in nodes(roots(model)):
+        if (standard(node.domain), node.op_type) in own:
+            continue
+        if (text := refusal(node)) is not None:
+            name = name_of(node)
+            yield Problem(place_of(node), f"{name} {text}", name)
 
 
 def tensors(model: Any) -> Iterator[Problem]:
@@ -94,8 +147,9 @@ def tensors(model: Any) -> Iterator[Problem]:
     for tensor in stored(model):
         if tensor.data_location == EXTERNAL or len(tensor.external_data):
             where = {each.key: each.value for each in tensor.external_data}.get("location")
+            where = None if where is None else cut(where)
             text = f"lies in another file, {where!r}; save the model with all its data inside"
-            yield Problem(f"tensor {tensor.name}".rstrip(), text, where)
+            yield Problem(f"tensor {cut(tensor.name)}".rstrip(), text, where)
 
 
 def inputs(model: Any) -> Iterator[Problem]:
@@ -106,21 +160,58 @@ def inputs(model: Any) -> Iterator[Problem]:
         yield Problem("inputs", "there are none: it would answer everyone the same")
     for each in given:
         if not each.type.HasField("tensor_type"):
-            yield Problem(f"input {each.name}", "is no tensor; export the model with tensors only")
+            text = "is no tensor; export the model with tensors only"
+            yield Problem(f"input {cut(each.name)}", text)
 
 
-def opset_imports(model: Any) -> Iterator[Any]:
-    """Return all sets of operators that the model and its functions use."""
-    yield from model.opset_import
-    for function in model.functions:
-        yield from function.opset_import
+def names(model: Any) -> Iterator[Problem]:
+    """Look for names and numbers of inputs and outputs that would be too long to repeat."""
+    for kind, values in (("input", model.graph.input), ("output", model.graph.output)):
+        if len(values) > MOST_VALUES:
+            text = f"there are {len(values)}, and {MOST_VALUES} are admitted"
+            yield Problem(f"{kind}s", f"{text}; join some of them", len(values))
+        for each in values:
+            dimensions = each.type.tensor_type.shape.dim
+            longest = max([len(each.name), *(len(size.dim_param) for size in dimensions)])
+            if longest > MOST_NAME:
+                text = f"has a name of {longest} characters, or one of its dimensions has"
+                yield Problem(f"{kind} {cut(each.name)}", f"{text}; {MOST_NAME} are admitted")
+            if len(dimensions) > MOST_RANK:
+                text = f"has {len(dimensions)} dimensions, and {MOST_RANK} are admitted"
+                yield Problem(f"{kind} {cut(each.name)}", text)
 
 
-def graphs(model: Any) -> Iterator[Any]:
-    """Return all graphs and functions, those inside of nodes too."""
-    waiting = [model.graph, *model.functions]
+def classes(model: Any) -> Iterator[Problem]:
+    """Look for maps by more classes, or longer ones, than can be repeated."""
+    for node in nodes(roots(model)):
+        if node.op_type != "ZipMap":
+            continue
+        labels = labels_of(node)
+        characters = sum(len(str(each)) for each in labels)
+        if len(labels) > MOST_CLASSES or characters > MOST_CLASS_CHARACTERS:
+            text = f"names {len(labels)} classes, with {characters} characters together; "
+            most = f"{MOST_CLASSES} of {MOST_CLASS_CHARACTERS} together are admitted"
+            yield Problem(place_of(node), f"{text}{most}: export the model without ZipMap")
+
+
+def scopes(model: Any) -> Iterator[Scope]:
+    """Return the model itself and each of its functions, which imports operators for itself."""
+    own = [model.graph]
     for info in model.training_info:
-        waiting += [info.initialization, info.algorithm]
+        own += [info.initialization, info.algorithm]
+    yield Scope(model.opset_import, own)
+    for function in model.functions:
+        yield Scope(function.opset_import, [function])
+
+
+def roots(model: Any) -> list[Any]:
+    """Return the graphs and functions that lie in no node."""
+    return [graph for scope in scopes(model) for graph in scope.graphs]
+
+
+def graphs(outer: Sequence[Any]) -> Iterator[Any]:
+    """Return graphs, and all those inside of their nodes."""
+    waiting = list(outer)
     while waiting:
         graph = waiting.pop()
         yield graph
@@ -130,9 +221,9 @@ def graphs(model: Any) -> Iterator[Any]:
                 waiting.append(attribute.g)
 
 
-def nodes(model: Any) -> Iterator[Any]:
-    """Return the nodes of all graphs."""
-    for graph in graphs(model):
+def nodes(outer: Sequence[Any]) -> Iterator[Any]:
+    """Return the nodes of graphs, and of all those inside of them."""
+    for graph in graphs(outer):
         yield from graph.node
 
 
@@ -145,7 +236,7 @@ def attributes(graph: Any) -> Iterator[Any]:
 
 def stored(model: Any) -> Iterator[Any]:
     """Return all tensors whose values come with the model."""
-    for graph in graphs(model):
+    for graph in graphs(roots(model)):
         yield from getattr(graph, "initializer", ())
         sparse = list(getattr(graph, "sparse_initializer", ()))
         for attribute in attributes(graph):
@@ -155,11 +246,6 @@ def stored(model: Any) -> Iterator[Any]:
             yield from (each.values, each.indices)
 
 
-def standard(domain: str) -> str:
-    """Return the name of a domain; the standard one may be left out."""
-    return domain or "ai.onnx"
-
-
-def advice() -> str:
-    """Say what is admitted."""
-    return f"use only {' and '.join(OLDEST_OPSETS)}"
+def place_of(node: Any) -> str:
+    """Return where a node is."""
+    return f"node {cut(node.name or node.op_type)}"

@@ -1,13 +1,16 @@
 """What callers change of the uploaded models: one is admitted, described, removed."""
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.datastructures import State
 from starlette.requests import Request
 
-from api.catalogue.declaration import Changes, Upload
+from api.catalogue.declaration import Changes
 from api.catalogue.entries import Catalogue, Entry
-from api.errors import NotRemovableError
+from api.catalogue.freshness import Freshness
+from api.errors import NameTakenError, NotRemovableError
 from api.settings import Settings
 from api.tensors.answering import Answering
 from api.tensors.images import misfits
@@ -15,14 +18,18 @@ from api.uploads.receiving import changes_in, received
 from api.uploads.store import UploadStore, writing
 from api.uploads.swapping import Uploads
 from api.uploads.trying import Trials
+from treeline.contract.names import twin_of
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
 
 
 class Changing:
     """Changes the store of uploads, and what this process serves of it at once."""
 
-    def __init__(self, uploads: Uploads, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self, uploads: Uploads, catalogue: Catalogue, settings: Settings, freshness: Freshness
+    ) -> None:
         self._uploads = uploads
+        self._freshness = freshness
         self._store = uploads.store
         self._catalogue = catalogue
         self._settings = settings
@@ -33,6 +40,7 @@ class Changing:
 
         Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves.
         """
+        await self._freshness.model(name)
         self._check_origin(name)
         await asyncio.to_thread(self._check_room, name)
         with self._store.draft() as draft:
@@ -43,7 +51,7 @@ class Changing:
             self._check_origin(name)
             most = self._settings.max_uploads
             replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
-        await asyncio.to_thread(self._uploads.look)
+        await asyncio.to_thread(self._uploads.look_at, name)
         entry = self._catalogue.find(name)
         if entry is not None and (not entry.ready or entry.refused):  # its trial went well
             raise ArtifactRejectedError(entry.refused or entry.reason)
@@ -51,23 +59,23 @@ class Changing:
 
     async def describe(self, name: str, request: Request) -> None:
         """Change what is said of a model; raises NotRemovableError and InvalidInputError."""
-        changes = await changes_in(request, most_bytes=self._settings.max_body_bytes)
+        changes = await changes_in(request)
         entry = await self._uploaded(name)
         if entry.upload is None or not entry.ready:  # broken, or unloaded by hand
             raise ArtifactRejectedError(entry.reason)
-        upload = changed(entry, entry.upload, changes)
-        await asyncio.to_thread(self._store.describe, name, upload)
-        await asyncio.to_thread(self._uploads.look)
+        given = given_by(changes, entry)
+        await asyncio.to_thread(self._store.describe, name, entry.upload.sha256, given)
+        await asyncio.to_thread(self._uploads.look_at, name)
 
     async def remove(self, name: str) -> None:
         """Serve a model no more; requests under way end with it."""
         await self._uploaded(name)
         await asyncio.to_thread(self._store.remove, name)
-        await asyncio.to_thread(self._uploads.look)
+        await asyncio.to_thread(self._uploads.look_at, name)
 
     async def _uploaded(self, name: str) -> Entry:
         """Return what is known of an upload; raises NotRemovableError, ArtifactNotFoundError."""
-        await self._uploads.sought(name)
+        await self._freshness.model(name)
         self._check_origin(name)
         return self._catalogue.entry(name)
 
@@ -83,15 +91,23 @@ class Changing:
                 "under another name."
             )
 
+    def _check_twin(self, name: str) -> None:
+        served = [entry.name for entry in self._catalogue.entries()]
+        if (twin := twin_of(name, [*served, *self._store.pointers()])) is not None:
+            raise NameTakenError(
+                f"There is a model {twin!r}, from which {name!r} differs in hyphens and "
+                "underscores only; replace that one, or give another name."
+            )
+
     def _check_room(self, name: str) -> None:
         """Refuse before a body is read what `publish` would refuse after it."""
         with writing(self._settings.state_dir / "uploads"):
+            self._check_twin(name)
             self._store.check_room(name, most=self._settings.max_uploads)
 
 
-def changed(entry: Entry, upload: Upload, changes: Changes) -> Upload:
-    """Return what is said of a model after some changes; raises InvalidInputError."""
-    given = {name: getattr(changes, name) for name in changes.model_fields_set}
+def given_by(changes: Changes, entry: Entry) -> Mapping[str, Any]:
+    """Return what is to be changed of a model, by name; raises InvalidInputError."""
     if changes.image is not None:
         if entry.tensor is None:
             text = "the model takes records, as its signature says, so it cannot take pictures"
@@ -99,7 +115,7 @@ def changed(entry: Entry, upload: Upload, changes: Changes) -> Upload:
         if reasons := misfits(changes.image, entry.tensor.inputs):
             problems = [Problem("image", each.removeprefix("image: ")) for each in reasons]
             raise InvalidInputError(problems)
-    return upload.model_copy(update=given)
+    return {name: getattr(changes, name) for name in changes.model_fields_set}
 
 
 def changing(state: State) -> Changing:
@@ -112,6 +128,7 @@ def install(state: State) -> None:
     """Add to the state of an application its uploads, what changes them, and what answers."""
     settings, catalogue = state.settings, state.catalogue
     store = UploadStore(settings.state_dir / "uploads")
-    state.uploads = Uploads(store, catalogue, state.metrics.swap)
-    state.changing = Changing(state.uploads, catalogue, settings)
+    state.uploads = Uploads(store, catalogue, state.graphs, state.metrics.swap)
+    state.freshness = Freshness(state.unloading, state.uploads, state.registry)
+    state.changing = Changing(state.uploads, catalogue, settings, state.freshness)
     state.tensors = Answering(state)

@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from api.tensors.graph import open_session
+from api.tensors.sessions import open_session
+from api.uploads.operators import OLDEST_OPSETS
 from treeline.errors import ArtifactRejectedError
 
 OLDEST_IR = 3  # with which ONNX became stable
-OLDEST_OPSETS = {"ai.onnx": 7, "ai.onnx.ml": 1}  # older ones onnxruntime does not vouch for
+DEFAULT = "ai.onnx"
 FLOAT = 1
 FAR_IN_THE_FUTURE = 9999
 
@@ -34,12 +35,13 @@ def limits_of(model: Any) -> Limits:
 
 
 def newest(
-    model: Any, told: str, *, ir_version: int = 8, opset: tuple[str, int] = ("ai.onnx", 17)
+    model: Any, told: str, *, ir_version: int = 8, opset: tuple[str, int] = (DEFAULT, 17)
 ) -> int:
     """Return the number that onnxruntime tells when it refuses a model of these versions."""
     asked = model(ir_version=ir_version)
-    for domain, version in {"ai.onnx": 17, **dict([opset])}.items():
-        asked.opset_import.add(domain=domain, version=version)
+    for domain, version in {DEFAULT: 17, **dict([opset])}.items():
+        name = "" if domain == DEFAULT else domain  # by its long name, no version is compared
+        asked.opset_import.add(domain=name, version=version)
     asked.graph.name = "question"
     asked.graph.node.add(op_type="Identity", input=["x"], output=["y"])
     for value in (asked.graph.input.add(name="x"), asked.graph.output.add(name="y")):

@@ -1,6 +1,6 @@
 """What a trial says at its end: between the process that tries a model and the service."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Fault(BaseModel):
@@ -15,3 +15,6 @@ class Outcome(BaseModel):
     """What came of the trial; no faults: the model can be served."""
 
     faults: list[Fault]
+    signature: str | None = Field(
+        default=None, description="What the model carries, where nothing is wrong with it"
+    )

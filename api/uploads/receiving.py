@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +12,19 @@ from typing import Any
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
-from api.catalogue.declaration import Changes, Upload
+from api.bodies import DOCUMENT_BYTES, MULTIPART, Limit, bodies_of, file_in, media_type
+from api.catalogue.declaration import Changes, ImageInput, Upload
+from api.contract.documents import narrow_json
 from api.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
-from api.tensors.bodies import MULTIPART, gone, limited, media_type, whole
+from treeline.contract.problems import shown
 from treeline.errors import InvalidInputError, Problem
 
 RAW = ("application/octet-stream", "application/onnx")
 CHUNK_BYTES = 1 << 20
-FORM_BYTES = 256 << 10  # what a form may hold beside its file
+CHANGED = frozenset({*Changes.model_fields, *ImageInput.model_fields})
+FORM_BYTES = 64 << 10  # what a form may hold beside its file
 SETTING = "API_MAX_UPLOAD_BYTES"
 
 
@@ -69,64 +73,68 @@ class Written:
 
 async def received(request: Request, draft: Path, *, most_bytes: int) -> Upload:
     """Write the model of a request to `draft`; raises TreelineError and OSError."""
-    kind = media_type(request)
+    kind, bodies = media_type(request), bodies_of(request)
     written = Written(draft, most_bytes)
     try:
         if kind == MULTIPART:
-            request = limited(request, most_bytes + FORM_BYTES, setting=SETTING)
-            async with request.form(max_files=1, max_fields=2, max_part_size=FORM_BYTES) as form:
-                said = said_in(form)
-                await written.take(chunks_of(form))
-                return written.upload(said)
+            limit = Limit(most_bytes + FORM_BYTES, setting=SETTING)
+            with bodies.form(request, limit) as limited:
+                form = limited.form(max_files=1, max_fields=2, max_part_size=FORM_BYTES)
+                return await from_form(form, written)
         if kind and kind not in RAW:
             raise UnsupportedMediaTypeError(
                 f"The Content-Type is {kind!r}; send the model as one of: "
                 f"{', '.join([*RAW, MULTIPART])}."
             )
-        await written.take(limited(request, most_bytes, setting=SETTING).stream())
+        limit = Limit(most_bytes, setting=SETTING)
+        async with aclosing(bodies.pieces(request, limit)) as pieces:
+            await written.take(pieces)
     except MultiPartException as error:
         raise MalformedBodyError(f"The form cannot be read: {error.message}") from error
-    except ClientDisconnect as error:
-        raise gone() from error
     return written.upload(Changes())
 
 
-async def changes_in(request: Request, *, most_bytes: int) -> Changes:
+async def from_form(sent: AbstractAsyncContextManager[FormData], written: Written) -> Upload:
+    """Write the file of a form; raises MalformedBodyError and InvalidInputError."""
+    async with sent as form:
+        file = file_in(form)
+        said = said_in(form)
+        await written.take(chunks_of(file))
+        return written.upload(said)
+
+
+async def changes_in(request: Request) -> Changes:
     """Return what a PATCH changes; raises MalformedBodyError and InvalidInputError."""
     kind = media_type(request)
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaTypeError(f"The Content-Type is {kind!r}; send application/json.")
-    body = await whole(limited(request, most_bytes, setting="API_MAX_BODY_BYTES"))
+    bodies = bodies_of(request)
+    body = await bodies.whole(request, Limit(min(DOCUMENT_BYTES, bodies.records.most)))
     try:
-        return Changes.model_validate_json(body)
+        return Changes.model_validate_json(narrow_json(body, CHANGED))
     except ValidationError as error:
         raise refusal(error) from error
 
 
 def said_in(form: FormData) -> Changes:
     """Return what the text parts of a form say; raises MalformedBodyError, InvalidInputError."""
-    if unknown := sorted(set(form) - {"file", "description", "image"}):
+    texts = {name: text for name, text in form.multi_items() if isinstance(text, str)}
+    if unknown := sorted(set(texts) - {"description", "image"}):
         raise MalformedBodyError(
-            f"The form has parts of unknown names, {', '.join(unknown)}; it may have file, "
+            f"The form has texts of unknown names, {shown(unknown)}; beside its file it may have "
             "description and image."
         )
-    texts = {name: text for name in ("description", "image") if (text := form.get(name))}
-    for name, text in texts.items():
-        if not isinstance(text, str):
-            raise MalformedBodyError(f"The part {name!r} of the form is a file; send it as text.")
     try:
-        image = Changes.model_validate_json(f'{{"image": {texts.get("image", "null")}}}').image
-        return Changes(description=texts.get("description"), image=image)
+        document = f'{{"image": {texts.get("image") or "null"}}}'.encode()
+        image = Changes.model_validate_json(narrow_json(document, CHANGED)).image
+        return Changes(description=texts.get("description") or None, image=image)
     except ValidationError as error:
         raise refusal(error) from error
 
 
-async def chunks_of(form: FormData) -> AsyncIterator[bytes]:
-    """Return the content of the part `file`; raises MalformedBodyError where there is none."""
-    found = form.get("file")
-    if not isinstance(found, UploadFile):
-        raise MalformedBodyError("The form has no file named 'file'; send the model as that.")
-    while chunk := await found.read(CHUNK_BYTES):
+async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
+    """Return the content of a file, piece by piece."""
+    while chunk := await file.read(CHUNK_BYTES):
         yield chunk
 
 

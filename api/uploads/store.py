@@ -2,6 +2,7 @@
 
     <state_dir>/uploads/<name>/current.json             what is served: api.catalogue.declaration
     <state_dir>/uploads/<name>/<version>/model.onnx     each version beside the former
+    <state_dir>/changes/uploads                         advanced by each change: generation
 
 A version is named after its content, and `current.json` is replaced in one step. What nothing
 points to any more is removed after a while: another process may have read the pointer just now.
@@ -9,27 +10,28 @@ points to any more is removed after a while: another process may have read the p
 
 import fcntl
 import os
-import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from api.catalogue.declaration import Upload
+from api.catalogue.generation import Generation
 from api.errors import StoreUnwritableError, UploadsFullError
+from api.tensors.graph import GraphFile
 from api.uploads.opening import FILE
+from treeline.contract.names import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
-from treeline.files import digest, write_text
+from treeline.files import write_text
 
 POINTER = "current.json"
 GRACE_SECONDS = 60
 ABANDONED_SECONDS = 3600  # a draft that nobody has written to for so long was left by a crash
-
-Mark = tuple[int, int, int]
 
 
 class UploadStore:
@@ -38,25 +40,31 @@ class UploadStore:
     def __init__(self, root: Path) -> None:
         """Keep models below `root`, which is made when the first one comes."""
         self._root = root
+        self.generation = Generation(root.parent / "changes" / root.name)
 
-    def marks(self) -> dict[str, Mark]:
-        """Return what changes when a model does, by name: time, size and inode of its pointer."""
+    def pointers(self) -> dict[str, bytes]:
+        """Return what is said of each model, by name."""
         found = {}
         with suppress(FileNotFoundError, NotADirectoryError):
             for folder in sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir()):
-                if (mark := self.mark(folder)) is not None:
-                    found[folder] = mark
+                if (pointer := self.pointer(folder)) is not None:
+                    found[folder] = pointer
         return found
 
-    def mark(self, name: str) -> Mark | None:
-        """Return what changes when one model does, or None where there is no such model."""
+    def pointer(self, name: str) -> bytes | None:
+        """Return what is said of one model, which is other bytes whenever it is changed.
+
+        Time, size and inode of the file could be those of a former one. None where there is no
+        such model; empty where it is there and cannot be read.
+        """
         if not is_slug(name):
             return None
         try:
-            found = (self._root / name / POINTER).stat()
+            return (self._root / name / POINTER).read_bytes()
         except (FileNotFoundError, NotADirectoryError, PermissionError):
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+        except OSError:
+            return b""
 
     def upload(self, name: str) -> Upload:
         """Return what is served under a name; raises ArtifactRejectedError where it is broken."""
@@ -68,22 +76,10 @@ class UploadStore:
                 f"{name}: {POINTER} cannot be read ({type(error).__name__}); upload it again"
             ) from error
 
-    def payload(self, name: str, upload: Upload) -> bytes:
-        """Return the bytes of a model; raises ArtifactRejectedError where they are not its own."""
-        path = self._root / name / upload.version / FILE
-        try:
-            intact = digest(path) == upload.sha256
-            payload = path.read_bytes() if intact else b""
-        except OSError as error:
-            raise ArtifactRejectedError(
-                f"{name}: {upload.version}/{FILE} cannot be read "
-                f"({type(error).__name__}); upload it again"
-            ) from error
-        if not intact:
-            raise ArtifactRejectedError(
-                f"{name}: {upload.version}/{FILE} is not what was uploaded; upload it again"
-            )
-        return payload
+    def graph(self, name: str, upload: Upload) -> GraphFile:
+        """Return where the bytes of a model are; whoever opens them compares their digest."""
+        path = self._root.resolve() / name / upload.version / FILE
+        return GraphFile(name, str(path), upload.sha256)
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -98,7 +94,7 @@ class UploadStore:
 
     def check_room(self, name: str, *, most: int) -> bool:
         """Tell whether a name is taken by an upload already; raises UploadsFullError."""
-        there = self.marks()
+        there = self.pointers()
         if name not in there and len(there) >= most:
             raise UploadsFullError(
                 f"{len(there)} models are uploaded, and API_MAX_UPLOADS admits {most}; "
@@ -122,19 +118,23 @@ class UploadStore:
             self._point(name, upload)
             return replaced
 
-    def describe(self, name: str, upload: Upload) -> None:
-        """Say something else of a model, which must still be the one that is served."""
+    def describe(self, name: str, sha256: str, changes: Mapping[str, Any]) -> None:
+        """Say something else of a model, which must still have that file.
+
+        What others changed meanwhile of the rest stays.
+        """
         with self._locked():
-            if self.mark(name) is None or self.upload(name).sha256 != upload.sha256:
+            if self.pointer(name) is None or (upload := self.upload(name)).sha256 != sha256:
                 raise ArtifactNotFoundError(f"{name!r} was deleted or replaced meanwhile.")
-            self._point(name, upload)
+            self._point(name, upload.model_copy(update=changes))
 
     def remove(self, name: str) -> None:
         """Serve a model no more; raises ArtifactNotFoundError where another one was faster."""
         with self._locked():
-            if self.mark(name) is None:
+            if self.pointer(name) is None:
                 raise ArtifactNotFoundError(f"There is no upload {name!r} any more.")
             (self._root / name / POINTER).unlink()
+            self.generation.advance()
             for version in (self._root / name).iterdir():
                 os.utime(version)  # `clean` waits from now on
 
@@ -152,7 +152,7 @@ class UploadStore:
 
     def _clean(self, folder: Path) -> None:
         served = None
-        if self.mark(folder.name) is not None:
+        if self.pointer(folder.name) is not None:
             try:
                 served = self.upload(folder.name).version
             except ArtifactRejectedError:  # what it points to is unknown, so nothing is certain
@@ -166,13 +166,14 @@ class UploadStore:
 
     def _point(self, name: str, upload: Upload) -> None:
         write_text(self._root / name / POINTER, upload.model_dump_json(indent=2) + "\n")
+        self.generation.advance()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """Let one process at a time change the store; raises StoreUnwritableError."""
         with writing(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
-            with (self._root / ".lock").open("a") as lock:
+            with (self._root / ".lock").open("a", encoding="utf-8") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 yield
 
@@ -187,11 +188,6 @@ def writing(root: Path) -> Iterator[None]:
             f"The store of uploads cannot be written ({error.strerror}); make {root.name}/ in "
             "API_STATE_DIR writable for the service, and see that the disk has room."
         ) from error
-
-
-def is_slug(name: str) -> bool:
-    """Tell whether a name is one that a model can have: no path, nothing hidden."""
-    return re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) is not None and len(name) <= 63
 
 
 def age_seconds(path: Path) -> float:

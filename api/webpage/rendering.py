@@ -8,16 +8,22 @@ from api.catalogue.entries import Catalogue, Entry
 from api.contract.examples import curl
 from api.contract.schemas import feature_text
 from treeline import __version__
-from treeline.artifact.features import Feature, Value
-from treeline.artifact.signature import Signature
+from treeline.contract.features import Feature, Value, whole
+from treeline.contract.signature import Signature
+from treeline.contract.texts import text_of
+
+ADDRESS = "http://localhost:8000/"  # until a script puts that of the page in its place
 
 NO_MODELS = """<section><h2>No model yet</h2>
-<p>Fetch the exported ones with <code>dvc pull</code>, or make them with <code>dvc repro</code>;
-then start the service again.</p></section>"""
+<p>Make them with <code>make repro</code>, or, where a DVC remote is configured, fetch the exported
+ones with <code>dvc pull</code>; then start the service again.</p></section>"""
 
 
-def render(catalogue: Catalogue, *, shown: Entry | None, base_url: str) -> str:
-    """Return the HTML of the page, with the form of the model that is `shown`."""
+def render(catalogue: Catalogue, *, shown: Entry | None) -> str:
+    """Return the HTML of the page, with the form of the model that is `shown`.
+
+    It repeats no header of a request: the browser knows best which address it asked.
+    """
     template = Template((files("api.webpage") / "page.html").read_text(encoding="utf-8"))
     by_default_first = sorted(
         catalogue.entries(), key=lambda entry: entry.name != catalogue.default_name
@@ -25,7 +31,7 @@ def render(catalogue: Catalogue, *, shown: Entry | None, base_url: str) -> str:
     return template.substitute(
         title="Treeline" if shown is None else f"{escape(shown.name)} · Treeline",
         models="".join(card(entry, catalogue, shown) for entry in by_default_first),
-        model=NO_MODELS if shown is None else section(shown, base_url=base_url),
+        model=NO_MODELS if shown is None else section(shown),
         version=escape(__version__),
     )
 
@@ -45,7 +51,7 @@ def card(entry: Entry, catalogue: Catalogue, shown: Entry | None) -> str:
     )
 
 
-def section(entry: Entry, *, base_url: str) -> str:
+def section(entry: Entry) -> str:
     """Return one model in full: its form, or the reason why it has none."""
     if entry.tensor is not None:
         return (
@@ -62,7 +68,8 @@ def section(entry: Entry, *, base_url: str) -> str:
         field(name, feature, signature.example.record.get(name))
         for name, feature in signature.features.items()
     )
-    command = curl(signature, url=f"{base_url}{path}")
+    command = escape(curl(signature, url=f"{ADDRESS}{path}"))
+    command = command.replace(ADDRESS, f"<span data-address>{ADDRESS}</span>", 1)
     return f"""<section><h2>{escape(signature.description or entry.name)}</h2>
 <p class="soft">{escape(target_text(signature))}</p>
 <form action="{escape(path)}" data-target="{escape(signature.target.name)}"
@@ -70,7 +77,7 @@ def section(entry: Entry, *, base_url: str) -> str:
 <div class="actions"><button>Predict</button>
 <div id="answer" role="status" hidden><div id="headline"></div><pre id="raw"></pre></div>
 </div></form>
-<h3>The same from a terminal</h3><pre>{escape(command)}</pre></section>"""
+<h3>The same from a terminal</h3><pre>{command}</pre></section>"""
 
 
 def target_text(signature: Signature) -> str:
@@ -78,7 +85,7 @@ def target_text(signature: Signature) -> str:
     target = signature.target
     text = f"Predicts {target.name}" + (f": {target.description}" if target.description else "")
     if signature.classes:
-        return f"{text.rstrip('.')}. Classes: {', '.join(map(plain, signature.classes))}."
+        return f"{text.rstrip('.')}. Classes: {', '.join(map(text_of, signature.classes))}."
     return f"{text.rstrip('.')}." + (f" Unit: {target.unit}." if target.unit else "")
 
 
@@ -86,21 +93,21 @@ def share_text(signature: Signature) -> str:
     """Say in front of a probability what it is the probability of."""
     if signature.target.task != "binary" or not signature.classes:
         return "probability:"
-    return f"probability that {signature.target.name} is {plain(signature.classes[-1])}:"
+    return f"probability that {signature.target.name} is {text_of(signature.classes[-1])}:"
 
 
 def field(name: str, feature: Feature, example: Value | None) -> str:
     """Return one labelled input, filled with the value of the example."""
-    choices = {"category": feature.categories, "boolean": ("true", "false")}.get(feature.type)
-    given = "" if example is None else plain(example)
+    choices = feature.kind.choices(feature)
+    given = "" if example is None else text_of(whole(example))
     attributes = f'name="{escape(name)}" data-type="{feature.type}"'
-    if choices is None:
+    if not choices:
         control = f'<input type="number" {attributes} value="{escape(given)}"{limits(feature)}>'
     else:
         texts = ["", *choices] if feature.optional else choices
         options = "".join(option(text, given) for text in texts)
         control = f"<select {attributes}>{options}</select>"
-    bounded = (feature.minimum, feature.maximum) != (None, None) or feature.type == "integer"
+    bounded = (feature.minimum, feature.maximum) != (None, None) or feature.kind.whole
     wanted = feature.describe().capitalize() if bounded else ""
     note = ". ".join(part for part in (feature_text(feature), wanted) if part)
     hint = f"<small>{escape(note)}</small>" if note else ""
@@ -116,15 +123,8 @@ def option(text: str, given: str) -> str:
 def limits(feature: Feature) -> str:
     """Return the attributes that keep a number within its bounds."""
     bounds = {"min": feature.minimum, "max": feature.maximum}
-    step = "1" if feature.type == "integer" else "any"
+    step = "1" if feature.kind.whole else "any"
     written = "".join(
-        f' {key}="{plain(bound)}"' for key, bound in bounds.items() if bound is not None
+        f' {key}="{text_of(whole(bound))}"' for key, bound in bounds.items() if bound is not None
     )
     return f' step="{step}"{written}'
-
-
-def plain(value: Value) -> str:
-    """Return a value as a person writes it: 1 rather than 1.0, true rather than True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value).removesuffix(".0")

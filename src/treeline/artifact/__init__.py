@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Protocol, Self
 
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix
 
 RUNTIMES = {
     "h2o": "treeline.artifact.h2o:H2ORuntime",
@@ -25,3 +25,8 @@ class Runtime(Protocol):
 
     def embedded_signature(self) -> str | None:
         """Return the JSON of the signature that the artifact itself carries, if it can."""
+
+
+def setting_of(runtime: str) -> str:
+    """Return the setting by which the service admits a runtime that runs code as it opens."""
+    return f"API_ALLOW_{runtime.upper()}"

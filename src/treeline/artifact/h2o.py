@@ -8,7 +8,7 @@ it. It is started with the first model, started again when it dies, and ends wit
 import atexit
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -20,10 +20,10 @@ import h2o
 import numpy as np
 from pydantic import Field, ValidationError
 
-from treeline.artifact.encoding import Matrix
-from treeline.artifact.features import Closed
 from treeline.artifact.h2o_rows import columns, csv, prediction
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix, in_order
+from treeline.contract.features import Closed
 from treeline.engines.h2o_server import H2OServer, UnknownKeyError
 from treeline.engines.kept import Kept
 from treeline.errors import ArtifactRejectedError, EngineError
@@ -134,9 +134,11 @@ class H2OEstimator:
 
     runtime = "h2o"
 
-    def __init__(self, description: Description, body: bytes) -> None:
+    def __init__(self, description: Description, body: bytes, names: Sequence[str] = ()) -> None:
+        """Take `names` of the features, by which the columns of a frame are read."""
         self.description = description
         self.body = body
+        self.names = tuple(names)
         self._loaded: H2ORuntime | None = None
 
     def artifact_files(self) -> dict[str, bytes]:
@@ -164,7 +166,8 @@ class H2OEstimator:
     def _predicted(self, frame: Any) -> Prediction:
         if self._loaded is None:
             self._loaded = H2ORuntime.load(self.artifact_files())
-        return self._loaded.predict(np.asarray(frame, dtype=np.float32))
+        named = in_order(frame, self.names) if self.names else frame
+        return self._loaded.predict(np.asarray(named, dtype=np.float32))
 
 
 def shared() -> H2OServer:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from treeline.artifact.encoding import Matrix
-from treeline.artifact.features import Feature
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix
+from treeline.contract.features import Feature
 
 ROW = "row"  # a column that is never empty: H2O skips lines that are
 

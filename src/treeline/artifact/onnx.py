@@ -9,8 +9,8 @@ import os
 from collections.abc import Mapping
 from typing import Self
 
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError
 
 # Since 1.29 onnxruntime reports every session, with hashes of its model, to its makers, and keeps

@@ -2,19 +2,45 @@
 
 Loading a pickle runs code. It is opened only by a store that was told to admit pickles, and only
 after its digest was found equal to the one in the committed signature. It needs the libraries it
-was trained with: `pip install '.[pickle]'`.
+was trained with: the extra `pickle`. In the pipeline it is the record of the training, in
+git, that names the digests.
 """
 
+import hashlib
 import io
 import pickle
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
+from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError
+
+PROTOCOL = 4  # named, for the default is not the same in every version of Python
+
+
+def pickled(estimator: Any) -> bytes:
+    """Return an estimator as a pickle: the same bytes from every version of Python."""
+    return pickle.dumps(estimator, protocol=PROTOCOL)
+
+
+def opened(path: Path, *, digests: Mapping[str, str]) -> Any:
+    """Unpickle a file of the training, if its digest is the one under its name in `digests`.
+
+    Raises ArtifactRejectedError before anything in it is run.
+    """
+    payload = path.read_bytes()
+    found = hashlib.sha256(payload).hexdigest()
+    if digests.get(path.name) != found:
+        raise ArtifactRejectedError(
+            f"{path}: its SHA-256 is {found}, and the training that git has wrote "
+            f"{digests.get(path.name, 'none that it names')}: it is not opened, for it can run "
+            "code; fetch it again (make pull), or train anew (make train MODEL=…)"
+        )
+    return pickle.loads(payload)
 
 
 class PickleRuntime:

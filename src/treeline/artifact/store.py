@@ -5,16 +5,16 @@ model must repeat the example of its signature before it is handed out.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from treeline.artifact import RUNTIMES, Runtime
-from treeline.artifact.encoding import Encoder
+from treeline.artifact import RUNTIMES, Runtime, setting_of
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Signature
+from treeline.contract.encoding import Encoder
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 from treeline.registry import resolve
 
@@ -34,14 +34,22 @@ class Model:
 class ArtifactStore:
     """The models exported below one folder, read-only."""
 
-    def __init__(self, root: Path, *, admitted: frozenset[str] = frozenset({"onnx"})) -> None:
-        """Read below `root`, and open only artifacts whose runtime is `admitted`."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        admitted: frozenset[str] = frozenset({"onnx"}),
+        left_out: Collection[str] = (),
+    ) -> None:
+        """Read below `root` all but the names `left_out`; open what an `admitted` runtime runs."""
         self._root = root
         self._admitted = admitted
+        self._left_out = frozenset(left_out)
 
     def names(self) -> list[str]:
         """Return the names of all exported models, sorted."""
-        return sorted(path.parent.name for path in self._root.glob(f"*/{SIGNATURE_FILE}"))
+        there = {path.parent.name for path in self._root.glob(f"*/{SIGNATURE_FILE}")}
+        return sorted(there - self._left_out)
 
     def signature(self, name: str) -> Signature:
         """Read the signature of a model; raises ArtifactNotFoundError, ArtifactRejectedError."""
@@ -60,15 +68,15 @@ class ArtifactStore:
         signature = self.signature(name)
         if signature.runtime not in self._admitted:
             raise ArtifactRejectedError(
-                f"{name}: needs the {signature.runtime} runtime, and this service admits only "
-                f"{', '.join(sorted(self._admitted))}"
+                f"{name}: needs the {signature.runtime} runtime, and admitted is only "
+                f"{', '.join(sorted(self._admitted))}{_way_in(signature.runtime)}"
             )
         runtime_class = resolve(
             RUNTIMES, signature.runtime, place=f"{name}/{SIGNATURE_FILE}: runtime"
         )
         runtime: Runtime = runtime_class.load(self._checked_files(signature))
         carried = runtime.embedded_signature()
-        if carried is not None and carried != signature.embedded():
+        if carried is not None and not signature.is_carried_by(carried):
             raise ArtifactRejectedError(
                 f"{name}: the signature inside the artifact is not the committed one; export again"
             )
@@ -91,6 +99,16 @@ class ArtifactStore:
                     f"{expected[:12]}; fetch the right one with: dvc pull {path}"
                 )
         return files
+
+
+def _way_in(runtime: str) -> str:
+    """Say how a runtime is admitted that runs code when it opens a model."""
+    if runtime not in RUNTIMES:
+        return ""
+    return (
+        f"; opening it runs code: if you trust who made it, set {setting_of(runtime)}=1 for "
+        f"the service, and give --admit {runtime} to score"
+    )
 
 
 def try_example(model: Model) -> None:

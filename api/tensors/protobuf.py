@@ -1,10 +1,11 @@
-"""Bytes → the parts of an ONNX model that an audit looks at, read through protobuf alone.
+"""Bytes → the parts of an ONNX model that are looked at here, read through protobuf alone.
 
 The package `onnx` is not among what the service needs, and protobuf comes with onnxruntime. The
 numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, where a number is
 never given to another field; a test compares them with the package.
 """
 
+from functools import cache
 from typing import Any
 
 from google.protobuf import (  # type: ignore[import-untyped]  # it ships no types
@@ -14,7 +15,7 @@ from google.protobuf import (  # type: ignore[import-untyped]  # it ships no typ
 )
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-__all__ = ["EXTERNAL", "DecodeError", "model_class"]
+__all__ = ["EXTERNAL", "DecodeError", "labels_of", "model_class"]
 
 PACKAGE = "treeline.onnx"
 EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
@@ -38,6 +39,7 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "opset_import": (9, "*OperatorSetIdProto"),
         "domain": (10, "string"),
         "attribute_proto": (11, "*AttributeProto"),
+        "overload": (13, "string"),
     },
     "GraphProto": {
         "node": (1, "*NodeProto"),
@@ -64,6 +66,12 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
         "sparse_tensor": (22, "SparseTensorProto"),
         "sparse_tensors": (23, "*SparseTensorProto"),
     },
+    "LabelledProto": {"attribute": (5, "*LabelsProto")},
+    "LabelsProto": {
+        "name": (1, "string"),
+        "ints": (8, "*int64"),
+        "strings": (9, "*bytes"),
+    },
     "TensorProto": {
         "name": (8, "string"),
         "external_data": (13, "*StringStringEntryProto"),
@@ -72,12 +80,41 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "SparseTensorProto": {"values": (1, "TensorProto"), "indices": (2, "TensorProto")},
     "ValueInfoProto": {"name": (1, "string"), "type": (2, "TypeProto")},
     "TypeProto": {"tensor_type": (1, "TensorTypeProto")},
-    "TensorTypeProto": {"elem_type": (1, "int32")},
+    "TensorTypeProto": {"elem_type": (1, "int32"), "shape": (2, "TensorShapeProto")},
+    "TensorShapeProto": {"dim": (1, "*DimensionProto")},
+    "DimensionProto": {"dim_param": (2, "string")},
 }
 
 
 def model_class() -> Any:
     """Return the class of a model, which reads and writes the fields above and keeps the others."""
+    return message_class("ModelProto")
+
+
+def labels_of(node: Any) -> tuple[str, ...] | tuple[int, ...]:
+    """Return the classes that a ZipMap gives its numbers to; none where it names none.
+
+    They are read here alone: a forest has millions of numbers in its attributes.
+    """
+    read = message_class("LabelledProto").FromString(node.SerializeToString())
+    named = {each.name: each for each in read.attribute}
+    if texts := named.get("classlabels_strings"):
+        return tuple(text.decode(errors="replace") for text in texts.strings)
+    if numbers := named.get("classlabels_int64s"):
+        return tuple(numbers.ints)
+    return ()
+
+
+@cache
+def message_class(name: str) -> Any:
+    """Return the class of one kind of message."""
+    found = pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
+    return message_factory.GetMessageClass(found)
+
+
+@cache
+def pool() -> Any:
+    """Return all kinds of messages, as protobuf knows them."""
     file = descriptor_pb2.FileDescriptorProto(
         name="treeline/onnx.proto", package=PACKAGE, syntax="proto3"
     )
@@ -85,10 +122,9 @@ def model_class() -> Any:
         declared = file.message_type.add(name=message)
         for name, (number, kind) in fields.items():
             declared.field.append(field(name, number, kind))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    found = pool.FindMessageTypeByName(f"{PACKAGE}.ModelProto")
-    return message_factory.GetMessageClass(found)
+    found = descriptor_pool.DescriptorPool()
+    found.Add(file)
+    return found
 
 
 def field(name: str, number: int, kind: str) -> Any:

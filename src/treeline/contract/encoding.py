@@ -6,11 +6,12 @@ strings, and nothing can be encoded one way in training and another way in servi
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from treeline.artifact.features import Feature, Value
+from treeline.contract.features import Feature, Value
 
 Matrix = NDArray[np.float32]
 Record = Mapping[str, Value | None]
@@ -18,14 +19,29 @@ Record = Mapping[str, Value | None]
 
 def codes(feature: Feature) -> dict[str, float]:
     """Return the code of each category of a feature: its position in the declared list."""
-    return {category: float(code) for code, category in enumerate(feature.categories)}
+    return feature.kind.spellings(feature) if feature.categories else {}
 
 
 def missing_code(feature: Feature) -> float:
     """Return what a missing value is encoded as: the code of the fill, or NaN without one."""
-    if feature.fill is None:
-        return float("nan")
-    return codes(feature)[str(feature.fill)] if feature.categories else float(feature.fill)
+    return float("nan") if feature.fill is None else feature.kind.code(feature, feature.fill)
+
+
+def in_order(table: Any, names: Sequence[str]) -> Any:
+    """Return a frame with the columns of these names in this order; an array as it is.
+
+    A frame that names no column by a text is taken by position, like an array. Raises ValueError
+    where a column is missing or stands twice.
+    """
+    there = list(getattr(table, "columns", ()))
+    if there == list(names) or not any(isinstance(name, str) for name in there):
+        return table
+    if lost := [name for name in names if there.count(name) != 1]:
+        raise ValueError(
+            f"the frame needs the column {lost[0]!r} once, and has it {there.count(lost[0])} "
+            f"times; needed are {', '.join(names)}"
+        )
+    return table[list(names)]
 
 
 class Encoder:

@@ -1,16 +1,41 @@
 """Features and target: what one record holds, as declared and as promised to callers."""
 
-from math import isfinite
+from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-FLOAT32_MAX = 3.4028234663852886e38  # the matrix a model sees is float32
+from treeline.contract.kinds import KINDS, Kind
+
+WHOLE_MAX = 2**53  # up to here a float holds every whole number
+
+# What stands beside the prediction in an answer, which is named like the target.
+ANSWER_KEYS = frozenset({"id", "model", "version", "probability", "probabilities"})
 
 FeatureType = Literal["number", "integer", "boolean", "category"]
 Task = Literal["binary", "multiclass", "regression"]
 Value = bool | float | str
+Label = bool | int | float | str
 Name = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+def labels(values: Iterable[Label]) -> tuple[Label, ...]:
+    """Return classes in one type: numbers that are all whole as integers, else as floats."""
+    found = tuple(values)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in found):
+        return found
+    numbers = tuple(whole(each) for each in found)
+    return numbers if all(isinstance(each, int) for each in numbers) else tuple(map(float, found))
+
+
+def whole(label: Label) -> Label:
+    """Return 5 for 5.0, and anything else as it is."""
+    if isinstance(label, float) and label.is_integer() and abs(label) <= WHOLE_MAX:
+        return int(label)
+    return label
+
+
+Labels = Annotated[tuple[Label, ...], AfterValidator(labels)]
 
 
 class Closed(BaseModel):
@@ -40,32 +65,18 @@ class Feature(Closed):
         """Whether a record may leave this feature out."""
         return self.nullable or self.fill is not None
 
+    @property
+    def kind(self) -> Kind:
+        """What is known of its type."""
+        return KINDS[self.type]
+
     def admits(self, value: Value) -> bool:
         """Tell whether `value` has the type and lies within the bounds or categories."""
-        if self.type == "category":
-            return value in self.categories
-        if self.type == "boolean":
-            return isinstance(value, bool)
-        if isinstance(value, (bool, str)) or not isfinite(value):
-            return False
-        if self.type == "integer" and value != int(value):
-            return False
-        lowest = -FLOAT32_MAX if self.minimum is None else self.minimum
-        highest = FLOAT32_MAX if self.maximum is None else self.maximum
-        return lowest <= value <= highest
+        return self.kind.admits(self, value)
 
     def describe(self) -> str:
         """Say in words what is admitted, for an error message."""
-        if self.type == "category":
-            return "one of " + ", ".join(self.categories)
-        if self.type == "boolean":
-            return "true or false"
-        words = {"number": "a number", "integer": "a whole number"}[self.type]
-        if self.minimum is not None and self.maximum is not None:
-            return f"{words} from {self.minimum:g} to {self.maximum:g}"
-        if self.minimum is not None:
-            return f"{words}, at least {self.minimum:g}"
-        return words if self.maximum is None else f"{words}, at most {self.maximum:g}"
+        return self.kind.describe(self)
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -73,7 +84,7 @@ class Feature(Closed):
             raise ValueError("`categories` goes with `type: category`, and only with it")
         if len(set(self.categories)) != len(self.categories):
             raise ValueError("`categories` names one category twice")
-        if self.type not in ("number", "integer") and (self.minimum, self.maximum) != (None, None):
+        if self.kind.holds != "number" and (self.minimum, self.maximum) != (None, None):
             raise ValueError("`minimum` and `maximum` go with numbers only")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"`minimum` {self.minimum:g} is above `maximum` {self.maximum:g}")
@@ -87,7 +98,7 @@ class Target(Closed):
 
     name: Name
     task: Task
-    positive: Value | None = None
+    positive: Annotated[Label, AfterValidator(whole)] | None = None
     unit: str = ""
     description: str = ""
 

@@ -6,13 +6,14 @@ model was, and where it came from. A copy without the digests of files travels i
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from treeline.artifact.features import Closed, Feature, Target, Value
+from treeline.contract.features import Closed, Feature, Labels, Name, Target, Value
+from treeline.contract.names import Slug
 from treeline.errors import ArtifactRejectedError
 
 FORMAT: Literal[1] = (
@@ -21,7 +22,6 @@ FORMAT: Literal[1] = (
 VERSION_DIGITS = 12
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=63)]
 
 
 class Distribution(Closed):
@@ -48,9 +48,14 @@ class Verdict(Closed):
 
 
 class Parity(Closed):
-    """How closely the artifact repeated the estimator on the test split."""
+    """How closely the artifact repeated the estimator on the test split.
+
+    It repeated it as closely on `admitted_rows` more, made from some of these: with missing values,
+    values at the bounds and at splits of trees, each category.
+    """
 
     rows: int
+    admitted_rows: int = 0
     largest_difference: float
     tolerance: float
     labels_differing: int = 0
@@ -80,7 +85,12 @@ class Example(Closed):
 
 
 class Signature(Closed):
-    """Everything a caller, a server or a reviewer needs to know of an exported model."""
+    """Everything a caller, a server or a reviewer needs to know of an exported model.
+
+    `missing` are the words that a CSV may have for a missing value, beside an empty field; a
+    signature of before there were any has none. `key` is what a record may hold beside the
+    features: the caller's own name of what it is about, which is recorded and no model sees.
+    """
 
     format: Literal[1] = FORMAT
     name: Slug
@@ -89,9 +99,11 @@ class Signature(Closed):
     description: str = ""
     notes: str = ""
     target: Target
-    classes: tuple[Value, ...] = ()
+    classes: Labels = ()
     probabilities: bool = False
     features: dict[str, Feature]
+    missing: tuple[str, ...] = ()
+    key: Name | None = None
     runtime: str
     files: dict[str, Sha256] = {}
     example: Example
@@ -100,6 +112,17 @@ class Signature(Closed):
     parity: Parity
     lineage: Lineage
     reference: dict[str, Distribution]
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if self.key is not None and self.key in (*self.features, self.target.name):
+            raise ValueError(f"`key` is {self.key!r}, which is a feature or the target")
+        return self
+
+    @property
+    def record_names(self) -> tuple[str, ...]:
+        """The names that a record may have: those of the features, and that of the key."""
+        return (*self.features, *(() if self.key is None else (self.key,)))
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -122,22 +145,41 @@ class Signature(Closed):
         """Return the JSON of the whole signature, indented, in declared order."""
         return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
 
+    def is_carried_by(self, document: str) -> bool:
+        """Tell whether the copy inside an artifact says the same, whichever keys it left out."""
+        try:
+            copy = type(self).model_validate_json(document)
+        except ValidationError:
+            return False
+        return copy == self.model_copy(update={"files": {}})
+
     def embedded(self) -> str:
         """Return the copy that travels inside the artifact: compact, without file digests."""
         return self.model_copy(update={"files": {}}).model_dump_json()
 
 
-def version_of(payload: bytes, *, features: Mapping[str, Feature], target: Target) -> str:
+def version_of(
+    payload: bytes,
+    *,
+    features: Mapping[str, Feature],
+    target: Target,
+    missing: Sequence[str] = (),
+    key: str | None = None,
+) -> str:
     """Return the version: the first 12 digits of the SHA-256 of contract and model bytes together.
 
     The bytes are those of the graph before the signature is embedded in it (or of the pickle), so
     that the same model under the same contract always has the same version.
     """
-    contract = {
+    contract: dict[str, object] = {
         "features": {name: feature.model_dump(mode="json") for name, feature in features.items()},
         "order": list(features),
         "target": target.model_dump(mode="json"),
     }
+    if missing:
+        contract["missing"] = list(missing)
+    if key is not None:
+        contract["key"] = key
     sha256 = hashlib.sha256(json.dumps(contract, sort_keys=True).encode())
     sha256.update(payload)
     return sha256.hexdigest()[:VERSION_DIGITS]
