@@ -9,6 +9,7 @@ if [ -d .venv/bin ]; then
     export PATH="$PWD/.venv/bin:$PATH"
 fi
 
+export PYTHONUTF8=1 # texts are UTF-8, whatever the locale is
 export HOST="${HOST:-127.0.0.1}"
 export PORT="${PORT:-8000}"
 # The worker that wakes first takes one connection, not all that wait: the others get theirs.
@@ -18,7 +19,8 @@ options=(
     --config python:api.workers
     --bind "$HOST:$PORT"
     --workers "${WEB_CONCURRENCY:-2}" # while one restarts, the other answers
-    --worker-class uvicorn_worker.UvicornWorker
+    --worker-class api.server.LimitedWorker
+    --limit-request-line 8190         # bytes of an address; heads have limits, see api/server.py
     --timeout 60                      # a worker that shows no sign of life that long is replaced
     --graceful-timeout "${GRACEFUL_SECONDS:-20}"
     --keep-alive 75                   # longer than a balancer's, so that it closes first
@@ -31,5 +33,8 @@ if [ -n "${ACCESS_LOG:-}" ]; then
     options+=(--access-logfile "$ACCESS_LOG")
 fi
 
-python -m api.welcome || echo "The service starts all the same." >&2
+python -m api.welcome || {
+    [ $? != 98 ] || exit 98 # the port is taken, and it has said so
+    echo "The service starts all the same." >&2
+}
 exec gunicorn "${options[@]}" api.main:app

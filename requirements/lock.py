@@ -57,18 +57,21 @@ def header(declaration: str, name: str) -> str:
 
 def outdated() -> list[str]:
     """Return the names of the lock files that do not fit pyproject.toml."""
-    declaration = DECLARATION.read_text()
+    declaration = DECLARATION.read_text(encoding="utf-8")
     return [
         path.name
         for name, path in LOCKS.items()
-        if not path.is_file() or not path.read_text().startswith(header(declaration, name))
+        if not path.is_file()
+        or not path.read_text(encoding="utf-8").startswith(header(declaration, name))
     ]
 
 
 def resolve(uv: str, name: str, options: list[str]) -> None:
     """Write one lock file; pins that still fit are kept unless an option says otherwise."""
     if name == BUILD:
-        requirements = tomllib.loads(DECLARATION.read_text())["build-system"]["requires"]
+        requirements = tomllib.loads(DECLARATION.read_text(encoding="utf-8"))["build-system"][
+            "requires"
+        ]
         inputs, stdin = ["-"], "\n".join(requirements + BUILDERS)
     else:
         inputs, stdin = [DECLARATION.name], None
@@ -81,8 +84,10 @@ def resolve(uv: str, name: str, options: list[str]) -> None:
         *("--generate-hashes", "--no-header", "--no-annotate", "--no-config", "--quiet"),
         *("--no-emit-index-url", "--no-emit-find-links", "--python", sys.executable, *options),
     ]
-    subprocess.run(command, cwd=FOLDER.parent, check=True, input=stdin, text=True)
-    LOCKS[name].write_text(header(DECLARATION.read_text(), name) + LOCKS[name].read_text())
+    subprocess.run(command, cwd=FOLDER.parent, check=True, input=stdin, text=True, encoding="utf-8")
+    first = header(DECLARATION.read_text(encoding="utf-8"), name)
+    pins = LOCKS[name].read_text(encoding="utf-8")
+    LOCKS[name].write_text(first + pins, encoding="utf-8")
 
 
 def main() -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Verdict
 from treeline.config.metrics import METRICS
+from treeline.contract.signature import Verdict
 from treeline.evaluation import evaluate
 from treeline.reports.markdown import interval, number, table
 

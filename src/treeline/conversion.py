@@ -7,34 +7,49 @@ its word: the export stage compares graph and estimator on the test split.
 """
 
 import warnings
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import compose, helper
 from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
 from skl2onnx import to_onnx, update_registered_converter
-from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from sklearn.compose import ColumnTransformer
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.ensemble import (
+    BaggingClassifier,
+    BaggingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+)
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
+from treeline import forests
 from treeline.artifact.onnx import SIGNATURE_KEY
 from treeline.errors import ExportError
 
 OPSET = {"": 21, "ai.onnx.ml": 3}  # the newest pair that every converter used here can write
 IR_VERSION = 10  # what goes with opset 21
+PLAIN = (
+    "give the class a method `plain` that returns the fitted scikit-learn object that does the "
+    "same (docs/add-a-model.md)"
+)
 # With the plain division a scaler rounds as scikit-learn does, so that no row changes its side of
 # a split behind it; multiplying by the reciprocal, the converter's default, does not.
 EXACT = {StandardScaler: {"div": "div"}}
+# In float32 two neighbours that are nearly as far may change places.
+IN_DOUBLES = (KNeighborsClassifier, KNeighborsRegressor)
 
 
 def converted(pipeline: Pipeline) -> onnx.ModelProto:
@@ -79,6 +94,24 @@ def plain_bytes(graph: onnx.ModelProto) -> bytes:
     return payload
 
 
+def thresholds_of(graph: onnx.ModelProto, *, most: int = 200) -> NDArray[np.float32]:
+    """Return float32 values at which trees of a graph split, at most so many of them, in order."""
+    found: list[Any] = []
+    for node in graph.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "nodes_values":
+                found.append(np.array(attribute.floats))
+            elif attribute.name == "nodes_values_as_tensor":
+                found.append(onnx.numpy_helper.to_array(attribute.t))
+    if not found:
+        return np.zeros(0, np.float32)
+    values = np.unique(np.concatenate(found).astype(np.float32))
+    chosen: NDArray[np.float32] = values[
+        np.linspace(0, len(values) - 1, min(most, len(values))).astype(int)
+    ]
+    return chosen
+
+
 def _register_xgboost() -> None:
     for estimator, shapes, options in (
         (
@@ -94,15 +127,29 @@ def _register_xgboost() -> None:
 
 
 def _plain(name: str, step: Any) -> Any:
-    """Return the library transformer behind a step of ours; raises ExportError without one."""
-    if hasattr(step, "plain"):
-        return step.plain()
-    if name == "estimator" or type(step).__module__.startswith("sklearn."):
-        return step
-    raise ExportError(
-        f"no ONNX converter: {type(step).__name__} has no method `plain` that returns the fitted "
-        "scikit-learn transformer that does the same"
-    )
+    """Return the library's object that does what a step does; raises ExportError without one.
+
+    A class that no converter knows says by its method `plain` which fitted object of scikit-learn
+    or XGBoost does the same. That may be a pipeline or a column transformer with more such steps.
+    """
+    if getattr(step, "plain", None) is not None:
+        step = step.plain()
+    elif name != "estimator" and not type(step).__module__.startswith("sklearn."):
+        raise ExportError(f"no ONNX converter for {_named(step)}: {PLAIN}")
+    if isinstance(step, Pipeline):
+        return Pipeline([(each, _plain(name, inner)) for each, inner in step.steps])
+    if isinstance(step, ColumnTransformer):
+        step = copy(step)
+        step.transformers_ = [
+            (each, inner if isinstance(inner, str) else _plain(name, inner), columns)
+            for each, inner, columns in step.transformers_
+        ]
+    return step
+
+
+def _named(step: Any) -> str:
+    """Return the name of the class that a person declared."""
+    return type(getattr(step, "made", step)).__name__
 
 
 def _piece(step: Any, *, width: int) -> onnx.ModelProto:
@@ -110,17 +157,30 @@ def _piece(step: Any, *, width: int) -> onnx.ModelProto:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of one library of the converter's about another
-            own = hasattr(step, "onnx_piece")
-            piece = step.onnx_piece(width) if own else _converted(_equal(step), width)
+            piece = _written(step, width)
     except Exception as error:  # converters raise whatever their library raises
         reason = str(error).strip().split("\n")[0]
+        way_out = "" if type(step).__module__.startswith("sklearn.") else f"; {PLAIN}"
         raise ExportError(
-            f"no ONNX converter for {type(step).__name__}: {type(error).__name__}: {reason}"
+            f"no ONNX converter for {_named(step)}: {type(error).__name__}: {reason}{way_out}"
         ) from error
     # Each piece is written for OPSET but stamped with the oldest version that would do.
     del piece.opset_import[:]
     piece.opset_import.extend(helper.make_opsetid(d, version) for d, version in OPSET.items())
     piece.ir_version = IR_VERSION
+    return piece
+
+
+def _written(step: Any, width: int) -> onnx.ModelProto:
+    """Return the graph of one step by whoever writes it best."""
+    if hasattr(step, "onnx_piece"):
+        piece: onnx.ModelProto = step.onnx_piece(width)
+        return piece
+    if forests.is_forest(step):
+        return forests.graph_of(step, width=width, opset=OPSET)
+    piece = _converted(_equal(step), width)
+    if isinstance(step, BaggingClassifier | BaggingRegressor) and forests.is_forest(step[0]):
+        forests.route_missing(piece, [each.tree_ for each in step.estimators_])
     return piece
 
 
@@ -151,13 +211,33 @@ def _converted(step: Any, width: int) -> onnx.ModelProto:
     options = dict(EXACT)
     if hasattr(step, "predict_proba"):
         options[id(step)] = {"zipmap": False}
+    exact = isinstance(step, IN_DOUBLES)
+    kind = DoubleTensorType if exact else FloatTensorType
     graph: onnx.ModelProto = to_onnx(
         step,
-        initial_types=[("features", FloatTensorType([None, width]))],
+        initial_types=[("features", kind([None, width]))],
         options=options,
         target_opset=OPSET,
         name="piece",
     )
+    return _between_floats(graph) if exact else graph
+
+
+def _between_floats(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph of doubles that takes and gives float32."""
+    body, single, double = graph.graph, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE
+    taken = body.input[0].name
+    _rename(body, {taken: "doubles"})
+    body.input[0].name = taken
+    body.input[0].type.tensor_type.elem_type = single
+    body.node.insert(0, helper.make_node("Cast", [taken], ["doubles"], to=double))
+    for output in body.output:
+        if output.type.tensor_type.elem_type == double:
+            body.node.append(
+                helper.make_node("Cast", [output.name], [f"{output.name}_single"], to=single)
+            )
+            output.name = f"{output.name}_single"
+            output.type.tensor_type.elem_type = single
     return graph
 
 

@@ -118,7 +118,7 @@ class ArtifactRejectedError(ArtifactError):
 class Problem:
     """One thing wrong with one value: where it stands, what is wrong, and the value itself.
 
-    `place` is a path such as `Soil` or `3.Light_ISF`; `value` is None where the value is absent;
+    `place` is such as `Soil` or `row 3: Light_ISF`; `value` is None where the value is absent;
     `admitted` lists the categories where there are some.
     """
 

@@ -1,23 +1,25 @@
 """Champion + test split + record → signature and files, proved to predict as the champion does."""
 
-import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import onnx
 import pandas as pd
+from numpy.typing import NDArray
 
-from treeline.artifact import RUNTIMES, Runtime
-from treeline.artifact.encoding import Matrix
-from treeline.artifact.features import Feature, Value
+from treeline.admitted import Admitted, admitted
+from treeline.artifact import RUNTIMES, Runtime, setting_of
 from treeline.artifact.onnx import OnnxRuntime
-from treeline.artifact.pickled import predict
+from treeline.artifact.pickled import pickled, predict
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Example, Parity, Signature, version_of
 from treeline.artifact.store import scores_of
 from treeline.config.models import ModelSpec, Onnx
-from treeline.conversion import converted, plain_bytes, sealed
+from treeline.contract.encoding import Matrix
+from treeline.contract.features import Feature, Value
+from treeline.contract.signature import Example, Parity, Signature, version_of
+from treeline.conversion import converted, plain_bytes, sealed, thresholds_of
 from treeline.errors import ExportError
 from treeline.preparation.encoding import encoded
 from treeline.registry import resolve
@@ -38,6 +40,7 @@ class Proof:
     matrix: Matrix
     first: dict[str, Value | None]
     tolerance: float
+    features: Mapping[str, Feature]
     onnx: Onnx = "preferred"
 
     @classmethod
@@ -47,6 +50,7 @@ class Proof:
             matrix=encoded(test, spec.features).to_numpy(),
             first=first_record(test, spec.features),
             tolerance=spec.export.tolerance,
+            features=spec.features,
             onnx=spec.export.onnx,
         )
 
@@ -92,12 +96,33 @@ def graph_found(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str
 def _repeated(estimator: Any, proof: Proof) -> tuple[onnx.ModelProto, Parity, Prediction]:
     graph = converted(estimator)
     try:
-        found = OnnxRuntime.load({ONNX_FILE: plain_bytes(graph)}).predict(proof.matrix)
+        runtime = OnnxRuntime.load({ONNX_FILE: plain_bytes(graph)})
+        found = runtime.predict(proof.matrix)
     except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
         raise ExportError(f"the ONNX graph cannot be run: {error}") from error
     parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
     _refuse_difference("the ONNX graph", parity)
-    return graph, parity, found
+    made = admitted(proof.matrix, proof.features, thresholds=thresholds_of(graph))
+    _refuse_admitted(estimator, runtime, made, tolerance=proof.tolerance)
+    return graph, parity.model_copy(update={"admitted_rows": len(made)}), found
+
+
+def _refuse_admitted(
+    estimator: Any, runtime: OnnxRuntime, made: Admitted, *, tolerance: float
+) -> None:
+    """Raise ExportError where a graph differs on a row that callers may send."""
+    if not len(made):
+        return
+    expected, found = predict(estimator, made.matrix), runtime.predict(made.matrix)
+    for kind in dict.fromkeys(made.kinds):
+        rows = np.array([at for at, each in enumerate(made.kinds) if each == kind])
+        parity = compared(_some(expected, rows), _some(found, rows), tolerance=tolerance)
+        _refuse_difference(f"with {kind}, the ONNX graph", parity)
+
+
+def _some(prediction: Prediction, rows: NDArray[np.int64]) -> Prediction:
+    parts = (prediction.labels, prediction.scores, prediction.values)
+    return Prediction(*(None if part is None else part[rows] for part in parts))
 
 
 def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str) -> Package:
@@ -106,15 +131,16 @@ def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str
     if hasattr(estimator, "runtime"):
         name, files = estimator.runtime, estimator.artifact_files()
     else:
-        files[PICKLE_FILE] = pickle.dumps(estimator)
+        files[PICKLE_FILE] = pickled(estimator)
     runtime: Runtime = resolve(RUNTIMES, name, place="export").load(files)
     found = runtime.predict(proof.matrix)
     parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
     told = "served as a pickle"
+    admitted = f", where {setting_of(name)}=1 admits it"
     if name != PICKLE:
         _refuse_difference(f"the model in the {name} runtime", parity)
         told = f"served by the {name} runtime"
-    noted = parity.model_copy(update={"note": f"{told}: {note}"})
+    noted = parity.model_copy(update={"note": f"{told}{admitted}: {note}"})
     shown = {"runtime": name, "parity": noted, **_shown(proof, found)}
     payload = b"".join(files[each] for each in sorted(files))
     return Package(_signed({**draft, **shown}, payload), files)
@@ -140,7 +166,7 @@ def compared(expected: Prediction, found: Prediction, *, tolerance: float) -> Pa
         )
     assert expected.labels is not None and found.labels is not None
     difference = 0.0
-    if expected.scores is not None and found.scores is not None:
+    if expected.scores is not None and found.scores is not None and len(found.scores):
         difference = float(np.max(np.abs(expected.scores - found.scores)))
     return Parity(
         rows=len(expected.labels),
@@ -166,7 +192,13 @@ def _shown(proof: Proof, found: Prediction) -> dict[str, Any]:
 
 
 def _signed(fields: dict[str, Any], payload: bytes) -> Signature:
-    version = version_of(payload, features=fields["features"], target=fields["target"])
+    version = version_of(
+        payload,
+        features=fields["features"],
+        target=fields["target"],
+        missing=fields.get("missing", ()),
+        key=fields.get("key"),
+    )
     return Signature(**fields, version=version)
 
 

@@ -1,11 +1,12 @@
 """Evaluation + declared thresholds → verdict, with reasons in plain words. Pure."""
 
 from collections.abc import Mapping
+from math import ceil, floor, log10
 from typing import Any
 
-from treeline.artifact.signature import Verdict
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, CHAMPION, Gate, Onnx
+from treeline.config.models import BASELINE, CHAMPION, Gate, Onnx, Undecided
+from treeline.contract.signature import Verdict
 
 
 def decide(
@@ -13,18 +14,18 @@ def decide(
 ) -> Verdict:
     """Judge a champion by floor, ceiling and baseline, and by its graph where one is required.
 
-    `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`, and
-    `advantage.baseline` in the same form; `metric` is the declared champion metric. A floor and a
-    ceiling bound the good side of a metric: for a metric where lower is better, a floor of 0.4
-    admits at most 0.4, and a ceiling of 0.01 at least 0.01. With `onnx` "required", `graph` says
-    how closely an ONNX graph repeats the champion (`rows`, `largest_difference`), or why none does
-    (`missing`).
+    `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`,
+    `advantage.baseline` in the same form, and `rows`, how many were tested; `metric` is the
+    declared champion metric. A floor and a ceiling bound the good side of a metric: for a metric
+    where lower is better, a floor of 0.4 admits at most 0.4, and a ceiling of 0.01 at least 0.01.
+    With `onnx` "required", `graph` says how closely an ONNX graph repeats the champion (`rows`,
+    `largest_difference`), or why none does (`missing`).
     """
     champion = evaluation[CHAMPION]
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
     if gate.beats == BASELINE:
-        checks.append(_beats(evaluation, gate.beats_by or metric))
+        checks.append(_beats(evaluation, gate.beats_by or metric, undecided=gate.undecided))
     if onnx == "required":
         checks.append(_graph(evaluation["graph"]))
     passed = all(good for good, _ in checks)
@@ -55,16 +56,36 @@ def _ceiling(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool
     )
 
 
-def _beats(evaluation: Mapping[str, Any], metric: str) -> tuple[bool, str]:
+def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) -> tuple[bool, str]:
+    """Judge a lead by its interval of 95 %: at most one useless champion in forty is above 0."""
     value = evaluation[CHAMPION][metric]["value"]
     rival = evaluation[BASELINE].get(metric, {}).get("value")
     if rival is None:
         return False, f"the baseline has no {metric} to be beaten by; choose a metric it can give"
     lead = evaluation["advantage"][BASELINE][metric]
     told = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
-    if lead["value"] > 0:
+    if lead["low"] > 0:
         return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({told})"
-    return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"
+    if lead["value"] <= 0:
+        return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"
+    rows = evaluation["rows"]
+    text = (
+        f"whether {metric} {value:.4g} beats the baseline's {rival:.4g} cannot be told with "
+        f"{rows:,} test rows ({told}); {_rows_needed(lead, rows):,} would do if the lead held"
+    )
+    if undecided == "pass":
+        return True, f"{text}, and `undecided: pass` lets it"
+    return False, f"{text}; collect more, or declare `undecided: pass` in the gate"
+
+
+def _rows_needed(lead: Mapping[str, float], rows: int) -> int:
+    """Return about how many rows narrow the interval of a lead until it is above 0.
+
+    Its width falls with the root of their number. Two digits are said, and rounded up.
+    """
+    needed = rows * ((lead["value"] - lead["low"]) / lead["value"]) ** 2
+    unit: int = 10 ** max(0, floor(log10(needed)) - 1)
+    return ceil(round(needed / unit, 6)) * unit
 
 
 def _graph(found: Mapping[str, Any]) -> tuple[bool, str]:

@@ -1,36 +1,24 @@
 """What a model was made from, as digests: data, declaration, code, library versions.
 
+Code is what the stages run that decide what the model is (`treeline.stage_code`).
+
 Neither the commit nor the time is part of it: git knows them, and they would change the bytes of
-every export.
+every export. Nor is the version of Python: each one makes the same model.
 """
 
 import hashlib
 import json
-import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-import treeline
-from treeline.artifact.signature import Lineage
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.contract.signature import Lineage
 from treeline.files import digest
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "xgboost-cpu")
 
-# The code that decides what a model is: what the stages prepare, train and export run.
-CODE = (
-    "artifact",
-    "config",
-    "preparation",
-    "trainers",
-    "conversion.py",
-    "exporting.py",
-    "lineage.py",
-    "metrics.py",
-    "training.py",
-)
+MAKING = ("prepare", "train", "export")  # the stages whose code decides what a model is
 
 
 def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Lineage:
@@ -39,22 +27,20 @@ def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Line
     return Lineage(
         data={path.name: digest(path) for path in (paths.train, paths.test)},
         params=_digest_of(spec.model_dump(mode="json", by_alias=True)),
-        code=code_digest(),
-        libraries={"python": f"{sys.version_info.major}.{sys.version_info.minor}", **_versions()},
+        code=code_digest(paths),
+        libraries=_versions(),
         champion=training["champion"],
         estimator=champion["estimator"],
         hyperparameters=champion["hyperparameters"],
     )
 
 
-def code_digest() -> str:
-    """Return the SHA-256 over the names and bytes of the modules in CODE."""
-    package = Path(treeline.__file__).parent
-    roots = [package / name for name in CODE]
-    files = sorted(
-        path for root in roots for path in ([root] if root.is_file() else root.rglob("*.py"))
-    )
-    return _digest_of({str(path.relative_to(package)): digest(path) for path in files})
+def code_digest(paths: Layout) -> str:
+    """Return the SHA-256 over the code that made a model, as the stage digest has written it."""
+    files: dict[str, str] = {}
+    for stage in MAKING:
+        files |= json.loads((paths.code / f"{stage}.json").read_text(encoding="utf-8"))
+    return _digest_of(files)
 
 
 def _versions() -> dict[str, str]:

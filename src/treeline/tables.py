@@ -1,9 +1,8 @@
-"""Parquet files ↔ tables and frames; written whole or not at all."""
+"""Tables → Parquet files; written whole or not at all."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
@@ -28,13 +27,3 @@ def write_tables(target: Path, tables: Iterable[pa.Table]) -> int:
             if writer is not None:
                 writer.close()
     return rows
-
-
-def write_frame(target: Path, frame: pd.DataFrame) -> None:
-    """Write a frame, without its index, to a Parquet file."""
-    write_tables(target, [pa.Table.from_pandas(frame, preserve_index=False)])
-
-
-def read_frame(path: Path) -> pd.DataFrame:
-    """Read a Parquet file as a frame with a plain index 0, 1, …"""
-    return pd.read_parquet(path)

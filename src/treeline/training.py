@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,22 @@ import pandas as pd
 
 from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHOOSING, Candidate, ModelSpec
+from treeline.contract.features import Label
 from treeline.errors import TrainingError
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.preparation.splitting import folds
 from treeline.registry import resolve
-from treeline.trainers import TRAINERS, Fitted, Trainer, TrainingSet
+from treeline.trainers import TRAINERS, Fitted, Trainer, TrainingSet, Trial
+from treeline.trainers.classes import coded, named
 
 DUMMIES = {  # what the baseline is where none is declared: the shares of the classes, or the mean
     "binary": "sklearn.dummy.DummyClassifier",
     "multiclass": "sklearn.dummy.DummyClassifier",
     "regression": "sklearn.dummy.DummyRegressor",
 }
+
+FLOAT_BYTES, POSITION_BYTES = 4, 8
+WORTH_SAYING_BYTES = 100_000_000  # less is there on every machine
 
 NUMBERS = re.compile(r"\[\n\s+([-+.,\deE\s]+?)\s+\]")  # a list of numbers alone in indented JSON
 
@@ -52,7 +58,52 @@ def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None
     except ValueError as error:
         raise TrainingError(f"search.folds: {spec.search.folds} is too many: {error}") from error
     return TrainingSet(
-        frame=frame, target=target, features=spec.features, task=spec.target.task, folds=drawn
+        frame=frame,
+        target=target,
+        features=spec.features,
+        task=spec.target.task,
+        folds=drawn,
+        classes=tuple(classes or ()),
+    )
+
+
+def memory_needed(spec: ModelSpec, rows: int) -> int:
+    """Return about how many bytes a training on so many rows takes.
+
+    Estimated for the widest candidate of scikit-learn's: the rows, those of a fold and their copy
+    with names, float32 of shape (n_rows, n_features); what columns become, three times; positions
+    of the folds. What an estimator makes for itself comes on top: a forest, say.
+    """
+    features = list(spec.features.values())
+    onehot = any(each.categories == "onehot" for each in spec.candidates.values())
+    widths = [len(feature.categories) or 1 if onehot else 1 for feature in features]
+    of_a_row = FLOAT_BYTES * 3 * (len(features) + sum(widths))
+    return rows * (of_a_row + POSITION_BYTES * (spec.search.folds + 2))
+
+
+def memory_free(meminfo: Path = Path("/proc/meminfo")) -> int | None:
+    """Return how many bytes this machine has to give, or None where it does not say so."""
+    try:
+        lines = meminfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(found[0]) * 1024 if found else None
+
+
+def announced(spec: ModelSpec, rows: int, *, free: int | None) -> str:
+    """Say what a training needs before it begins, and the ways where it goes beyond the machine."""
+    needed = memory_needed(spec, rows)
+    text = f"{rows:,} rows of {len(spec.features)} features"
+    if needed >= WORTH_SAYING_BYTES:
+        text += f", about {needed / 1e9:.1f} GB of memory"
+    if free is None or needed <= free:
+        return text
+    return (
+        f"{text}, and {free / 1e9:.1f} GB are free: if it does not end well, learn from a sample "
+        "(`source.where`, a larger `split.test`, or fewer rows of the source), or let Spark fit "
+        "(`trainer: spark`), judge (`search: {engine: spark}`) and prepare (`split: {engine: "
+        "spark}`); docs/scale.md"
     )
 
 
@@ -68,13 +119,27 @@ def contest(
     for name, candidate in declared.items():
         where = f"{place}.candidates.{name}"
         trainer: Trainer = resolve(TRAINERS, candidate.trainer, place=f"{where}.trainer")()
-        fitted[name] = trainer.fit(
-            training, candidate=candidate, search=spec.search, metric=metric, place=where
+        found = trainer.fit(
+            training,
+            candidate=coded(candidate, training.classes, place=where),
+            search=spec.search,
+            metric=metric,
+            place=where,
         )
+        fitted[name] = _declared(found, training.classes)
         told(name, fitted[name])
     rivals = [name for name in fitted if name != BASELINE]
     champion = max(rivals, key=lambda name: METRICS[metric].sign * mean(fitted[name], metric))
     return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
+
+
+def _declared(fitted: Fitted, classes: Sequence[Label]) -> Fitted:
+    """Return what was fitted with its settings as they were declared."""
+
+    def trial(each: Trial) -> Trial:
+        return replace(each, hyperparameters=named(each.hyperparameters, classes))
+
+    return replace(fitted, best=trial(fitted.best), trials=[trial(each) for each in fitted.trials])
 
 
 def declared_candidates(spec: ModelSpec) -> dict[str, Candidate]:

@@ -1,1 +1,1 @@
-"""What a person runs beside the pipeline, and the workflows too: one step, one command."""
+"""What a person runs beside the pipeline, and the workflows too; `treeline.cli` parses for them."""

@@ -1,9 +1,8 @@
-"""`python -m treeline.commands.adopt MODEL FILE`: learn from a file of yours, tracked by DVC."""
+"""A data file of your own → the rows that a model learns from, tracked by DVC."""
 
 import io
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,12 @@ from ruamel.yaml import YAML
 from treeline.config import PARAMS, Params, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.sources import FILES, FileSource
-from treeline.errors import SourceError, TreelineError
+from treeline.errors import SourceError
 from treeline.files import replacing, write_text
 from treeline.preparation.selecting import declared_columns
 from treeline.sources.file import FileTables
 
-KEPT = ("columns", "where", "delimiter", "missing")  # what a source says whatever its kind
+KEPT = ("columns", "where", "delimiter", "missing", "key")  # what a source says whatever its kind
 
 
 def adopt(model: str, file: Path, *, params: Path = PARAMS) -> FileSource:
@@ -80,26 +79,11 @@ def _look(file: Path, spec: ModelSpec) -> None:
 
 def _track(target: Path) -> None:
     done = subprocess.run(
-        ["dvc", "add", "--quiet", str(target)], capture_output=True, text=True, check=False
+        ["dvc", "add", "--quiet", str(target)],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
     )
     if done.returncode:
         raise SourceError(f"{target}: dvc add failed: {done.stderr.strip()}")
-
-
-def main(arguments: list[str]) -> str:
-    """Adopt the file named on the command line and say what to do next."""
-    if len(arguments) != 2:
-        sys.exit("usage: python -m treeline.commands.adopt MODEL FILE")
-    model, file = arguments
-    source = adopt(model, Path(file))
-    return (
-        f"{model} now learns from {source.path}, which DVC tracks; next:\n"
-        f"  make repro && dvc push && git add {PARAMS} {FILES} dvc.lock model dataset && git commit"
-    )
-
-
-if __name__ == "__main__":
-    try:
-        print(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

@@ -1,12 +1,13 @@
-"""`python -m treeline.commands.compare --base REV [MODEL …]`: exports here against those of REV.
+"""Exports here against those of a revision → which models may ship.
 
-Both artifacts predict the candidate's test rows. Prints the comparison, writes it to
-`model/<model>/comparison.{json,md}`, and exits with 1 when a model must not ship. The revision
-`released` stands for the models in service, or for those of HEAD as long as there are none.
+Both artifacts predict the candidate's test rows. The comparison is written to
+`model/<model>/comparison.{json,md}`. The revision `released` stands for the models in service, or
+for those of HEAD as long as there are none.
 """
 
-import argparse
-import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from treeline.config import Layout, read_params
 from treeline.delivery import notes
@@ -14,45 +15,59 @@ from treeline.delivery.incumbents import Answer, answer
 from treeline.delivery.releasing import RELEASED, incumbent
 from treeline.delivery.repository import resolved
 from treeline.delivery.storage import shared
-from treeline.errors import ComparisonError, TreelineError
+from treeline.errors import ComparisonError
 from treeline.files import write_json, write_text
 
 
-def main(arguments: list[str]) -> int:
-    """Compare the named models, or all, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
-    parser.add_argument("--base", required=True, help="commit, branch or tag of the incumbent")
-    parser.add_argument("--accept", action="store_true", help="tell what is lost, and end well")
-    parser.add_argument("models", nargs="*", help="names of models; all without any")
-    asked = parser.parse_args(arguments)
-    shared()  # an incumbent may have to be fetched from there
-    base = incumbent() if asked.base == RELEASED else asked.base
-    good, declared = True, read_params().models
-    for name in asked.models or declared:
-        if name not in declared:
-            raise ComparisonError(f"{name}: not declared; declared are {', '.join(declared)}")
-        found = answer(declared[name], Layout(name), base=base)
-        _keep(found, Layout(name))
-        good = found.good and good
-    noted = {"base": resolved(base) or base, "good": good, "accepted": asked.accept}
-    notes.leave(notes.COMPARED, noted)
-    if not good and asked.accept:
-        print("Accepted all the same, as asked.")
-    return 0 if good or asked.accept else 1
+@dataclass(frozen=True)
+class Comparison:
+    """The models here beside those of `base`; `good` when each of them may ship."""
+
+    base: str
+    models: dict[str, Answer]
+    accepted: bool
+
+    @property
+    def good(self) -> bool:
+        """Whether no model is worse than the one before."""
+        return all(each.good for each in self.models.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        models = {
+            name: {"good": each.good, "text": each.text, "comparison": each.found}
+            for name, each in self.models.items()
+        }
+        return {"base": self.base, "good": self.good, "accepted": self.accepted, "models": models}
 
 
-def _keep(found: Answer, paths: Layout) -> None:
-    """Show the answer, and write it in the place of an earlier one."""
-    print(found.text + "\n", flush=True)
+def compare(
+    models: Sequence[str], *, base: str, accept: bool, on_answer: Callable[[Answer], None]
+) -> Comparison:
+    """Compare the named models, or all; `on_answer` gets each answer as soon as it is known.
+
+    The comparison is noted for the report, and so is an error. Raises ComparisonError.
+    """
+    with notes.complaining("compare"):
+        shared()  # an incumbent may have to be fetched from there
+        base = incumbent() if base == RELEASED else base
+        answers = {}
+        declared = read_params().models
+        for name in models or declared:
+            if name not in declared:
+                raise ComparisonError(f"{name}: not declared; declared are {', '.join(declared)}")
+            answers[name] = answer(declared[name], Layout(name), base=base)
+            on_answer(answers[name])
+            _write(answers[name], Layout(name))
+        comparison = Comparison(resolved(base) or base, answers, accept)
+        noted = {"base": comparison.base, "good": comparison.good, "accepted": accept}
+        notes.leave(notes.COMPARED, noted)
+        return comparison
+
+
+def _write(found: Answer, paths: Layout) -> None:
+    """Write the answer in the place of an earlier one."""
     paths.comparison.unlink(missing_ok=True)
     if found.found is not None:
         write_json(paths.comparison, found.found)
     write_text(paths.comparison.with_suffix(".md"), found.text + "\n")
-
-
-if __name__ == "__main__":
-    try:
-        with notes.complaining("compare"):
-            sys.exit(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

@@ -1,50 +1,47 @@
-"""`python -m treeline.commands.deploy [FOLDER]`: the shipped image of a checkout → in service.
+"""The shipped image of a checkout → in service.
 
-FOLDER, `build/release` by default, is the checkout that was shipped. Environment: IMAGE, where it
-was shipped to; KOYEB_TOKEN and KOYEB_SERVICE, the id of the service that should run it; and, where
-wanted, ENDPOINT_URL, where that service answers; KOYEB_API, another address of Koyeb's API;
-DEPLOY_SECONDS, how long it may take to become healthy. `IMAGE:latest` is always the last good one.
+Environment: IMAGE, where it was shipped to; KOYEB_TOKEN and KOYEB_SERVICE, the id of the service
+that should run it; and, where wanted, ENDPOINT_URL, where that service answers; KOYEB_API, another
+address of Koyeb's API; DEPLOY_SECONDS, how long it may take to become healthy. `IMAGE:latest` is
+always the last good one.
 """
 
 import os
-import sys
 from pathlib import Path
 
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.delivery import actions
 from treeline.deployment import images
 from treeline.deployment.asking import signatures_of
 from treeline.deployment.deploying import Endpoint, Limits, deploy
 from treeline.deployment.koyeb import API, KoyebService
-from treeline.errors import DeploymentError, TreelineError
-
-FOLDER = Path("build/release")
+from treeline.errors import DeploymentError
 
 
-def main(arguments: list[str]) -> None:
-    """Deploy the image of the folder named on the command line; raises DeploymentError."""
-    if len(arguments) > 1:
-        sys.exit("usage: python -m treeline.commands.deploy [FOLDER]")
+def deploy_release(folder: Path) -> None:
+    """Deploy the image of the checkout that was shipped; raises DeploymentError."""
     if not (name := _setting("IMAGE")):
         actions.notice(
             "IMAGE is not set, so nothing was deployed: set it to registry/owner/name, ship first"
         )
         return
-    folder = Path(arguments[0]) if arguments else FOLDER
     image, latest = images.release(folder, name=name), f"{name}:latest"
-    if not images.exists(image):
-        raise DeploymentError(f"{image}: not in its registry; ship {folder} there first: make ship")
+    if reason := images.absence(image):
+        raise DeploymentError(
+            f"{image}: not to be had from its registry; ship {folder} there first: make ship "
+            f"({reason})"
+        )
     try:
-        told = _deployed(image, latest=latest, signatures=signatures_of(folder))
+        outcome = _deployed(image, latest=latest, signatures=signatures_of(folder))
     except DeploymentError as error:
         actions.summarise(f"## Not deployed\n\n{error}\n")
         raise
     images.pull(image)
     images.tag(image, latest)
     images.push(latest)
-    told += f" `{latest}` is this image now."
-    actions.summarise(f"## Deployed\n\n{told}\n")
-    print(told)
+    outcome += f" `{latest}` is this image now."
+    actions.summarise(f"## Deployed\n\n{outcome}\n")
+    print(outcome)
 
 
 def _deployed(image: str, *, latest: str, signatures: list[Signature]) -> str:
@@ -95,10 +92,3 @@ def _limits() -> Limits:
 def _setting(name: str) -> str:
     """Return an environment variable; an empty one is as good as none."""
     return os.environ.get(name, "").strip()
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except TreelineError as error:
-        sys.exit(str(error))

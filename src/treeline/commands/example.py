@@ -1,4 +1,4 @@
-"""`python -m treeline.commands.example NAME [OPTION…]`: run a declaration of `examples/` elsewhere.
+"""A declaration of `examples/` → its pipeline, run in a copy of this checkout.
 
 The files of this checkout are copied to build/examples/NAME, which becomes a repository of its own
 with NAME's params.yaml; there `dvc repro` runs, with the options given. This checkout's models and
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from treeline.config import PARAMS, Layout, read_params
 from treeline.delivery.processes import attempt, run
-from treeline.errors import ConfigError, DeliveryError, TreelineError
+from treeline.errors import ConfigError, DeliveryError
 
 EXAMPLES = Path("examples")
 TARGETS = Path("build") / "examples"
@@ -39,7 +39,7 @@ def example(name: str, options: list[str]) -> str:
     if (home / PREPARE).is_file():
         _shown("sh", "-eu", str(home / PREPARE), cwd=target)
     _shown("dvc", "repro", *options, cwd=target)
-    _shown("python", "-m", "treeline.commands.track", "--if-chosen", cwd=target)
+    _shown("python", "-m", "treeline", "track", "--if-chosen", cwd=target)
     reports = [Layout(model, target).report for model in models]
     return "\n".join(f"Report: {report}" for report in reports if report.is_file())
 
@@ -83,16 +83,3 @@ def _shown(*command: str, cwd: Path) -> None:
     done = subprocess.run(command, cwd=cwd, env=environment, check=False)
     if done.returncode:
         raise DeliveryError(f"`{' '.join(command)}` failed in {cwd}; its output says why")
-
-
-def main(arguments: list[str]) -> str:
-    """Run the example named on the command line."""
-    name, *options = arguments or [""]
-    return example(name, options)
-
-
-if __name__ == "__main__":
-    try:
-        print(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

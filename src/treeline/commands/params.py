@@ -1,29 +1,34 @@
-"""`python -m treeline.commands.params [--schema]`: check params.yaml, or print its schema."""
+"""params.yaml → whether it is a valid declaration, and what it declares; or its schema."""
 
-import json
-import sys
+from typing import Any
 
 from treeline.config import PARAMS, Params, read_params
-from treeline.errors import TreelineError
+from treeline.errors import ConfigError
+from treeline.prechecks import mistakes
 
 
-def main(arguments: list[str]) -> str:
-    """Return the JSON schema of the declaration, or one line per declared model."""
-    if arguments == ["--schema"]:
-        return json.dumps(Params.model_json_schema(), indent=2)
-    if arguments:
-        sys.exit("usage: python -m treeline.commands.params [--schema]")
+def check() -> Params:
+    """Return the declaration; raises ConfigError, which names every mistake in it."""
     params = read_params()
-    lines = [
-        f"{name}: {len(spec.features)} features of {spec.source.kind} rows, "
-        f"{len(spec.candidates)} candidates, champion by {spec.champion.metric}"
+    if found := mistakes(params):
+        raise ConfigError("\n".join(f"{PARAMS}: {mistake}" for mistake in found))
+    return params
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of the declaration."""
+    return Params.model_json_schema()
+
+
+def overview(params: Params) -> dict[str, Any]:
+    """Return the default model, and of each model what a person asks first, as plain data."""
+    models = {
+        name: {
+            "features": len(spec.features),
+            "source": spec.source.kind,
+            "candidates": list(spec.candidates),
+            "metric": spec.champion.metric,
+        }
         for name, spec in params.models.items()
-    ]
-    return "\n".join([f"{PARAMS}: good; the default model is {params.default}", *lines])
-
-
-if __name__ == "__main__":
-    try:
-        print(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))
+    }
+    return {"default": params.default, "models": models}

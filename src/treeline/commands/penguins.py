@@ -1,13 +1,9 @@
-"""`python -m treeline.commands.penguins [--sql] [URL]`: put a table of simulated penguins there.
+"""Simulated penguins → a table in PostgreSQL, MySQL, MariaDB or SQLite, or the SQL that makes it.
 
-URL is that of PostgreSQL, MySQL, MariaDB or SQLite, without a password: that is read from
-TREELINE_SQL_PASSWORD. Without a URL the table goes to dataset/sources/sql/penguins.sqlite. With
---sql nothing is written; the statements are printed, as any of these databases reads them.
+The URL holds no password: that is read from TREELINE_SQL_PASSWORD.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,12 +11,12 @@ from pydantic import ValidationError
 
 from treeline.config.layout import SOURCES
 from treeline.config.sources import SqlSource
-from treeline.errors import SourceError, TreelineError
+from treeline.errors import SourceError
 from treeline.registry import resolve
 from treeline.sources.simulators.penguins import Penguins
 
 ROWS, SEED = 344, 2007  # as many birds as were published; the year they were first measured
-FILE = SOURCES / "sql" / "penguins.sqlite"
+FILE = SOURCES / "sql" / "penguins.sqlite"  # where the table goes without a URL
 FIGURES = SOURCES / "simulate" / "penguins.json"
 DATABASE = {"sql": "treeline.sources.sql.database:Database"}
 
@@ -50,38 +46,27 @@ def statements() -> Iterator[str]:
     yield "INSERT INTO penguins VALUES\n" + ",\n".join(rows)
 
 
-def write(url: str) -> None:
-    """Make the table in a database; raises SourceError, MissingExtraError."""
+def script() -> str:
+    """Return the statements as a file that any of these databases reads."""
+    head = "-- Simulated penguins; made by: treeline penguins --sql"
+    return "\n".join([head, *(f"{each};" for each in statements())])
+
+
+def write(url: str | None = None) -> str:
+    """Make the table in a database; return its URL. Raises SourceError, MissingExtraError."""
+    if url is None:
+        Path(FILE).parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{FILE}"
     try:
         spec = SqlSource(kind="sql", url=url, table="penguins")
     except ValidationError as error:
         raise SourceError(f"{error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
     database = resolve(DATABASE, "sql", place="penguins")
     database(url, password=spec.password, place="penguins", writes=True).run(statements())
+    return url
 
 
 def _literal(value: str | float | None) -> str:
     if value is None:
         return "NULL"
     return f"'{value}'" if isinstance(value, str) else f"{value}"
-
-
-def main(arguments: list[str]) -> str:
-    """Do as asked; return what there is to say."""
-    parser = argparse.ArgumentParser(prog="penguins", description=__doc__)
-    parser.add_argument("--sql", action="store_true", help="print the statements instead")
-    parser.add_argument("url", nargs="?", default=f"sqlite:///{FILE}")
-    asked = parser.parse_args(arguments)
-    if asked.sql:
-        head = "-- Simulated penguins; made by: python -m treeline.commands.penguins --sql"
-        return "\n".join([head, *(f"{each};" for each in statements())])
-    Path(FILE).parent.mkdir(parents=True, exist_ok=True)
-    write(asked.url)
-    return f"{ROWS} penguins are in the table `penguins` of {asked.url}"
-
-
-if __name__ == "__main__":
-    try:
-        print(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

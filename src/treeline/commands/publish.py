@@ -1,17 +1,13 @@
-"""`python -m treeline.commands.publish`: store what was trained, commit it, push, release."""
+"""What was trained → stored in the remote, committed, pushed, released."""
 
-import os
-import sys
-
-from treeline.delivery import actions, notes, releasing, repository, tracking
-from treeline.delivery.publishing import Published, publish
-from treeline.errors import TreelineError
+from treeline.delivery import actions, notes, publishing, releasing, repository, tracking
+from treeline.delivery.publishing import Published
 
 
-def main() -> Published:
+def publish(*, reason: str) -> Published:
     """Publish, and leave a note for the report, of a failure too."""
     with notes.complaining("publish"):
-        published = publish(reason=os.environ.get("REASON", ""))
+        published = publishing.publish(reason=reason)
     notes.leave(notes.PUBLISHED, published.plain())
     if published.note:
         actions.notice(published.note)
@@ -19,10 +15,3 @@ def main() -> Published:
     if published.commit and repository.branch() == releasing.MAIN:
         tracking.follow(pushed=published.commit)
     return published
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except TreelineError as error:
-        sys.exit(str(error))

@@ -1,32 +1,31 @@
-"""`python -m treeline.commands.pull [TARGET …]`: fetch data and models from the shared remote."""
+"""The shared remote → data and models here."""
 
-import sys
+from collections.abc import Sequence
 
-from treeline.delivery import actions, notes, storage
-from treeline.errors import TreelineError
+from treeline.delivery import actions, notes, releasing, storage
+from treeline.errors import StorageError
 
 
-def main(targets: list[str]) -> str:
+def pull(targets: Sequence[str]) -> str:
     """Fetch what the remote has; say what it lacks, and what is made anew for want of a remote."""
     notes.forget()
     with notes.complaining("pull"):
         return _pulled(targets)
 
 
-def _pulled(targets: list[str]) -> str:
+def _pulled(targets: Sequence[str]) -> str:
     if storage.shared() is None:
         actions.notice(
             "There is no shared remote (DVC_REMOTE_URL): everything is made anew from the sources."
         )
         return ""
     lacking = storage.pull(*targets)
+    if lacking and releasing.released() is not None and storage.holds_nothing(lacking):
+        raise StorageError(
+            "the remote has nothing of what git names, though models of it were released: it is "
+            "another one, or was emptied; look at its address (make doctor), or store all of it "
+            "again from where it is (dvc push)"
+        )
     if lacking:
         return "The remote lacks these, so they are made anew:\n  " + "\n  ".join(lacking)
     return "Everything is here."
-
-
-if __name__ == "__main__":
-    try:
-        print(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

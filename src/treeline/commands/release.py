@@ -1,25 +1,27 @@
-"""`python -m treeline.commands.release`: a released commit and its models → build/release.
+"""A released commit and its models → build/release.
 
 The folder is a clone of its own at that commit, with the artifacts it serves pulled from the shared
-remote: what an image is built from. VERSION in the environment names another commit than the
-released one: a commit, a tag, or the version of a model.
+remote: what an image is built from.
 """
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from treeline.delivery import actions, releasing, storage
 from treeline.delivery.processes import run
 from treeline.deployment import images
-from treeline.errors import DeliveryError, TreelineError
+from treeline.errors import DeliveryError
 
 FOLDER = Path("build/release")
 
 
-def main(version: str) -> str:
-    """Prepare the folder and return the commit; hand on an empty one when none is released."""
+def prepare_release(version: str) -> str:
+    """Prepare the folder and return the commit; hand on an empty one when none is released.
+
+    `version` names another commit than the released one: a commit, a tag, or the version of a
+    model.
+    """
     remote = storage.shared()
     if not version and (remote is None or releasing.released() is None):
         actions.notice("Nothing is released yet, so there is nothing to deploy.")
@@ -54,10 +56,3 @@ def _prepare(commit: str) -> None:
     signatures = sorted(FOLDER.glob("model/*/signature.json"))
     artifacts = [str(path.parent.relative_to(FOLDER) / "artifact") for path in signatures]
     run("dvc", "pull", *artifacts, cwd=FOLDER)
-
-
-if __name__ == "__main__":
-    try:
-        main(os.environ.get("VERSION", "").strip())
-    except TreelineError as error:
-        sys.exit(str(error))

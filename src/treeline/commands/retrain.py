@@ -1,34 +1,24 @@
-"""`python -m treeline.commands.retrain [--force] [--recollect] [MODEL]`: the run that CI makes.
-
-Brings models up to date as `dvc repro` does, and leaves a note of what failed for the report.
-"""
-
-import argparse
-import sys
+"""Models → brought up to date by a workflow, and a note of what failed for the report."""
 
 from treeline.config import read_params
 from treeline.delivery import notes, tracking
-from treeline.delivery.reproducing import recollect, reproduce
-from treeline.errors import ConfigError, TreelineError
+from treeline.delivery.reproducing import Failure, recollect, reproduce
+from treeline.errors import ConfigError
 
 
-def main(arguments: list[str]) -> int:
-    """Run the pipeline; return 1 when a stage failed or the gate refused a model."""
-    parser = argparse.ArgumentParser(prog="retrain", description=__doc__)
-    parser.add_argument("--force", action="store_true", help="run every stage, changed or not")
-    parser.add_argument("--recollect", action="store_true", help="ask every source again first")
-    parser.add_argument("model", nargs="?", help="one model; all without it")
-    asked = parser.parse_args(arguments)
+def retrain(model: str | None, *, force: bool, ask_sources: bool) -> list[Failure]:
+    """Run the pipeline for one model, or all; return what failed and what the gate refused.
+
+    With `ask_sources` every source is asked again first.
+    """
     notes.forget()
     with notes.complaining("retrain"):
-        models = _models(asked.model)
-        failures = recollect(models) if asked.recollect else []
-        failures = failures or reproduce(models, force=asked.force)
+        models = _models(model)
+        failures = recollect(models) if ask_sources else []
+        failures = failures or reproduce(models, force=force)
     notes.leave(notes.REPRODUCED, [failure.plain() for failure in failures])
     tracking.follow(models)
-    for failure in failures:
-        print(f"{failure.stage} {failure.model}: {failure.reason}".lstrip(": "), file=sys.stderr)
-    return 1 if failures else 0
+    return failures
 
 
 def _models(one: str | None) -> list[str]:
@@ -36,10 +26,3 @@ def _models(one: str | None) -> list[str]:
     if one and one not in declared:
         raise ConfigError(f"{one}: not declared; declared are {', '.join(declared)}")
     return [one] if one else declared
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except TreelineError as error:
-        sys.exit(str(error))

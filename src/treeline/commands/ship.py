@@ -1,19 +1,16 @@
-"""`python -m treeline.commands.ship [FOLDER]`: a checkout with its artifacts → a checked image.
+"""A checkout with its artifacts → a checked image, pushed where it has a name.
 
-FOLDER, `build/release` by default, holds the Dockerfile and model/. The image is pushed to IMAGE
-where the environment names one; one that was pushed before is checked again instead of built.
+The checkout holds the Dockerfile and model/. An image that was pushed before is checked again
+instead of built.
 """
 
 import os
-import sys
 from pathlib import Path
 
 from treeline.delivery import actions
 from treeline.deployment import images
 from treeline.deployment.asking import signatures_of
-from treeline.errors import TreelineError
 
-FOLDER = Path("build/release")
 LOCAL_NAME = "treeline"
 
 
@@ -41,21 +38,12 @@ def ship(folder: Path, *, name: str) -> str:
     return image
 
 
-def main(arguments: list[str]) -> None:
-    """Ship the folder named on the command line."""
-    if len(arguments) > 1:
-        sys.exit("usage: python -m treeline.commands.ship [FOLDER]")
+def ship_release(folder: Path) -> None:
+    """Ship a folder to IMAGE, where the environment names one, and hand on the image."""
     name = os.environ.get("IMAGE", "").strip()
-    image = ship(Path(arguments[0]) if arguments else FOLDER, name=name)
+    image = ship(folder, name=name)
     actions.output(image=image)
     if not name:
         actions.notice(
             f"{image} stays on this machine: set IMAGE to registry/owner/name to push it"
         )
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except TreelineError as error:
-        sys.exit(str(error))

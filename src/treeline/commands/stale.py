@@ -1,19 +1,18 @@
-"""`python -m treeline.commands.stale`: ask every source again → whether a training is due.
+"""Every source, asked again → whether a training is due.
 
 Nothing is decided by time: a run that the schedule lost is made up for by the next one.
 """
 
 import json
-import sys
 
 from treeline.config import read_params
 from treeline.delivery import actions, releasing, storage
 from treeline.delivery.processes import run
 from treeline.delivery.reproducing import recollect
-from treeline.errors import SourceError, TreelineError
+from treeline.errors import SourceError
 
 
-def main() -> list[str]:
+def reasons_to_train() -> list[str]:
     """Return, and hand on, why a training is due: stages whose hashes differ, unreleased work."""
     if storage.shared() is None:
         actions.notice("There is no shared remote to keep a model in: no training is due.")
@@ -25,14 +24,7 @@ def main() -> list[str]:
     reasons = [f"{stage} is out of date" for stage in stages]
     if releasing.ships_anew("HEAD"):
         reasons.append("what would be served is not released")
-    for reason in reasons or ["Nothing has changed: no training is due."]:
-        print(reason)
+    if not reasons:
+        print("Nothing has changed: no training is due.")
     actions.output(due=str(bool(reasons)).lower())
     return reasons
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except TreelineError as error:
-        sys.exit(str(error))

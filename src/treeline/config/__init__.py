@@ -1,17 +1,18 @@
 """`params.yaml` → frozen specs, and every path, once."""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from treeline.artifact.features import Closed
-from treeline.artifact.signature import Slug
 from treeline.config.layout import PARAMS, Layout
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems, yaml_problem
+from treeline.contract.features import Closed
+from treeline.contract.names import Slug, twin_of
+from treeline.contract.texts import composed
 from treeline.errors import ConfigError
 
 __all__ = ["PARAMS", "Layout", "Params", "declared_model", "read_params"]
@@ -32,6 +33,12 @@ class Params(Closed):
             raise ValueError(f"`default` names {self.default!r}, which is not under `models`")
         if RESERVED in self.models:
             raise ValueError(f"a model cannot be called {RESERVED!r}; give it another name")
+        for name in self.models:
+            if (twin := twin_of(name, self.models)) is not None:
+                raise ValueError(
+                    f"the models {name!r} and {twin!r} differ in hyphens and underscores only; "
+                    "give one of them another name"
+                )
         return self
 
 
@@ -47,10 +54,19 @@ def read_params(path: Path = PARAMS) -> Params:
     except YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {yaml_problem(error)}") from error
     try:
-        return Params.model_validate(document)
+        return Params.model_validate(_composed(document))
     except ValidationError as error:
         lines = [f"{path}: {problem}" for problem in problems(error, document)]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _composed(document: Any) -> Any:
+    """Return what was declared with all names and texts composed, so that none has a double."""
+    if isinstance(document, dict):
+        return {_composed(key): _composed(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [_composed(each) for each in document]
+    return composed(document) if isinstance(document, str) else document
 
 
 def declared_model(name: str, path: Path = PARAMS) -> tuple[ModelSpec, Layout]:

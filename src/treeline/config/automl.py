@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from treeline.artifact.features import Closed
+from treeline.contract.features import Closed
 
 Algorithm = Literal["DRF", "DeepLearning", "GBM", "GLM", "StackedEnsemble", "XGBoost"]
 USUAL_SECONDS = 60

@@ -5,6 +5,7 @@ from pathlib import Path
 
 PARAMS = Path("params.yaml")
 SOURCES = Path("dataset/sources")
+CODE = Path("model/code.json")  # what each module of this package does and reaches, as digests
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,11 @@ class Layout:
     def summary(self) -> Path:
         """What preparation saw and did: counts, missing values, classes, groups."""
         return self.dataset / "summary.json"
+
+    @property
+    def code(self) -> Path:
+        """A file per stage: the digest of each module that the stage runs for this model."""
+        return self.model / "code"
 
     @property
     def estimator(self) -> Path:

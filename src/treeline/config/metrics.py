@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from treeline.artifact.features import Task
+from treeline.contract.features import Task
 
 Judges = Literal["labels", "scores", "values"]
 

@@ -1,21 +1,26 @@
 """What a model block may declare: `models.<name>` of `params.yaml` as one frozen spec."""
 
+import json
+from collections.abc import Collection, Mapping
 from math import ceil, floor
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from treeline.artifact.features import Closed, Feature, Target
-from treeline.artifact.signature import Slug
 from treeline.config.automl import AutoML
 from treeline.config.metrics import metrics_of
 from treeline.config.problems import problems
-from treeline.config.sources import SourceSpec
+from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
+from treeline.contract.features import ANSWER_KEYS, Closed, Feature, Target
+from treeline.contract.names import Slug
+from treeline.registry import is_own, objection
 
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
+SPARK = "spark"  # the trainer whose estimators are Spark's own
 BASELINE = "baseline"  # the candidate that stands in every table and can never be champion
 
 Onnx = Literal["preferred", "required"]
+Undecided = Literal["refuse", "pass"]
 
 
 class Step(Closed):
@@ -23,6 +28,13 @@ class Step(Closed):
 
     class_path: Annotated[str, Field(alias="class")]
     options: dict[str, Any] = {}
+
+    @field_validator("class_path")
+    @classmethod
+    def _is_followed(cls, path: str) -> str:
+        if (reason := objection(path)) is not None:
+            raise ValueError(reason)
+        return path
 
 
 class Span(Closed):
@@ -90,6 +102,15 @@ class Candidate(Closed):
         listed = steps if isinstance(steps, (list, tuple)) else [steps]
         return [{"class": step} if isinstance(step, str) else step for step in listed]
 
+    @field_validator("estimator")
+    @classmethod
+    def _is_followed(cls, path: str | None, info: ValidationInfo) -> str | None:
+        """Spark brings its classes along, from wherever it is."""
+        of_spark = info.data.get("trainer") == SPARK
+        if path is not None and not of_spark and (reason := objection(path)) is not None:
+            raise ValueError(reason)
+        return path
+
     @field_validator("options")
     @classmethod
     def _are_the_trainers(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -99,6 +120,13 @@ class Candidate(Closed):
             except ValidationError as error:
                 raise ValueError("; ".join(problems(error, options))) from None
         return options
+
+    @property
+    def class_paths(self) -> tuple[str, ...]:
+        """The import paths that it names: preprocessors, steps of numbers, the estimator."""
+        steps = (*self.preprocessors, *self.numbers)
+        named = () if self.estimator is None else (self.estimator,)
+        return (*(step.class_path for step in steps), *named)
 
     @model_validator(mode="after")
     def _names_an_estimator(self) -> Self:
@@ -156,13 +184,16 @@ class Champion(Closed):
 class Gate(Closed):
     """What the champion must reach on the test split before it may be exported.
 
-    `beats_by` is the metric by which it must beat the baseline, the champion metric if not given.
+    `beats_by` is the metric by which it must beat the baseline, the champion metric if not given:
+    the interval of its lead must be above 0. `undecided` says what becomes of one that leads by
+    less than the test rows can tell from chance.
     """
 
     floor: dict[str, float] = {}
     ceiling: dict[str, float] = {}
     beats: Literal["baseline"] | None = "baseline"
     beats_by: str | None = None
+    undecided: Undecided = "refuse"
     may_drop_by: dict[str, Annotated[float, Field(ge=0)]] = {}
 
 
@@ -192,6 +223,25 @@ class ModelSpec(Closed):
     gate: Gate
     export: Export = Export()
 
+    @property
+    def own_classes(self) -> tuple[str, ...]:
+        """The import paths of the project's own classes that its candidates name, sorted."""
+        named = {path for each in self.candidates.values() for path in each.class_paths}
+        return tuple(sorted(filter(is_own, named)))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The words for a missing value in a CSV of these rows, beside an empty field.
+
+        Those by which the source is read, or the usual ones; no category is among the latter.
+        """
+        source = getattr(self.source, "base", None) or self.source
+        words = source.missing if isinstance(source, Delimited) else USUALLY_MISSING
+        taken = {text for feature in self.features.values() for text in feature.categories}
+        if not isinstance(source, Delimited):
+            words = tuple(word for word in words if word not in taken)
+        return tuple(word for word in words if word)
+
     @field_validator("export", mode="before")
     @classmethod
     def _spell_out(cls, export: Any) -> Any:
@@ -200,6 +250,11 @@ class ModelSpec(Closed):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         carried, target = set(self.source.columns), self.target.name
+        if target in ANSWER_KEYS:
+            raise ValueError(
+                f"`target.name` is {target!r}, which stands in each answer for something else; "
+                f"rename the column (taken are {', '.join(sorted(ANSWER_KEYS))})"
+            )
         if target in self.features:
             raise ValueError(f"`features` holds the target {target!r}; a model may not see it")
         if twice := carried & {*self.features, target}:
@@ -213,10 +268,29 @@ class ModelSpec(Closed):
                     f"`{place}` names {unknown[0]!r}, which is no declared column; "
                     "declare it under `source.columns`, with its type"
                 )
+        if (key := self.source.key) is not None:
+            _check_key(key, carried=self.source.columns, shown={*self.features, target})
         if set(self.candidates) == {BASELINE}:
             raise ValueError(
                 "`candidates` holds only the baseline, which is never champion; add one"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_value_is_missing(self) -> Self:
+        """A category or class that is a word for a missing value would be taken for none."""
+        if not isinstance(self.source, Delimited):
+            return self
+        named = {f"features.{name}": each.categories for name, each in self.features.items()}
+        if isinstance(self.target.positive, str):
+            named["target.positive"] = (self.target.positive,)
+        for place, values in named.items():
+            if clash := [value for value in values if value in self.source.missing]:
+                left = [word for word in self.source.missing if word not in clash]
+                raise ValueError(
+                    f"`{place}` has the value {clash[0]!r}, which the source takes for a missing "
+                    f"one; declare `source.missing: {json.dumps(left)}`, or rename the value"
+                )
         return self
 
     @model_validator(mode="after")
@@ -247,3 +321,16 @@ class ModelSpec(Closed):
                     f"choose from {', '.join(known)}"
                 )
         return self
+
+
+def _check_key(key: str, *, carried: Mapping[str, str], shown: Collection[str]) -> None:
+    """Raise ValueError unless a key is a carried column whose values are plain."""
+    if key in shown:
+        raise ValueError(
+            f"`source.key` names {key!r}, a feature or the target; name another column, as no "
+            "model may see a key"
+        )
+    if carried.get(key) not in ("text", "integer"):
+        raise ValueError(
+            f"`source.key` names {key!r}; declare it under `source.columns`, as text or integer"
+        )

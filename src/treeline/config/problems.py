@@ -7,6 +7,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from treeline.contract.names import RULE, slug_of
+
 SHOWN_CHARACTERS = 80
 
 _NEEDED = {  # what each of pydantic's complaints about a type asks for
@@ -25,7 +27,6 @@ _TOLD = {
     "missing": "missing; add it",
     "union_tag_not_found": "`kind` is missing; add it",
 }
-_SLUG = "a name is made of lowercase letters and digits, in words joined by single hyphens"
 
 
 def problems(error: ValidationError, document: Any) -> list[str]:
@@ -100,6 +101,6 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "union_tag_invalid":
         return f"`kind` is {context['tag']!r}; choose from {context['expected_tags']}"
     if kind == "string_pattern_mismatch" and detail["loc"][-1] == "[key]":
-        return _SLUG
+        return f"{RULE}; call it {slug_of(str(detail['input']))!r}"
     told = detail["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
     return _TOLD.get(kind, told)

@@ -10,11 +10,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from treeline.artifact.features import Closed
+from treeline.contract.features import Closed
 
 FILES = "dataset/sources/file"
+CSV = ".csv"
 DATABASE = re.compile(r"^(postgresql|mysql|mariadb)(\+\w+)?://.+/.+|^sqlite:///[^:].*")
 SECRETS = {"password", "passwd", "passfile"}  # as parameters of a URL
+
+USUALLY_MISSING = ("", "NA", "NaN", "null")
 
 ColumnType = Literal["number", "integer", "text"]
 Scalar = bool | int | float | str
@@ -42,16 +45,23 @@ class _Source(Closed):
     """What every kind of source may declare beside its own keys.
 
     `columns` are carried along, typed and checked, but never shown to an estimator: groups of the
-    split, flags, weights. `where` keeps the rows that meet every condition: a value, a list of
+    split, flags, weights. `key` names one of them that callers may bring along in service, to find
+    their predictions again. `where` keeps the rows that meet every condition: a value, a list of
     values, or a range.
     """
 
     columns: dict[str, ColumnType] = {}
     where: dict[str, Condition] = {}
+    key: str | None = None
 
     @property
     def incremental(self) -> bool:
         """Whether the rows that were collected before are needed."""
+        return False
+
+    @property
+    def untyped(self) -> bool:
+        """Whether all values are texts, whatever they say, as those of a CSV are."""
         return False
 
 
@@ -59,7 +69,7 @@ class Delimited(_Source):
     """What a source of one file may declare beside its place: how a CSV is written."""
 
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    missing: tuple[str, ...] = ("", "NA", "NaN", "null")
+    missing: tuple[str, ...] = USUALLY_MISSING
 
 
 class SimulateSource(_Source):
@@ -78,6 +88,11 @@ class FileSource(Delimited):
     kind: Literal["file"]
     path: str
 
+    @property
+    def untyped(self) -> bool:
+        """Whether it is a CSV."""
+        return self.path.lower().endswith(CSV)
+
     @field_validator("path")
     @classmethod
     def _is_versioned(cls, path: str) -> str:
@@ -90,12 +105,21 @@ class FileSource(Delimited):
 
 
 class UrlSource(Delimited):
-    """A CSV or Parquet file behind http(s), with a SHA-256 to hold it to, if wanted."""
+    """A CSV or Parquet file behind http(s), with a SHA-256 to hold it to, if wanted.
+
+    What has more than `max_bytes` is not fetched: another's server decides how much there is.
+    """
 
     kind: Literal["url"]
     url: Annotated[str, Field(pattern=r"^https?://")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     timeout_seconds: Annotated[float, Field(gt=0)] = 60
+    max_bytes: Annotated[int, Field(gt=0)] = 4 << 30
+
+    @property
+    def untyped(self) -> bool:
+        """Whether it is a CSV."""
+        return urlsplit(self.url).path.lower().endswith(CSV)
 
 
 class LibrarySource(_Source):
@@ -204,13 +228,18 @@ class PredictionsSource(_Database):
     constants: dict[str, Scalar] = {}
     base: "BaseSpec | None" = None
 
+    @property
+    def untyped(self) -> bool:
+        """Whether its rows are appended to those of a CSV, as texts."""
+        return self.base is not None and self.base.untyped
+
     @field_validator("base")
     @classmethod
     def _is_whole(cls, base: "BaseSpec | None") -> "BaseSpec | None":
-        if base is not None and (base.incremental or base.columns or base.where):
+        if base is not None and (base.incremental or base.columns or base.where or base.key):
             raise ValueError(
-                "`columns` and `where` belong beside `base`, and its rows are collected whole: "
-                "take `columns`, `where` and `watermark` out of it"
+                "`columns`, `where` and `key` belong beside `base`, and its rows are collected "
+                "whole: take these and `watermark` out of it"
             )
         return base
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from treeline.artifact.signature import Signature
 from treeline.config import Layout
+from treeline.contract.signature import Signature
 from treeline.delivery import notes, repository
 from treeline.delivery.publishing import Published
 from treeline.delivery.reproducing import Failure

@@ -8,17 +8,17 @@ from typing import Any
 
 import pandas as pd
 
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
 from treeline.comparison import CANDIDATE, INCUMBENT, compare, told
 from treeline.config import Layout
 from treeline.config.metrics import metrics_of
 from treeline.config.models import ModelSpec
+from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
 from treeline.delivery.processes import attempt
 from treeline.errors import ArtifactError, ComparisonError, DataError, IncumbentAbsentError
+from treeline.frames import read_frame
 from treeline.preparation.encoding import encoded, encoded_target
-from treeline.tables import read_frame
 
 ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
 
@@ -70,12 +70,14 @@ def _refusal(paths: Layout, error: Exception) -> Answer:
 
 def _exported(paths: Layout) -> Signature:
     """Return the signature here; raises ComparisonError when it is not that of this training."""
-    verdict = json.loads(paths.verdict.read_text()) if paths.verdict.exists() else {}
+    verdict = (
+        json.loads(paths.verdict.read_text(encoding="utf-8")) if paths.verdict.exists() else {}
+    )
     if not verdict.get("passed"):
         reasons = "; ".join(verdict.get("reasons", ["the gate has not decided yet"]))
         raise ComparisonError(f"{paths.name}: nothing to compare, the gate did not pass: {reasons}")
     signature = ArtifactStore(paths.model.parent, admitted=ADMITTED).signature(paths.name)
-    if signature.metrics != json.loads(paths.metrics.read_text()):
+    if signature.metrics != json.loads(paths.metrics.read_text(encoding="utf-8")):
         raise ComparisonError(
             f"{paths.name}: the export is older than the training; run make repro"
         )

@@ -50,6 +50,7 @@ def attempt(
             input=given or "",
             capture_output=True,
             text=True,
+            encoding="utf-8",
             errors="replace",
             check=False,
         )

@@ -13,7 +13,14 @@ from treeline.errors import PublishingError
 
 TRIES = 5  # pushes that may lose a race, one after the other
 # What models are made from. dvc.lock is not among it: it is written by training.
-INPUTS = ("dvc.yaml", "params.yaml", "requirements/train.txt", "src/treeline", "dataset/sources")
+INPUTS = (
+    "dvc.yaml",
+    "params.yaml",
+    "requirements/train.txt",
+    "src/own",
+    "src/treeline",
+    "dataset/sources",
+)
 PROTECTED = ("GH006", "GH013", "protected branch")  # how the forge says that a rule forbids it
 
 

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.delivery import repository
 from treeline.errors import DeliveryError
 
@@ -26,7 +26,7 @@ SHIPPED = (
     "Dockerfile", ".dockerignore", "initializer.sh", "pyproject.toml",
     "requirements/build.txt", "requirements/h2o.txt", "requirements/pickle.txt",
     "requirements/serve.txt",
-    "api", "src/treeline", ":(glob)model/*/signature.json",
+    "api", "src/own", "src/treeline", ":(glob)model/*/signature.json",
 )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from treeline.contract.features import labels
+from treeline.contract.texts import text_of
 from treeline.delivery.account import Account, ModelAccount
 from treeline.delivery.reproducing import Failure
 from treeline.reports import sections
@@ -167,8 +169,8 @@ def _counts(summary: Mapping[str, Any]) -> dict[str, str]:
         f"groups {name}".replace("_", " "): n for name, n in summary.get("groups", {}).items()
     }
     target = summary.get("target", {})
-    pairs = zip(target.get("classes", ()), target.get("counts", ()), strict=True)
-    found |= {f"rows of class `{value}`": n for value, n in pairs}
+    pairs = zip(labels(target.get("classes", ())), target.get("counts", ()), strict=True)
+    found |= {f"rows of class `{text_of(value)}`": n for value, n in pairs}
     if "duplicates" in summary:
         found["rows that repeat another"] = summary["duplicates"]
     return {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in found.items()}

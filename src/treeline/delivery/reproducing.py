@@ -35,9 +35,15 @@ class Failure:
 
 
 def recollect(models: list[str]) -> list[Failure]:
-    """Ask the sources of the models again, whatever DVC remembers of them; nothing else runs."""
+    """Ask the sources of the models again, whatever DVC remembers of them.
+
+    Besides, only the digests of the code are brought up to date, which collecting depends on.
+    """
+    digests = [f"digest@{model}" for model in models]
     stages = [f"collect@{model}" for model in models]
-    return _repro("--force", "--single-item", "--keep-going", *stages)
+    return _repro("--keep-going", *digests) or _repro(
+        "--force", "--single-item", "--keep-going", *stages
+    )
 
 
 def reproduce(models: list[str], *, force: bool) -> list[Failure]:
@@ -85,6 +91,7 @@ def _repro(*arguments: str) -> list[Failure]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            encoding="utf-8",
             errors="replace",
         )
     except FileNotFoundError as missing:

@@ -4,12 +4,15 @@ import json
 import os
 from pathlib import Path
 
+from ruamel.yaml import YAML
+
 from treeline.config.layout import SOURCES
 from treeline.delivery.processes import attempt, run
 from treeline.errors import StorageError
 
 URL = "DVC_REMOTE_URL"  # in the environment: where CI keeps data and models
 CREDENTIALS = "GDRIVE_CREDENTIALS_DATA"
+VERIFY = "verify"  # an option of a remote: its bytes are hashed before they are taken
 NAME = "shared"  # of the remote made from that URL, in .dvc/config.local
 
 
@@ -18,13 +21,18 @@ def shared() -> str | None:
 
     A URL in the environment is made the default remote of this clone first, in its own
     `.dvc/config.local`; its credentials stay in the environment. A default remote that is a folder
-    inside the clone is no place to keep what git points to.
+    inside the clone is no place to keep what git points to. What comes from a remote is held to
+    the digests that git has, whoever added it and however.
     """
     url = os.environ.get(URL)
     known = _using(url) if url else settings()
     name = known.get("core.remote")
     address = known.get(f"remote.{name}.url")
-    return None if address is None or _inside(address) else name
+    if address is None or _inside(address):
+        return None
+    if known.get(f"remote.{name}.{VERIFY}") != "true":
+        run("dvc", "config", "--local", f"remote.{name}.{VERIFY}", "true", error=StorageError)
+    return name
 
 
 def missing() -> list[str]:
@@ -44,8 +52,10 @@ def missing() -> list[str]:
 def pull(*targets: str) -> list[str]:
     """Fetch outputs and return those the remote lacks, which have to be made anew.
 
-    Raises StorageError when the remote cannot be reached, or lacks what nothing can make anew.
+    Raises StorageError when the remote cannot be reached or is not there, lacks what nothing can
+    make anew, or has other bytes than those git names.
     """
+    look_for(settings())
     lacking = missing()
     if lost := irreplaceable(lacking):
         raise StorageError(
@@ -55,9 +65,11 @@ def pull(*targets: str) -> list[str]:
     if lacking:  # a pull that fails for one file of a folder brings no other output here
         attempt("dvc", "fetch", *targets, error=StorageError)
         run("dvc", "checkout", "--quiet", "--allow-missing", *targets, error=StorageError)
+        _refuse_changed(targets, lacking)
         return lacking
     done = attempt("dvc", "pull", *targets, error=StorageError)
     if done.returncode:
+        _refuse_changed(targets, lacking)
         raise _unreachable("pulled from", done.stderr)
     return []
 
@@ -71,6 +83,51 @@ def push() -> None:
         raise StorageError(
             "after `dvc push` the remote still lacks " + ", ".join(lacking) + "; "
             "bring them up to date here (make repro), then push again"
+        )
+
+
+def look_for(known: dict[str, str]) -> None:
+    """Raise StorageError when the default remote is a folder, and that is not there.
+
+    DVC takes it for an empty one, so that a slip in the address looks like a first training.
+    """
+    name = known.get("core.remote")
+    address = known.get(f"remote.{name}.url", "")
+    if "://" not in address and not Path(address).is_dir():
+        raise StorageError(
+            f"the remote `{name}` is the folder {address}, which is not there; correct its "
+            "address, mount it, or make it if it is new (mkdir)"
+        )
+
+
+def holds_nothing(lacking: list[str]) -> bool:
+    """Tell whether a remote lacks every output that dvc.lock names and git does not hold."""
+    lock = Path("dvc.lock")
+    text = lock.read_text(encoding="utf-8") if lock.exists() else "stages: {}"
+    stages = YAML(typ="safe").load(text)["stages"]
+    outputs = {out["path"] for stage in stages.values() for out in stage.get("outs", ())}
+    in_git = run("git", "ls-files").splitlines()
+    kept = {
+        path for path in outputs if not any(f"{each}/".startswith(f"{path}/") for each in in_git)
+    }
+    return bool(kept) and kept <= {path.rstrip("/") for path in lacking}
+
+
+def _refuse_changed(targets: tuple[str, ...], lacking: list[str]) -> None:
+    """Raise StorageError when the remote has outputs, but not with the bytes that git names.
+
+    DVC hashes what it fetches, and takes none that differs. A folder of which the remote lacks a
+    file is not here as a whole, and is told as that.
+    """
+    look = ("dvc", "data", "status", "--granular", "--json")
+    absent = json.loads(run(*look, error=StorageError)).get("not_in_cache", [])
+    wanted = [path for path in absent if not targets or path.startswith(targets)]
+    explained = {path for path in wanted if any(each.startswith(path) for each in lacking)}
+    if changed := sorted(set(wanted) - explained):
+        raise StorageError(
+            f"what the remote has for {', '.join(changed)} is not what git names: it was changed "
+            "or damaged there, and nothing of it was taken; whoever has the files stores them "
+            "anew (dvc push), and looks who else may write to the remote"
         )
 
 

@@ -90,7 +90,9 @@ def _posted(spec: ModelSpec, paths: Layout) -> Record:
 
 def _origin(paths: Layout) -> Origin:
     """Return when the training was, by its files, and the commit that is checked out."""
-    seconds = json.loads(paths.seconds.read_text()) if paths.seconds.exists() else {}
+    seconds = (
+        json.loads(paths.seconds.read_text(encoding="utf-8")) if paths.seconds.exists() else {}
+    )
     trained, judged = (
         path.stat().st_mtime_ns // 1_000_000 for path in (paths.training, paths.verdict)
     )

@@ -7,8 +7,8 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import SIGNATURE_FILE
+from treeline.contract.signature import Signature
 from treeline.deployment.exchange import NO_ANSWER, Answer, exchange
 from treeline.errors import DeploymentError
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
 

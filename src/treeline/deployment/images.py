@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from treeline import __version__
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.delivery.processes import attempt, run
 from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
@@ -22,9 +22,6 @@ RESTRICTIONS = (
 )
 LAST_LINES = 20  # of a container's log
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?/")
-# What `docker manifest inspect` says of a missing image. Many registries deny a repository nobody
-# has pushed to yet; where it is the rights that are missing, the push that follows says so.
-MISSING = re.compile(r"^(no such manifest|denied):", re.MULTILINE)
 
 
 def release(folder: Path, *, name: str) -> str:
@@ -103,13 +100,21 @@ def check(image: str, signatures: Sequence[Signature], *, seconds: float = CHECK
             ) from error
 
 
-def exists(image: str) -> bool:
-    """Tell whether the registry has an image; raises DeploymentError when it cannot be asked."""
+def absence(image: str) -> str:
+    """Return why an image cannot be had from its registry; empty where it can.
+
+    Registries say in many ways that they have none, and many deny a repository nobody has pushed
+    to yet. So whatever is said, it is not there; where it is the rights that lack, or the registry
+    is away, the push that follows says so.
+    """
     plain = ["--insecure"] if LOCAL.match(image) else []  # a local registry speaks plain HTTP
     done = attempt("docker", "manifest", "inspect", *plain, image, error=DeploymentError)
-    if done.returncode and not MISSING.search(done.stderr):
-        raise DeploymentError(f"{image}: its registry cannot be asked: {done.stderr.strip()}")
-    return done.returncode == 0
+    return (done.stderr.strip() or "it has none") if done.returncode else ""
+
+
+def exists(image: str) -> bool:
+    """Tell whether an image can be had from its registry."""
+    return not absence(image)
 
 
 def push(image: str) -> None:

@@ -3,10 +3,14 @@
 What can be known offline comes first; only the last two groups ask anybody.
 """
 
+import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from treeline.delivery.processes import attempt
 from treeline.delivery.releasing import MAIN
@@ -19,6 +23,8 @@ from treeline.errors import DeliveryError, DeploymentError
 Variables = Mapping[str, str]
 
 PRIVATE = ".dvc/config.local"
+WRITING = Path(".dvc/tmp/rwlock")  # which paths stages of DVC read and write: JSON, or it stops
+LOCK = Path("dvc.lock")
 HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
 KOYEB = ("KOYEB_TOKEN", "KOYEB_SERVICE")
 TOOLS = {
@@ -38,6 +44,7 @@ def examined(environment: Variables) -> Iterator[tuple[str, list[Finding]]]:
         return
     yield "deployment by hand", deployment(environment, by_hand=True)
     yield "tools", tools()
+    yield "DVC, here", state()
     found = remote(environment)
     yield "DVC remote, as set", found
     if found[0].state is State.OK:
@@ -60,6 +67,23 @@ def tools() -> list[Finding]:
         else Finding(State.OPTIONAL, name, f"not installed; it {purpose}")
         for name, purpose in TOOLS.items()
     ]
+
+
+def state() -> list[Finding]:
+    """Look at what DVC writes for itself and cannot go on without: a killed run may break it."""
+    return [_readable(WRITING, json.loads), _readable(LOCK, YAML(typ="safe").load)]
+
+
+def _readable(path: Path, read: Callable[[str], object]) -> Finding:
+    try:
+        whole = not path.exists() or bool(read(path.read_text(encoding="utf-8")) is not None)
+    except (OSError, ValueError, YAMLError):
+        whole = False
+    if whole:
+        return Finding(State.OK, str(path), "can be read" if path.exists() else "is not there yet")
+    found = "cannot be read, and DVC stops at it: a run was killed while it wrote"
+    way_out = f"git checkout {path}" if path == LOCK else f"end every dvc, then rm {path}"
+    return Finding(State.WRONG, str(path), found, way_out)
 
 
 def deployment(environment: Variables, *, by_hand: bool) -> list[Finding]:

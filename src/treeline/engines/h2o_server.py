@@ -63,8 +63,9 @@ class H2OServer:
         java = require_java(NAME, JAVA)
         kept = Kept(NAME)
         password, address = kept.folder / PASSWORDS, kept.folder / ADDRESS
-        password.write_text(f"{USER}: {secrets.token_urlsafe(24)}\n")
-        (kept.folder / "nodes").write_text(f"127.0.0.1:{BASE_PORT}\n")  # looks for no others
+        password.write_text(f"{USER}: {secrets.token_urlsafe(24)}\n", encoding="utf-8")
+        # It looks for no others.
+        (kept.folder / "nodes").write_text(f"127.0.0.1:{BASE_PORT}\n", encoding="utf-8")
         virtual_machine = [
             *(str(java), f"-Xmx{memory}", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData"),
             f"-Djava.io.tmpdir={kept.folder}",
@@ -192,7 +193,9 @@ class H2OServer:
             return HTTPConnection(host, int(port)), True
 
     def _headers(self) -> dict[str, str]:
-        user, _, password = (self.folder / PASSWORDS).read_text().strip().partition(": ")
+        user, _, password = (
+            (self.folder / PASSWORDS).read_text(encoding="utf-8").strip().partition(": ")
+        )
         return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
 
 

@@ -22,7 +22,9 @@ def require_java(engine: str, versions: range) -> Path:
     found = shutil.which("java", path=str(Path(home, "bin")) if home else None)
     if found is None:
         raise EngineError(f"{wanted}, and none is in {home or 'PATH'}; {remedy}")
-    said = subprocess.run([found, "-version"], capture_output=True, text=True, check=False).stderr
+    said = subprocess.run(
+        [found, "-version"], capture_output=True, text=True, encoding="utf-8", check=False
+    ).stderr
     told = VERSION.search(said)
     if told is None or int(told[1]) not in versions:
         version = told[1] if told else said.strip().split("\n")[0]

@@ -47,8 +47,8 @@ def keep(folder: Path, program: list[str], *, restarts: int) -> None:
         if code is None:
             return
         quick_deaths = 1 if time.monotonic() - begun > STEADY_SECONDS else quick_deaths + 1
-    words = (folder / LOG).read_text(errors="replace")[-LAST_WORDS:].strip()
-    (folder / ENDED).write_text(f"it ended with code {code}: {words}")
+    words = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:].strip()
+    (folder / ENDED).write_text(f"it ended with code {code}: {words}", encoding="utf-8")
     while not nobody_is_left(LOOK_SECONDS):
         pass
 

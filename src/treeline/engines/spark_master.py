@@ -68,7 +68,7 @@ def reach(address: str) -> None:
 def settings(address: str, folder: Path) -> dict[str, str]:
     """Return what a session is started with; `folder` holds the file that says how it logs."""
     log = folder / "log4j2.properties"
-    log.write_text(QUIET)
+    log.write_text(QUIET, encoding="utf-8")
     told = {
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log.as_uri()}",
         "spark.sql.execution.arrow.localRelationThreshold": "0",  # rows as objects fill the driver

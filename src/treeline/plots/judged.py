@@ -6,8 +6,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from treeline.artifact.features import Target
 from treeline.artifact.prediction import Prediction
+from treeline.contract.features import Target, labels
+from treeline.contract.texts import text_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,8 @@ class Judged:
 
     @property
     def names(self) -> list[str]:
-        """The classes as shown: 1.0 is 1."""
-        return [
-            f"{value:.0f}" if isinstance(value, float) and value.is_integer() else str(value)
-            for value in self.classes
-        ]
+        """The classes as shown."""
+        return [text_of(value) for value in labels(self.classes)]
 
     @property
     def full_names(self) -> list[str]:

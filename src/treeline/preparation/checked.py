@@ -5,6 +5,7 @@ Only the target, the group and the number of each row are ever in memory whole.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import dataset, parquet
 
+from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.selecting import filled
+from treeline.preparation.splitting import split
 from treeline.preparation.streaming import FAULT, ROW
+from treeline.preparation.summary import summarised
 from treeline.tables import write_tables
 
 BATCH_ROWS = 131_072
@@ -23,7 +27,7 @@ GROUP_ROWS = 1 << 20  # rows of a row group, as pyarrow has them where a table i
 
 
 class CheckedRows:
-    """The rows that Spark checked for a spec; `typed` is an empty frame of their types."""
+    """Rows that were checked for a spec, in parts; `typed` is an empty frame of their types."""
 
     def __init__(self, folder: Path, spec: ModelSpec, typed: pd.DataFrame) -> None:
         """Look at the parts; raises DataError where a row breaks its declaration."""
@@ -58,7 +62,7 @@ class CheckedRows:
         for part in self._parts:
             for batch in parquet.ParquetFile(part).iter_batches(BATCH_ROWS):
                 rows = np.asarray(batch.column(ROW))
-                assert (np.diff(rows, prepend=last) > 0).all(), "Spark kept no order within a file"
+                assert (np.diff(rows, prepend=last) > 0).all(), "no order was kept within a file"
                 last = int(rows[-1]) if len(rows) else last
                 inside = rows < len(wanted)
                 inside[inside] = wanted[rows[inside]]
@@ -74,8 +78,35 @@ class CheckedRows:
             raise DataError(told.column(FAULT)[0].as_py() + more)
 
 
+def split_checked(
+    rows: CheckedRows, spec: ModelSpec, paths: Layout, *, collected: int
+) -> dict[str, Any]:
+    """Write both splits; return the summary, in which repeated rows are not counted yet.
+
+    `collected` is how many rows there were. Raises DataError.
+    """
+    keys = rows.keys()
+    if keys.empty:
+        raise DataError(
+            f"column {spec.target.name!r}: no row that source.where admits has a target; "
+            "correct the condition, or the source"
+        )
+    train, test = split(keys, split=spec.split, target=spec.target)
+    told = summarised(keys, (train, test), spec=spec)
+    rows.write(paths.train, train[ROW])
+    rows.write(paths.test, test[ROW])
+    counts = {
+        "collected": collected,
+        "left_out_by_where": collected - rows.kept,
+        "without_target": rows.kept - len(keys),
+        "train": len(train),
+        "test": len(test),
+    }
+    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told}
+
+
 def _first_row(part: Path) -> int:
-    """Return the number of the first row of a part; Spark writes a part of each stretch of rows."""
+    """Return the number of the first row of a part, which holds a stretch of rows."""
     for batch in parquet.ParquetFile(part).iter_batches(1, columns=[ROW]):
         return int(batch.column(ROW)[0].as_py())
     return 0

@@ -1,16 +1,28 @@
 """Rows against their declaration: types, categories, bounds and missing values, all at once."""
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
 
-from treeline.artifact.features import FLOAT32_MAX, Feature, Target
 from treeline.config.models import ModelSpec
+from treeline.contract.admission import coded
+from treeline.contract.features import Target
+from treeline.contract.keys import KEY_PATTERN, KEY_WANTED
+from treeline.contract.problems import plain, shown, value_problem
 from treeline.errors import DataError
-from treeline.preparation.casting import EXACT, numbers, plain, texts, truths
+from treeline.preparation.casting import (
+    EXACT,
+    cast,
+    class_kind,
+    column_of,
+    numbers,
+    said_by,
+    texts,
+    truths,
+)
 
 
 @contextmanager
@@ -36,12 +48,17 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     Numbers become float64, booleans nullable booleans, categories and texts strings, whole-number
     columns nullable integers. Raises DataError that names column, row and value of each fault.
     """
-    typed = {name: _feature(frame[name], feature) for name, feature in spec.features.items()}
-    typed[spec.target.name] = _target(frame[spec.target.name], spec.target)
+    typed = {name: cast(frame[name], feature) for name, feature in spec.features.items()}
+    typed[spec.target.name] = _target(
+        frame[spec.target.name], spec.target, untyped=spec.source.untyped
+    )
     for name, kind in spec.source.columns.items():
         typed[name] = texts(frame[name]) if kind == "text" else numbers(frame[name])
     checked = pd.DataFrame(typed, index=frame.index)
     faults = checked.isna() & frame[list(typed)].notna()
+    for name, feature in spec.features.items():
+        column = column_of(frame[name], checked[name], feature)
+        faults[name] = coded(column, feature)[1]
     try:
         with _spark_unheard():
             _schema(spec).validate(checked, lazy=True)
@@ -49,53 +66,45 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
         for column, row in errors.failure_cases[["column", "index"]].itertuples(index=False):
             faults.loc[row, column] = True
     if faults.any(axis=None):
-        raise DataError(_told(faults, frame, _needed(spec)))
-    whole = [name for name, kind in spec.source.columns.items() if kind == "integer"]
-    return checked.astype(dict.fromkeys(whole, "Int64"))
+        raise DataError(_refusal(faults, frame, spec))
+    kinds = {name: "Int64" for name, kind in spec.source.columns.items() if kind == "integer"}
+    if checked[spec.target.name].dtype == "boolean":
+        kinds[spec.target.name] = "bool"  # no class is missing now, and scikit-learn knows no other
+    return checked.astype(kinds)
 
 
-def _feature(column: pd.Series, feature: Feature) -> pd.Series:
-    if feature.type == "category":
-        return texts(column, among=feature.categories)
-    return truths(column) if feature.type == "boolean" else numbers(column)
-
-
-def _target(column: pd.Series, target: Target) -> pd.Series:
+def _target(column: pd.Series, target: Target, *, untyped: bool) -> pd.Series:
     """Return classes of one type: that of the positive class, where there is one."""
     if target.task == "regression":
         return numbers(column)
     if isinstance(target.positive, str):
         return texts(column, among=[target.positive])
-    plain_column = column.infer_objects()
-    if plain_column.dtype.kind == "b":
-        return plain_column.astype("float64")
-    if target.positive is not None or plain_column.dtype.kind in "iuf":
-        return numbers(plain_column)
-    return texts(plain_column)
+    found = column.infer_objects()
+    kind = class_kind(found, untyped=untyped)
+    if isinstance(target.positive, bool) or (target.positive is None and kind == "boolean"):
+        return truths(found)
+    if kind == "boolean":
+        found = truths(found).astype("Float64").astype("float64")
+    return texts(found) if target.positive is None and kind == "text" else numbers(found)
 
 
 def _schema(spec: ModelSpec) -> pa.DataFrameSchema:
-    checks = {name: _admitted(feature) for name, feature in spec.features.items()}
+    """Return what is wanted of the target, of carried columns and of the group."""
+    checks: dict[str, list[pa.Check]] = {}
     for name, kind in spec.source.columns.items():
         whole = [pa.Check(_whole), pa.Check.in_range(-EXACT, EXACT)]
         checks[name] = whole if kind == "integer" else []
+        if name == spec.source.key and kind == "text":
+            checks[name] = [pa.Check.str_matches(KEY_PATTERN)]
     checks[spec.target.name] = [pa.Check(_finite)]
-    optional = {name for name, feature in spec.features.items() if feature.optional}
-    nullable = (optional | set(spec.source.columns)) - {spec.split.group}
+    if spec.target.task != "regression":
+        checks[spec.target.name].append(pa.Check(_exact))
+    if spec.split.group is not None:
+        checks.setdefault(spec.split.group, [])
+    nullable = set(spec.source.columns) - {spec.split.group}
     return pa.DataFrameSchema(
         {name: pa.Column(checks=each, nullable=name in nullable) for name, each in checks.items()}
     )
-
-
-def _admitted(feature: Feature) -> list[pa.Check]:
-    if feature.type == "category":
-        return [pa.Check.isin(feature.categories)]
-    if feature.type == "boolean":
-        return []
-    low = -FLOAT32_MAX if feature.minimum is None else feature.minimum
-    high = FLOAT32_MAX if feature.maximum is None else feature.maximum
-    limits = [pa.Check.in_range(low, high)]
-    return [*limits, pa.Check(_whole)] if feature.type == "integer" else limits
 
 
 def _whole(values: pd.Series) -> pd.Series:
@@ -106,28 +115,44 @@ def _finite(values: pd.Series) -> pd.Series:
     return np.isfinite(values) if values.dtype.kind == "f" else values.notna()
 
 
+def _exact(values: pd.Series) -> pd.Series:
+    """Tell which classes are none of two whole numbers that float64 takes for one."""
+    return values.abs() <= EXACT if values.dtype.kind == "f" else values.notna()
+
+
 def _needed(spec: ModelSpec) -> dict[str, str]:
-    needed = {name: feature.describe() for name, feature in spec.features.items()}
-    needed |= {name: _CARRIED[kind] for name, kind in spec.source.columns.items()}
-    target, group = spec.target, spec.split.group
-    number = target.task == "regression" or isinstance(target.positive, (int, float))
-    needed[target.name] = "a finite number" if number else "a class, a text or a finite number"
-    if group is not None:
-        needed[group] += ", for the split groups rows by it"
+    """Return what is wanted of each column that is no feature."""
+    needed = {name: _CARRIED[kind] for name, kind in spec.source.columns.items()}
+    if spec.source.key is not None:
+        needed[spec.source.key] = f"{KEY_WANTED}, for the key names a row"
+    target = spec.target
+    if isinstance(target.positive, bool):
+        needed[target.name] = "true or false"
+    elif target.task == "regression" or isinstance(target.positive, int | float):
+        needed[target.name] = "a finite number"
+    else:
+        needed[target.name] = "a class, a text or a finite number"
     return needed
 
 
-def _told(faults: pd.DataFrame, frame: pd.DataFrame, needed: Mapping[str, str]) -> str:
-    lines, missing = [], False
-    for column in faults.columns[faults.any()]:
-        rows = faults.index[faults[column]]
-        missing = missing or bool(frame.loc[rows, column].isna().any())
+def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
+    """Return what is wrong, column by column, with the words of every other door, and a way out."""
+    lines, missing, needed = [], False, _needed(spec)
+    for name in faults.columns[faults.any()]:
+        rows = faults.index[faults[name]]
+        missing = missing or bool(frame.loc[rows, name].isna().any())
+        reason = ", for the split groups rows by it" if name == spec.split.group else ""
         for row in rows[:SHOWN]:
-            value = frame.loc[row, column]
-            shown = "missing" if pd.isna(value) else f"{plain(value)!r} is not admitted"
-            lines.append(f"column {column!r}, row {row + 1}: {shown}; needed is {needed[column]}")
+            held = frame.loc[row, name]
+            value = None if pd.api.types.is_scalar(held) and pd.isna(held) else plain(held)
+            if (feature := spec.features.get(name)) is not None:
+                words = value_problem(name, feature, said_by(value, feature)).message
+            else:
+                found = "is missing" if value is None else f"{shown(value)} is not admitted"
+                words = f"{found}; give {needed[name]}"
+            lines.append(f"column {name!r}, row {row + 1}: {words}{reason}")
         if len(rows) > SHOWN:
-            lines.append(f"column {column!r}: {len(rows) - SHOWN:,} more rows like these")
+            lines.append(f"column {name!r}: {len(rows) - SHOWN:,} more rows like these")
     way_out = "correct the data, or the declaration of the column in params.yaml"
     if missing:
         way_out += " (a `fill` or `nullable: true` admits missing values of a feature)"

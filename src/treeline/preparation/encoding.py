@@ -1,6 +1,6 @@
 """Prepared rows → the float32 frame that estimators see, and targets → class codes.
 
-The same translation as `treeline.artifact.encoding` makes of records in service, for whole columns.
+The same translation as `treeline.contract.encoding` makes of records in service, for whole columns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from treeline.artifact.encoding import codes, missing_code
-from treeline.artifact.features import Feature
+from treeline.contract.encoding import codes, missing_code
+from treeline.contract.features import Feature, Label
+from treeline.contract.problems import plain
 from treeline.errors import DataError
-from treeline.preparation.casting import plain
 
 
 def encoded(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFrame:
@@ -26,7 +26,7 @@ def encoded(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFram
     return pd.DataFrame(columns)
 
 
-def encoded_target(column: pd.Series, classes: Sequence[float | str] | None) -> NDArray[Any]:
+def encoded_target(column: pd.Series, classes: Sequence[Label] | None) -> NDArray[Any]:
     """Return class codes, int64 of shape (n_rows,), or without classes float64 values.
 
     Raises DataError for a class that is not among `classes`.

@@ -18,13 +18,9 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.engines.progress import shown
 from treeline.engines.spark import FAILURES, quiet, reason, session
-from treeline.errors import DataError, EngineError
-from treeline.preparation.checked import CheckedRows
-from treeline.preparation.checking import check
-from treeline.preparation.selecting import declared_columns
-from treeline.preparation.splitting import split
-from treeline.preparation.streaming import FAULT, ROW, checked, columns
-from treeline.preparation.summary import summarised
+from treeline.errors import EngineError
+from treeline.preparation.checked import CheckedRows, split_checked
+from treeline.preparation.streaming import FAULT, ROW, checked, columns, typed_columns
 
 BATCH_ROWS = 65_536
 TYPES = {"large_string": "STRING", "string": "STRING", "double": "DOUBLE", "bool": "BOOLEAN"}
@@ -33,12 +29,11 @@ TYPES = {"large_string": "STRING", "string": "STRING", "double": "DOUBLE", "bool
 def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
     """Write both splits and return the summary; raises DataError and EngineError."""
     metadata = parquet.read_metadata(paths.raw)
-    empty = parquet.read_schema(paths.raw).remove_metadata().empty_table().to_pandas()
-    typed = check(declared_columns(empty, spec), spec)
+    typed = typed_columns(paths.raw, spec)
     folder = paths.dataset.resolve() / f".checked.{uuid4().hex}.draft"
     try:
         duplicates = _checked_by_spark(paths.raw.resolve(), folder, spec, typed)
-        return _split(
+        return split_checked(
             CheckedRows(folder, spec, typed), spec, paths, collected=metadata.num_rows
         ) | {"duplicates": duplicates}
     finally:
@@ -67,27 +62,6 @@ def _checked_by_spark(raw: Path, folder: Path, spec: ModelSpec, typed: pd.DataFr
                 return int(known - written.select(*features).distinct().count())
         except FAILURES as error:
             raise EngineError(f"{raw}: Spark could not prepare it: {reason(error)}") from error
-
-
-def _split(rows: CheckedRows, spec: ModelSpec, paths: Layout, *, collected: int) -> dict[str, Any]:
-    keys = rows.keys()
-    if keys.empty:
-        raise DataError(
-            f"column {spec.target.name!r}: no row that source.where admits has a target; "
-            "correct the condition, or the source"
-        )
-    train, test = split(keys, split=spec.split, target=spec.target)
-    told = summarised(keys, (train, test), spec=spec)
-    rows.write(paths.train, train[ROW])
-    rows.write(paths.test, test[ROW])
-    counts = {
-        "collected": collected,
-        "left_out_by_where": collected - rows.kept,
-        "without_target": rows.kept - len(keys),
-        "train": len(train),
-        "test": len(test),
-    }
-    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told}
 
 
 def _quoted(name: str) -> str:

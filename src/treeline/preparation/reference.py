@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from treeline.artifact.features import Feature
-from treeline.artifact.signature import Distribution
+from treeline.contract.features import Feature
+from treeline.contract.signature import Distribution
 
 BINS = 10  # deciles of the training rows: the usual bins of a population stability index
 DIGITS = 6  # processors differ in the last digits of a sum

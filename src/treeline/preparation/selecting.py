@@ -5,11 +5,12 @@ from math import inf
 
 import pandas as pd
 
-from treeline.artifact.features import Feature
 from treeline.config.models import ModelSpec
 from treeline.config.sources import Condition, Range, Scalar, admitted
+from treeline.contract.features import Feature
+from treeline.contract.problems import plain
 from treeline.errors import DataError
-from treeline.preparation.casting import numbers, plain, texts, truths
+from treeline.preparation.casting import numbers, texts, truths
 
 SHOWN = 8  # values of a column named in a message
 

@@ -15,8 +15,8 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from treeline.artifact.features import Target
 from treeline.config.models import Split
+from treeline.contract.features import Target
 from treeline.errors import DataError
 
 Rows = NDArray[np.intp]

@@ -6,6 +6,8 @@ from typing import Any
 import pandas as pd
 
 from treeline.config.models import ModelSpec
+from treeline.contract.features import Label, labels
+from treeline.contract.problems import plain
 from treeline.errors import DataError
 
 
@@ -50,9 +52,12 @@ def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:
     return {"classes": classes, "counts": [int((column == value).sum()) for value in classes]}
 
 
-def _classes(column: pd.Series, spec: ModelSpec) -> list[float | str]:
-    """Return the classes in the order of their codes: sorted, the positive one last."""
-    found = [value if isinstance(value, str) else float(value) for value in sorted(column.unique())]
+def _classes(column: pd.Series, spec: ModelSpec) -> list[Label]:
+    """Return the classes in the order of their codes: sorted, the positive one last.
+
+    They have the type that the data have: whole numbers are no decimal ones.
+    """
+    found = list(labels(plain(value) for value in sorted(column.unique())))
     if len(found) < 2:
         raise DataError(
             f"target {column.name!r}: every row is {found[0]!r}, so there is nothing to learn; "

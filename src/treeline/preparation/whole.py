@@ -4,8 +4,8 @@ from typing import Any
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.frames import read_frame, write_frame
 from treeline.preparation.preparing import prepare
-from treeline.tables import read_frame, write_frame
 
 
 def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from treeline.artifact.features import Feature
-from treeline.artifact.signature import Signature
+from treeline.contract.features import Feature
+from treeline.contract.signature import Parity, Signature
+from treeline.contract.texts import text_of
 from treeline.reports import sections
 from treeline.reports.markdown import number, table
 
@@ -29,6 +30,7 @@ def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mappin
         "\n".join(f"- {reason}" for reason in signature.verdict.reasons),
         f"- On {signature.parity.rows:,} test rows the artifact differs from the estimator by at "
         f"most {signature.parity.largest_difference:g}."
+        + _proved(signature.parity)
         + (f" It is {signature.parity.note}." if signature.parity.note else ""),
         "## What it rests on",
         sections.importances(evaluation),
@@ -36,12 +38,22 @@ def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mappin
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _proved(parity: Parity) -> str:
+    if not parity.admitted_rows:
+        return ""
+    return (
+        f" It repeats it as closely on {parity.admitted_rows:,} rows that callers may send: with "
+        "values that are missing, at their bounds, at splits of trees, of each category."
+    )
+
+
 def _target(signature: Signature) -> str:
     target = signature.target
     lines = f"`{target.name}`" + (f" ({target.unit})" if target.unit else "")
     lines += f": {target.description}." if target.description else "."
     if signature.classes:
-        lines += " Classes: " + ", ".join(f"`{value}`" for value in signature.classes) + "."
+        named = ", ".join(f"`{text_of(value)}`" for value in signature.classes)
+        lines += f" Classes: {named}."
     return lines
 
 
@@ -59,5 +71,5 @@ def _admitted(feature: Feature) -> str:
 
 def _if_missing(feature: Feature) -> str:
     if feature.fill is not None:
-        return number(feature.fill) if isinstance(feature.fill, float) else str(feature.fill)
+        return number(feature.fill) if isinstance(feature.fill, float) else text_of(feature.fill)
     return "missing" if feature.nullable else "refused"

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from treeline.contract.features import labels
+from treeline.contract.texts import text_of
 from treeline.reports.markdown import NOTHING, interval, number, table
 
 
@@ -23,9 +25,10 @@ def rows(summary: Mapping[str, Any]) -> str:
         )
     for name, count in summary["missing"].items():
         lines.append(f"- `{name}` is missing in {count:,} rows.")
-    if "classes" in summary["target"]:
-        pairs = zip(summary["target"]["classes"], summary["target"]["counts"], strict=True)
-        lines.append("- " + ", ".join(f"{n:,} of class `{value}`" for value, n in pairs) + ".")
+    if "classes" in (target := summary["target"]):
+        pairs = zip(labels(target["classes"]), target["counts"], strict=True)
+        counted = ", ".join(f"{n:,} of class `{text_of(value)}`" for value, n in pairs)
+        lines.append(f"- {counted}.")
     return "\n".join(lines)
 
 

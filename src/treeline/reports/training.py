@@ -9,7 +9,7 @@ from math import nan
 from statistics import mean, stdev
 from typing import Any
 
-from treeline.artifact.signature import Verdict
+from treeline.contract.signature import Verdict
 from treeline.reports import sections
 from treeline.reports.markdown import number, table
 

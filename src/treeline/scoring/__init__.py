@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Protocol
 
 from treeline.artifact import RUNTIMES
-from treeline.artifact.encoding import Encoder
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import ArtifactStore, Model
+from treeline.contract.encoding import Encoder
+from treeline.contract.signature import Signature
 from treeline.registry import resolve
 
 SCORERS = {
@@ -28,10 +28,11 @@ class Packed:
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be scored: Parquet in, Parquet out, and the columns that go along.
+    """What is to be scored: a table in, Parquet out, and the columns that go along.
 
-    `source` is a file or a folder of files, `target` what is replaced once every row is scored.
-    With `reporting` a bad row gets its reasons in place of a prediction; without, it refuses all.
+    `source` is a file (Parquet or CSV) or a folder of Parquet files, `target` what is replaced once
+    every row is scored. With `reporting` a bad row gets its reasons in place of a prediction;
+    without, it refuses all.
     """
 
     source: Path

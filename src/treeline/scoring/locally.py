@@ -1,9 +1,10 @@
-"""Scoring on this machine: Parquet → Parquet, batch after batch, a few of them at a time."""
+"""Scoring on this machine: Parquet or a CSV → Parquet, batch after batch, a few at a time."""
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from treeline.artifact.store import Model
 from treeline.errors import DataError, SourceError
 from treeline.files import replacing_folder
 from treeline.scoring import Job, Packed, unpacked
+from treeline.scoring.csv import CSV, csv_rows
 from treeline.scoring.predicting import ERROR, SHOWN, check_kept, refuse, scored
 from treeline.scoring.reading import check_columns
 from treeline.tables import write_tables
@@ -57,7 +59,7 @@ def score(model: Packed, job: Job) -> int:
     check_kept(job.keep, opened.signature)
     files = parquet_files(job.source)
     try:
-        total = sum(parquet.ParquetFile(file).metadata.num_rows for file in files)
+        total = _rows_of(files)
         with tqdm(total=total, unit=" rows", unit_scale=True, disable=None) as bar:
             tally = Tally(bar)
             if job.source.is_file():
@@ -86,6 +88,14 @@ def parquet_files(source: Path) -> list[Path]:
     return files
 
 
+def _rows_of(files: list[Path]) -> int | None:
+    """Return how many rows there are, or None where only reading tells."""
+    if any(file.suffix.lower() == CSV for file in files):
+        return None
+    rows: int = sum(parquet.ParquetFile(file).metadata.num_rows for file in files)
+    return rows
+
+
 def _score_folder(files: list[Path], model: Model, job: Job, tally: Tally) -> None:
     with replacing_folder(job.target) as draft:
         for file in files:
@@ -102,6 +112,15 @@ def _until_settled(model: Model, job: Job, tally: Tally) -> Iterator[pa.Table]:
 
 def _tables(file: Path, model: Model, keep: tuple[str, ...]) -> Iterator[pa.Table]:
     """Yield the scored rows of a file in order, the first table empty, so that there is one."""
+    read = csv_rows if file.suffix.lower() == CSV else _parquet_rows
+    with closing(read(file, model, keep)) as batches:
+        work = partial(_scored, model, keep, file.name)
+        yield work(0, next(batches))
+        yield from _ahead(work, batches)
+
+
+def _parquet_rows(file: Path, model: Model, keep: tuple[str, ...]) -> Generator[pa.RecordBatch]:
+    """Yield the columns needed, after an empty batch of them; raises DataError."""
     with parquet.ParquetFile(file) as opened:
         schema = opened.schema_arrow.remove_metadata()
         try:
@@ -110,14 +129,8 @@ def _tables(file: Path, model: Model, keep: tuple[str, ...]) -> Iterator[pa.Tabl
             raise DataError(f"{file}: {error}") from None
         wanted = {*model.signature.features, *keep}
         columns = [name for name in schema.names if name in wanted]
-        empty = pa.schema([schema.field(name) for name in columns]).empty_table()
-        first = pa.RecordBatch.from_arrays(
-            [pa.array([], field.type) for field in empty.schema], schema=empty.schema
-        )
-        batches = opened.iter_batches(BATCH_ROWS, columns=columns)
-        work = partial(_scored, model, keep, file.name)
-        yield work(0, first)
-        yield from _ahead(work, batches)
+        yield pa.RecordBatch.from_pylist([], pa.schema([schema.field(name) for name in columns]))
+        yield from opened.iter_batches(BATCH_ROWS, columns=columns)
 
 
 def _scored(

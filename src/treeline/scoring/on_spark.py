@@ -13,9 +13,10 @@ from pyarrow import dataset, parquet
 
 from treeline.engines.progress import shown
 from treeline.engines.spark import FAILURES, quiet, reason, session
-from treeline.errors import EngineError
+from treeline.errors import EngineError, SourceError
 from treeline.files import replacing_folder
 from treeline.scoring import Job, Packed, unpacked
+from treeline.scoring.csv import CSV
 from treeline.scoring.locally import parquet_files
 from treeline.scoring.predicting import ERROR, SHOWN, check_kept, fields, refuse
 from treeline.scoring.reading import check_columns
@@ -37,6 +38,8 @@ def score(model: Packed, job: Job) -> int:
     signature = unpacked(model).signature
     check_kept(job.keep, signature)
     files = parquet_files(job.source)
+    if files[0].suffix.lower() == CSV:
+        raise SourceError(f"{job.source}: Spark scores Parquet; score a CSV with --engine local")
     schema = parquet.ParquetFile(files[0]).schema_arrow
     check_columns(schema, signature.features, keep=job.keep)
     needed = dict.fromkeys([*signature.features, *job.keep])

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from treeline.artifact.prediction import Prediction
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import Model
+from treeline.contract.encoding import Matrix
+from treeline.contract.signature import Signature
+from treeline.contract.texts import text_of
 from treeline.errors import ArtifactRejectedError, DataError
 from treeline.scoring.reading import read
 
@@ -28,7 +29,7 @@ def fields(signature: Signature) -> list[pa.Field]:
     if signature.probabilities:
         names = [PROBABILITY]
         if signature.target.task == "multiclass":
-            names += [f"{PROBABILITY}_{_text(each)}" for each in _classes(signature).to_pylist()]
+            names += [f"{PROBABILITY}_{text_of(each)}" for each in signature.classes]
         found += [pa.field(name, pa.float32()) for name in names]
     return [*found, pa.field(ERROR, pa.string())]
 
@@ -53,16 +54,30 @@ def scored(
     Raises ArtifactRejectedError where the model gives what its signature does not say.
     """
     matrix, reasons = read(batch, model.signature.features)
-    bad = np.zeros(batch.num_rows, dtype=np.bool_)
-    bad[list(reasons)] = True
+    good = np.ones(batch.num_rows, dtype=np.bool_)
+    good[list(reasons)] = False
     errors: list[str | None] = [None] * batch.num_rows
     for row, told in reasons.items():
         errors[row] = f"{place(row)}: {'; '.join(told)}"
-    given = _given(model.runtime.predict(matrix), model.signature, len(matrix))
-    added = [*(_without(column, bad) for column in given), pa.array(errors, pa.string())]
+    added = [*_predicted(model, matrix, good), pa.array(errors, pa.string())]
     kept = [batch.column(name) for name in keep]
     schema = pa.schema([*(batch.schema.field(n) for n in keep), *fields(model.signature)])
     return pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+
+
+def _predicted(model: Model, matrix: Matrix, good: NDArray[np.bool_]) -> list[pa.Array]:
+    """Return what a model says of the good rows, null for the others.
+
+    No model is given rows that its signature refuses, nor none at all: many fail on either.
+    """
+    signature, count = model.signature, int(good.sum())
+    if not count:
+        return [pa.nulls(len(good), field.type) for field in fields(signature)[:-1]]
+    if count == len(good):
+        return _given(model.runtime.predict(matrix), signature, count)
+    given = _given(model.runtime.predict(matrix[good]), signature, count)
+    places = pa.array(np.cumsum(good) - 1, mask=~good)
+    return [column.take(places) for column in given]
 
 
 def refuse(errors: Sequence[str], *, bad_rows: int, rows: int) -> None:
@@ -103,17 +118,7 @@ def _expect(held: bool, signature: Signature) -> None:
 
 
 def _classes(signature: Signature) -> pa.Array:
-    """Return the classes in the order of their codes; whole numbers without a decimal point."""
-    classes = signature.classes
+    """Return the classes in the order of their codes."""
     if signature.target.task == "regression":
         return pa.array([], pa.float64())
-    numbers = [each for each in classes if isinstance(each, float) and each.is_integer()]
-    return pa.array([int(each) for each in numbers] if len(numbers) == len(classes) else classes)
-
-
-def _text(label: object) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
-
-
-def _without(column: pa.Array, bad: NDArray[np.bool_]) -> pa.Array:
-    return pc.if_else(pa.array(bad), None, column) if bad.any() else column
+    return pa.array(signature.classes)

@@ -1,27 +1,21 @@
-"""Columns of Arrow → the float32 codes that a model sees, and what is wrong with which row. Pure.
+"""Rows of Arrow → the float32 codes that a model sees, and what is wrong with which row. Pure."""
 
-The same translation as `treeline.artifact.encoding` makes of records, for whole columns, and the
-same checks as the service makes.
-"""
-
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from treeline.artifact.encoding import Matrix, codes, missing_code
-from treeline.artifact.features import FLOAT32_MAX, Feature
+from treeline.contract.admission import admit, value_at
+from treeline.contract.arrow import column_of, holds, misfit
+from treeline.contract.encoding import Matrix
+from treeline.contract.features import Feature
+from treeline.contract.kinds import Column
+from treeline.contract.problems import value_problem
 from treeline.errors import DataError
 
-WANTED = {
-    "category": "text",
-    "boolean": "booleans",
-    "integer": "numbers",
-    "number": "numbers",
-}
+MOST_WORDS = 4096  # bad values whose words are kept: a wrong code stands in many rows
 
 
 def check_columns(
@@ -31,16 +25,25 @@ def check_columns(
 
     Features that may be missing may be left out; columns that nobody asked for are let be.
     """
+    check_names(schema.names, features, keep=keep)
     there = set(schema.names)
+    for name, feature in features.items():
+        if name in there and (wrong := misfit(schema.field(name).type, feature)):
+            raise DataError(f"column {name!r}: {wrong}")
+
+
+def check_names(
+    names: Sequence[str], features: Mapping[str, Feature], *, keep: tuple[str, ...]
+) -> None:
+    """Raise DataError unless every column that is needed is among these names, and once."""
     needed = [name for name, feature in features.items() if not feature.optional]
-    if lost := [name for name in dict.fromkeys([*needed, *keep]) if name not in there]:
+    if lost := [name for name in dict.fromkeys([*needed, *keep]) if name not in names]:
         raise DataError(
             f"the rows have no column {', '.join(map(repr, lost))}; they have "
-            f"{', '.join(map(repr, schema.names))}: correct them, or what is kept of them"
+            f"{', '.join(map(repr, names))}: correct them, or what is kept of them"
         )
-    for name, feature in features.items():
-        if name in there and not _fits(kind := schema.field(name).type, feature):
-            raise DataError(f"column {name!r} holds {kind}; the model needs {WANTED[feature.type]}")
+    if twice := [name for name in (*features, *keep) if list(names).count(name) > 1]:
+        raise DataError(f"the rows have the column {twice[0]!r} twice; leave one out")
 
 
 def read(
@@ -50,66 +53,37 @@ def read(
 
     A bad value is encoded as a missing one.
     """
-    matrix = np.empty((batch.num_rows, len(features)), dtype=np.float32)
-    reasons: dict[int, list[str]] = {}
     there = set(batch.schema.names)
-    for place, (name, feature) in enumerate(features.items()):
-        if name not in there:
-            matrix[:, place] = missing_code(feature)
-            continue
-        column = batch.column(name)
-        values, missing = _coded(column, feature)
-        bad = ~missing & ~_admitted(values, feature)
-        values[missing | bad] = missing_code(feature)
-        matrix[:, place] = values
-        refused = bad if feature.optional else bad | missing
+    columns = {
+        name: _column(batch.column(name), feature)
+        for name, feature in features.items()
+        if name in there
+    }
+    admission = admit(columns, features, n_rows=batch.num_rows)
+
+    @lru_cache(MOST_WORDS, typed=True)
+    def reason(name: str, value: object) -> str:
+        return f"{name}: {value_problem(name, features[name], value).message}"
+
+    reasons: dict[int, list[str]] = {}
+    for name, refused in admission.refused.items():
         for row in np.flatnonzero(refused).tolist():
-            found = "missing" if missing[row] else f"{column[row].as_py()!r} is not admitted"
-            reasons.setdefault(row, []).append(f"{name}: {found}; needed is {feature.describe()}")
-    return matrix, reasons
+            reasons.setdefault(row, []).append(reason(name, value_at(columns[name], row)))
+    return admission.matrix, reasons
 
 
-def _fits(kind: pa.DataType, feature: Feature) -> bool:
-    inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_null(inner):
-        return True
-    if feature.type == "category":
-        return bool(pa.types.is_string(inner) or pa.types.is_large_string(inner))
-    if feature.type == "boolean":
-        return bool(pa.types.is_boolean(inner))
-    return any(
-        is_number(inner)
-        for is_number in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    )
+def _column(array: pa.Array, feature: Feature) -> Column:
+    """Return a column; where it holds texts and the feature does not, these are fields of a CSV."""
+    if holds(array.type) == "text" and feature.kind.holds != "text":
+        return _from_fields(array, feature)
+    return column_of(array)
 
 
-def _coded(column: pa.Array, feature: Feature) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return the codes of a column, -1 for what is no category, and where a value is missing."""
-    missing = np.asarray(pc.is_null(column, nan_is_null=True))
-    if pa.types.is_null(column.type):
-        return np.zeros(len(column)), missing
-    if feature.type == "category":
-        return _category_codes(column, feature), missing
-    numbers = pc.fill_null(column, False) if feature.type == "boolean" else pc.fill_null(column, 0)
-    return np.array(numbers.cast(pa.float64(), safe=False)), missing
-
-
-def _category_codes(column: pa.Array, feature: Feature) -> NDArray[np.float64]:
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    known = codes(feature)
-    table = np.array([known.get(text, -1.0) for text in column.dictionary.to_pylist()] + [-1.0])
-    places = np.asarray(pc.fill_null(column.indices.cast(pa.int64()), len(table) - 1))
-    found: NDArray[np.float64] = table[places]
-    return found
-
-
-def _admitted(values: NDArray[np.float64], feature: Feature) -> Any:
-    if feature.type == "category":
-        return values >= 0
-    if feature.type == "boolean":
-        return np.ones(len(values), dtype=np.bool_)
-    low = -FLOAT32_MAX if feature.minimum is None else feature.minimum
-    high = FLOAT32_MAX if feature.maximum is None else feature.maximum
-    within = (values >= low) & (values <= high)
-    return within & (np.mod(values, 1) == 0) if feature.type == "integer" else within
+def _from_fields(array: pa.Array, feature: Feature) -> Column:
+    """Return what the fields of a CSV say, NaN for what says no value of the feature's type."""
+    missing = np.asarray(array.is_null())
+    by_text = array.dictionary_encode()
+    said = [feature.kind.said(text) for text in by_text.dictionary.to_pylist()]
+    table = np.array([*(np.nan if isinstance(value, str) else float(value) for value in said), 0.0])
+    places = np.asarray(pc.fill_null(by_text.indices.cast(pa.int64()), -1))
+    return Column(feature.kind.holds, missing, lambda row: said[places[row]], numbers=table[places])

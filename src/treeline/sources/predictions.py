@@ -19,18 +19,22 @@ from treeline.sources import EXTRAS, SOURCES, Source
 from treeline.sources.sql.database import Database, retried
 
 LOG = {
-    "predictions": ("id", "time", "model", "features"),
-    "feedback": ("id", "truth"),
+    "predictions": ("id", "time", "model", "features", "key"),
+    "feedback": ("id", "time", "truth"),
+    "feedback_by_key": ("model", "key", "time", "truth"),
     "prediction_log_schema": ("version",),
 }
-LOG_VERSION = 1
+LOG_VERSION = 2
 TABLE_ROWS = 50_000
 PLACE = "source"
 
 ROWS = """\
-SELECT CAST(p.features AS text), CAST(f.truth AS text)
-FROM predictions AS p JOIN feedback AS f ON f.id = p.id
-WHERE p.model = {} ORDER BY p.time, p.id"""
+SELECT CAST(p.features AS text), p.key,
+  CAST(CASE WHEN f.time IS NULL OR k.time > f.time THEN k.truth ELSE f.truth END AS text)
+FROM predictions AS p
+LEFT JOIN feedback AS f ON f.id = p.id
+LEFT JOIN feedback_by_key AS k ON k.model = p.model AND k.key = p.key
+WHERE p.model = {} AND (f.time IS NOT NULL OR k.time IS NOT NULL) ORDER BY p.time, p.id"""
 
 Column = list[Any]
 
@@ -82,16 +86,17 @@ class PredictionTables:
         with database.connected() as connection:
             asked = ROWS.format(database.dialect.text_literal(spec.model))
             streamed = connection.execution_options(stream_results=True, yield_per=TABLE_ROWS)
-            for features, truth in streamed.exec_driver_sql(asked):
-                row = self._row(features, truth)
+            for features, key, truth in streamed.exec_driver_sql(asked):
+                row = self._row(features, key, truth)
                 for name, value in row.items():
                     kinds[name] = _wider(kinds.get(name, pa.null()), value, name)
                 spool.write(json.dumps(row) + "\n")
         return kinds
 
-    def _row(self, features: str, truth: str) -> dict[str, Any]:
+    def _row(self, features: str, key: str | None, truth: str) -> dict[str, Any]:
         found = json.loads(features)
         given = found if isinstance(found, dict) else {}
+        given |= {self._spec.key: key} if self._spec.key else {}
         return given | self._spec.constants | {self._spec.target: json.loads(truth)}
 
     def _written(

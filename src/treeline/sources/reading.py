@@ -1,5 +1,6 @@
 """A CSV or Parquet file → tables."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,17 @@ from treeline.errors import SourceError
 
 BATCH_ROWS = 500_000
 FORMATS = (".csv", ".parquet")
+# How files begin that people take for CSV; the longer mark comes first.
+MARKS = {
+    codecs.BOM_UTF32_LE: "UTF-32",
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+    b"PK\x03\x04": "a spreadsheet or a zip file",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet of old",
+    b"\x1f\x8b": "compressed by gzip",
+    b"PAR1": "Parquet",
+}
 
 
 def format_of(name: str) -> str:
@@ -26,8 +38,8 @@ def read_tables(path: Path, *, suffix: str, spec: Delimited, name: str) -> Itera
     """Yield the rows of a file, at least one table; raises SourceError.
 
     `name` is what a person calls the file, for the message. CSV is UTF-8, with or without a byte
-    order mark, with any line ends; the type of a column is told from all of its values: a column
-    of numbers and other things is text, and so is one declared `text` under `columns`.
+    order mark, with any line ends. All of its columns are texts, as they are spelt in the file:
+    what a column is, the declaration decides when rows are prepared.
     """
     try:
         if suffix == ".csv":
@@ -49,22 +61,50 @@ def read_tables(path: Path, *, suffix: str, spec: Delimited, name: str) -> Itera
 
 
 def _csv(path: Path, spec: Delimited) -> pa.Table:
-    texts = [column for column, kind in spec.columns.items() if kind == "text"]
+    _check_encoding(path)
+    try:
+        table = _texts(path, spec)
+    except pa.ArrowInvalid:  # read again on one thread, which can number the row
+        layout = _layout(spec)
+        csv.read_csv(path, parse_options=layout, read_options=csv.ReadOptions(use_threads=False))
+        raise
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if not name and column.null_count == len(column):
+            continue  # delimiters at the end of each line, as spreadsheets write them
+        if name in columns:
+            raise SourceError(f"it has the column {name!r} twice; remove or rename one")
+        try:
+            columns[name] = column.cast(pa.string())
+        except pa.ArrowInvalid:
+            raise SourceError(f"column {name!r} is not UTF-8; save the file as UTF-8") from None
+    return pa.table(columns)
+
+
+def _texts(path: Path, spec: Delimited) -> pa.Table:
+    with csv.open_csv(path, parse_options=_layout(spec)) as file:
+        names = file.schema.names
     options = csv.ConvertOptions(
         null_values=list(spec.missing),
         strings_can_be_null=True,
-        column_types=dict.fromkeys(texts, pa.string()),
+        column_types=dict.fromkeys(names, pa.binary()),
     )
-    layout = csv.ParseOptions(delimiter=spec.delimiter, newlines_in_values=True)
-    try:
-        table = csv.read_csv(path, parse_options=layout, convert_options=options)
-    except pa.ArrowInvalid:  # read again on one thread, which can number the row
-        one = csv.ReadOptions(use_threads=False)
-        table = csv.read_csv(path, read_options=one, parse_options=layout, convert_options=options)
-    for name, kind in zip(table.column_names, table.schema.types, strict=True):
-        if pa.types.is_binary(kind):
-            raise SourceError(f"column {name!r} is not UTF-8; save the file as UTF-8")
-    return table
+    return csv.read_csv(path, parse_options=_layout(spec), convert_options=options)
+
+
+def _layout(spec: Delimited) -> csv.ParseOptions:
+    return csv.ParseOptions(delimiter=spec.delimiter, newlines_in_values=True)
+
+
+def _check_encoding(path: Path) -> None:
+    """Raise SourceError where a file begins as one of another encoding, or as no text at all."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    for mark, encoding in MARKS.items():
+        if start.startswith(mark):
+            raise SourceError(f"it is {encoding}; save it as CSV in UTF-8")
+    if b"\0" in start:
+        raise SourceError("it is UTF-16 or UTF-32; save it as CSV in UTF-8")
 
 
 def _parquet(path: Path) -> Iterator[pa.Table]:

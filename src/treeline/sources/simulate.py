@@ -21,7 +21,9 @@ class SimulatedTables:
         """Yield the rows in chunks; raises UnknownNameError for an unknown simulator."""
         spec = self._spec
         simulator = resolve(SIMULATORS, spec.simulator, place="source.simulator")
-        figures = json.loads((FOLDER / "simulate" / f"{spec.simulator}.json").read_text())
+        figures = json.loads(
+            (FOLDER / "simulate" / f"{spec.simulator}.json").read_text(encoding="utf-8")
+        )
         drawn: Iterator[pa.Table] = simulator(figures, variant=spec.variant).simulate(
             spec.rows, seed=spec.seed
         )

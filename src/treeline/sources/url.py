@@ -1,6 +1,7 @@
 """URL source: a CSV or Parquet file behind http(s) → tables."""
 
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from treeline.sources.reading import format_of, read_tables
 
 ATTEMPTS = 3
 FIRST_PAUSE_SECONDS = 0.5  # doubled before each further attempt
+LENGTH = re.compile(r"[0-9]{1,18}")
 MAY_PASS = (408, 425, 429)  # answers below 500 that ask to come again: timeout, too early, too many
 
 
@@ -75,11 +77,26 @@ class UrlTables:
         sha256 = hashlib.sha256()
         request = Request(self._spec.url, headers={"User-Agent": f"treeline/{__version__}"})
         with urlopen(request, timeout=self._spec.timeout_seconds) as answer:
-            expected = int(answer.headers.get("Content-Length") or 0)
+            expected = declared_length(answer.headers.get("Content-Length"))
+            self._bound(expected)
             with tqdm(total=expected or None, unit="B", unit_scale=True, disable=None) as bar:
                 while chunk := answer.read(CHUNK_BYTES):
+                    self._bound(target.tell() + len(chunk))
                     sha256.update(chunk)
                     bar.update(target.write(chunk))
             if target.tell() < expected:
                 raise HTTPException(f"ended after {target.tell()} of {expected} bytes")
         return sha256.hexdigest()
+
+    def _bound(self, size: int) -> None:
+        """Raise SourceError when the file is larger than declared, however it came out."""
+        if size > self._spec.max_bytes:
+            raise SourceError(
+                f"{self._spec.url}: it has {size:,} bytes or more; at most "
+                f"{self._spec.max_bytes:,} are fetched; if it is wanted, declare source.max_bytes"
+            )
+
+
+def declared_length(header: str | None) -> int:
+    """Return the length that an answer declares; 0 where it declares none that can be read."""
+    return int(header) if header is not None and LENGTH.fullmatch(header) else 0

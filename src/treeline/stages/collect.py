@@ -1,5 +1,6 @@
 """Collect stage: declared source → dataset/<model>/raw.parquet."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ from tqdm import tqdm
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.contract.texts import composed
 from treeline.errors import SourceError
 from treeline.registry import resolve
 from treeline.sources import EXTRAS, SOURCES, Source
@@ -28,8 +30,19 @@ def _some(tables: Iterator[pa.Table], *, place: str) -> Iterator[pa.Table]:
     rows = 0
     with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:
         for table in tables:
-            yield table
+            yield _named(table, place=place)
             rows += table.num_rows
             bar.update(table.num_rows)
     if rows == 0:
         raise SourceError(f"{place}: it has no rows")
+
+
+def _named(table: pa.Table, *, place: str) -> pa.Table:
+    """Return a table with composed names (NFC), in which two that look alike are one.
+
+    Raises SourceError where two columns have one name.
+    """
+    names = [composed(name) for name in table.column_names]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise SourceError(f"{place}: it has the column {twice[0]!r} twice; remove or rename one")
+    return table.rename_columns(names)

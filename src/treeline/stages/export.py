@@ -2,31 +2,43 @@
 
 import hashlib
 import json
-import pickle
+import os
+from pathlib import Path
 from typing import Any
 
-from treeline.artifact.signature import Signature, Verdict
+from treeline.artifact.pickled import opened
 from treeline.artifact.store import ArtifactStore
 from treeline.config import Layout, read_params
 from treeline.config.models import ModelSpec
+from treeline.contract.signature import Signature, Verdict
 from treeline.errors import ExportError
 from treeline.exporting import Package, Proof, packaged
 from treeline.files import write_bytes, write_text
+from treeline.frames import read_frame
 from treeline.lineage import lineage
 from treeline.preparation.reference import reference
 from treeline.reports.card import card
-from treeline.tables import read_frame
+
+STATM = Path("/proc/self/statm")  # memory in pages, of Linux
+LARGE_BYTES = 256 << 20  # below, a model is no matter of planning
 
 
 def export(spec: ModelSpec, paths: Layout) -> str:
     """Export the champion that the gate let pass, and load it back as the service will."""
     test = read_frame(paths.test)
     proof = Proof.of(test, spec)
-    package = packaged(pickle.loads(paths.estimator.read_bytes()), _draft(spec, paths), proof)
+    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    champion = opened(paths.estimator, digests=training.get("digests", {}))
+    package = packaged(champion, _draft(spec, paths, training), proof)
     signature = _written(package, paths)
-    ArtifactStore(paths.model.parent, admitted=frozenset({signature.runtime})).load(paths.name)
-    summary = json.loads(paths.summary.read_text())
-    evaluation = json.loads(paths.evaluation.read_text())
+    before = _resident()
+    model = ArtifactStore(paths.model.parent, admitted=frozenset({signature.runtime})).load(
+        paths.name
+    )
+    _warn_of_memory(_resident() - before, paths.name)
+    del model
+    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
     write_text(paths.card, card(signature, summary=summary, evaluation=evaluation))
     parity = signature.parity
     return (
@@ -35,13 +47,28 @@ def export(spec: ModelSpec, paths: Layout) -> str:
     )
 
 
-def _draft(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def _resident() -> int:
+    """Return the bytes of this process that are in memory, 0 where the system does not say."""
+    if not STATM.is_file():
+        return 0
+    return int(STATM.read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _warn_of_memory(taken: int, name: str) -> None:
+    if taken >= LARGE_BYTES:
+        print(
+            f"export {name}: loading it takes {taken / 2**20:,.0f} MiB, in each worker process of "
+            "each replica; docs/operations.md says what to do about it",
+            flush=True,
+        )
+
+
+def _draft(spec: ModelSpec, paths: Layout, training: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of the signature that are known before the artifact is made."""
     verdict = Verdict.model_validate_json(paths.verdict.read_bytes())
     if not verdict.passed:
         raise ExportError("the gate refused this model: " + "; ".join(verdict.reasons))
-    summary = json.loads(paths.summary.read_text())
-    training = json.loads(paths.training.read_text())
+    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
     return {
         "name": paths.name,
         "default": read_params().default == paths.name,
@@ -50,7 +77,9 @@ def _draft(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
         "target": spec.target,
         "classes": tuple(summary["target"].get("classes", ())),
         "features": spec.features,
-        "metrics": json.loads(paths.metrics.read_text()),
+        "missing": spec.missing,
+        "key": spec.source.key,
+        "metrics": json.loads(paths.metrics.read_text(encoding="utf-8")),
         "verdict": verdict,
         "lineage": lineage(paths, spec, training=training),
         "reference": reference(read_frame(paths.train), spec.features),

@@ -12,13 +12,13 @@ from treeline.reports.training import Record, report
 
 def gate(spec: ModelSpec, paths: Layout) -> str:
     """Decide whether the champion may be exported; raises GateError with the reasons if not."""
-    evaluation = json.loads(paths.evaluation.read_text())
+    evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
     verdict = decide(evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
     record = Record(
         name=paths.name,
         description=spec.description,
-        summary=json.loads(paths.summary.read_text()),
-        training=json.loads(paths.training.read_text()),
+        summary=json.loads(paths.summary.read_text(encoding="utf-8")),
+        training=json.loads(paths.training.read_text(encoding="utf-8")),
         evaluation=evaluation,
         verdict=verdict,
         images=tuple(f"images/{path.name}" for path in sorted(paths.images.glob("*.png"))),

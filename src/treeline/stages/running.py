@@ -4,10 +4,13 @@ import gc
 import sys
 
 from treeline.config import declared_model
+from treeline.delivery.progress import reported
 from treeline.errors import TreelineError
 from treeline.registry import resolve
 
+CODE = {"code": "treeline.stages.code:write_code"}  # the one stage that runs for no model
 STAGES = {
+    "digest": "treeline.stages.digest:digest",
     "collect": "treeline.stages.collect:collect",
     "prepare": "treeline.stages.prepare:prepare",
     "train": "treeline.stages.train:train",
@@ -22,14 +25,18 @@ def run(arguments: list[str]) -> None:
 
     A TreelineError ends the process with exit code 1 and its message, without a traceback.
     """
+    if arguments == [*CODE]:
+        print("code:", resolve(CODE, "code", place="stage")())
+        return
     if len(arguments) != 2:
-        sys.exit(f"usage: python -m treeline.stages {{{'|'.join(STAGES)}}} MODEL")
+        sys.exit(f"usage: python -m treeline.stages code | {{{'|'.join(STAGES)}}} MODEL")
     stage, name = arguments
     try:
         spec, paths = declared_model(name)
         gc.disable()  # imports leave no garbage, and looking for it is a tenth of a short stage
         work = resolve(STAGES, stage, place="stage", extra="train")
         gc.enable()
-        print(f"{stage} {name}: {work(spec, paths)}", flush=True)
+        with reported(stage, name, stages=tuple(STAGES)) as said:
+            said.append(work(spec, paths))
     except TreelineError as error:
         sys.exit(f"{stage} {name}: {error}")

@@ -1,19 +1,31 @@
 """Train stage: dataset/<model>/train.parquet → model.pkl, baseline.pkl, the candidates' record."""
 
 import json
-import pickle
 
+from pyarrow import parquet
+
+from treeline.admitted import check_missing
+from treeline.artifact.pickled import pickled
 from treeline.config import Layout
 from treeline.config.models import BASELINE, ModelSpec
-from treeline.files import write_bytes, write_json, write_text
-from treeline.tables import read_frame
+from treeline.files import digest, write_bytes, write_json, write_text
+from treeline.frames import read_frame
 from treeline.trainers import Fitted
-from treeline.training import contest, document, mean, record, table, training_set
+from treeline.training import (
+    announced,
+    contest,
+    document,
+    mean,
+    memory_free,
+    record,
+    table,
+    training_set,
+)
 
 
 def train(spec: ModelSpec, paths: Layout) -> str:
     """Let the candidates compete inside the training split and keep the champion."""
-    classes = json.loads(paths.summary.read_text())["target"].get("classes")
+    classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
     metric = spec.champion.metric
 
     def told(name: str, fitted: Fitted) -> None:
@@ -23,11 +35,21 @@ def train(spec: ModelSpec, paths: Layout) -> str:
             flush=True,
         )
 
+    rows = parquet.read_metadata(paths.train).num_rows
+    print(f"train {paths.name}: {announced(spec, rows, free=memory_free())}", flush=True)
     training = training_set(read_frame(paths.train), spec, classes)
     held = contest(training, spec, place=f"models.{paths.name}", told=told)
-    write_bytes(paths.estimator, pickle.dumps(held.fitted[held.champion].estimator))
-    write_bytes(paths.baseline, pickle.dumps(held.fitted[BASELINE].estimator))
+    champion = held.fitted[held.champion].estimator
+    check_missing(
+        champion,
+        training.frame.head(1).to_numpy(),
+        spec.features,
+        place=f"models.{paths.name}.candidates.{held.champion}",
+    )
+    write_bytes(paths.estimator, pickled(champion))
+    write_bytes(paths.baseline, pickled(held.fitted[BASELINE].estimator))
+    digests = {path.name: digest(path) for path in (paths.estimator, paths.baseline)}
     write_text(paths.candidates, table(held).to_csv(index=False, lineterminator="\n"))
-    write_text(paths.training, document(record(held)))
+    write_text(paths.training, document(record(held) | {"digests": digests}))
     write_json(paths.seconds, {name: round(f.seconds, 3) for name, f in held.fitted.items()})
     return f"champion is {held.champion}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from treeline.errors import TrackingError
+from treeline.registry import driver_fault
 
 URI = "MLFLOW_TRACKING_URI"
 ARTIFACTS = "MLFLOW_DEFAULT_ARTIFACT_ROOT"
@@ -44,10 +45,12 @@ def shown(uri: str) -> str:
 
 
 def look_for(uri: str) -> None:
-    """Raise TrackingError when nothing listens where a database is said to be.
+    """Raise TrackingError when nothing listens where a database is said to be, or has no driver.
 
     MLflow would try again for minutes. Of a server it asks with the time limits given here.
     """
+    if (fault := driver_fault(uri)) is not None:
+        raise TrackingError(f"{URI}: {fault}")
     parts = urlsplit(uri)
     default = PORTS.get(parts.scheme.partition("+")[0])
     if default is None or not parts.hostname:

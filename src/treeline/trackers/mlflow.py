@@ -30,8 +30,8 @@ from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import SIGNATURE_FILE
+from treeline.contract.signature import Signature
 from treeline.errors import TrackingError, TreelineError
 from treeline.trackers import addresses
 from treeline.trackers.mlmodel import mlmodel
@@ -175,7 +175,7 @@ class MlflowTracker:
         if folder.exists():
             signature = Signature.read(folder / SIGNATURE_FILE)
             for name, text in mlmodel(signature, run=run.info.run_id).items():
-                (folder / name).write_text(text)
+                (folder / name).write_text(text, encoding="utf-8")
         self._client.log_artifacts(run.info.run_id, str(files))
 
     # --- versions --------------------------------------------------------------------------------

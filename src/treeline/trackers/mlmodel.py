@@ -6,9 +6,10 @@ none: a pickle is opened by its digest in git, not because a registry names it.
 """
 
 import json
+import sys
 from typing import Any
 
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 
 FILE = "MLmodel"
 ENVIRONMENT, REQUIREMENTS = "python_env.yaml", "requirements.txt"
@@ -21,7 +22,7 @@ def mlmodel(signature: Signature, *, run: str) -> dict[str, str]:
     if graph is None:
         return {}
     libraries = signature.lineage.libraries
-    python = libraries.get("python", "")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
     onnx = {
         "data": graph,
         "onnx_version": libraries.get("onnx", ""),

@@ -25,7 +25,7 @@ LOCK = "lock"
 def held() -> Iterator[None]:
     """Keep other processes of this checkout from sending; raises TrackingError when one does."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    with (FOLDER / LOCK).open("w") as lock:
+    with (FOLDER / LOCK).open("w", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

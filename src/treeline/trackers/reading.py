@@ -8,9 +8,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from treeline.artifact.signature import Signature, Verdict
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.contract.signature import Signature, Verdict
 from treeline.errors import TrackingError
 from treeline.files import digest
 

@@ -2,8 +2,9 @@
 
 from typing import Any, Literal
 
-from treeline.artifact.features import Closed
-from treeline.artifact.signature import Sha256, Slug
+from treeline.contract.features import Closed
+from treeline.contract.names import Slug
+from treeline.contract.signature import Sha256
 
 Folds = dict[str, tuple[float, ...]]
 

@@ -1,16 +1,24 @@
-"""Who turns a declared candidate into a fitted estimator: protocol and table."""
+"""Who turns a declared candidate into a fitted estimator: protocol and table.
+
+Types alone are imported of what declares and splits: a pickle imports this package too, where
+neither can be had.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 from numpy.typing import NDArray
 
-from treeline.artifact.features import Feature, Task
 from treeline.artifact.prediction import Prediction
-from treeline.config.models import Candidate, Search
-from treeline.preparation.splitting import Fold
+from treeline.contract.features import Feature, Label, Task
+
+if TYPE_CHECKING:
+    from treeline.config.models import Candidate, Search
+    from treeline.preparation.splitting import Fold
 
 TRAINERS = {
     "compare": "treeline.trainers.compare:CompareTrainer",
@@ -25,7 +33,8 @@ class TrainingSet:
     """The training split as estimators see it.
 
     `frame` is float32 of shape (n_rows, n_features); `target` holds int64 class codes or float64
-    values, shape (n_rows,); every candidate is judged on the same `folds`.
+    values, shape (n_rows,); every candidate is judged on the same `folds`. `classes` are in the
+    order of their codes.
     """
 
     frame: pd.DataFrame
@@ -33,6 +42,7 @@ class TrainingSet:
     features: dict[str, Feature]
     task: Task
     folds: Sequence[Fold]
+    classes: tuple[Label, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from treeline.contract.encoding import in_order
+
 
 class NamedColumns(TransformerMixin, BaseEstimator):
     """The first step of every pipeline: a matrix of codes → a frame with the features' names."""
@@ -23,8 +25,12 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, matrix: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
-        """Return a float32 frame of shape (n_rows, n_features)."""
-        return pd.DataFrame(_matrix(matrix), columns=list(self.names))
+        """Return a float32 frame of shape (n_rows, n_features).
+
+        A frame is read by the names of its columns, whatever their order; an array by position.
+        Raises ValueError where a feature is missing.
+        """
+        return pd.DataFrame(_matrix(in_order(matrix, self.names)), columns=list(self.names))
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -59,12 +65,14 @@ class TypedColumns(TransformerMixin, BaseEstimator):
         branches = [("numbers", steps, plain)] if plain else []
         if coded:
             branches.append(("categories", encoder if self.onehot else "passthrough", coded))
+        self.names_ = names
         self.plain_ = ColumnTransformer(branches).fit(_matrix(frame), target)
         return self
 
     def transform(self, frame: pd.DataFrame | NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 of shape (n_rows, n_columns_out), number columns first."""
-        return np.asarray(self.plain_.transform(_matrix(frame)), dtype=np.float32)
+        found = self.plain_.transform(_matrix(in_order(frame, self.names_)))
+        return np.asarray(found, dtype=np.float32)
 
     def plain(self) -> ColumnTransformer:
         """Return the fitted library transformer that does the same by position."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from sklearn.utils import all_estimators, get_tags
 
-from treeline.artifact.features import Feature, Task
 from treeline.config.models import Candidate, Span
+from treeline.contract.features import Feature, Task
 from treeline.errors import UnknownNameError
 from treeline.registry import load_class
 

@@ -68,7 +68,7 @@ class H2OTrainer:
             classes=_classes(training),
         )
         return Fitted(
-            estimator=H2OEstimator(described, body),
+            estimator=H2OEstimator(described, body, list(training.features)),
             best=best,
             trials=[trial for _, trial in found],
             seconds=time.perf_counter() - started,

@@ -1,39 +1,21 @@
 """A declared candidate → an unfitted scikit-learn pipeline, and the settings to try."""
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Self
+from inspect import signature
+from typing import Any
 
 import numpy as np
 from scipy.stats import loguniform, randint, uniform
-from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid, ParameterSampler
 from sklearn.pipeline import Pipeline
 
-from treeline.artifact.features import Feature
 from treeline.config.models import Candidate, Search, Span, Step
+from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.registry import load_class
+from treeline.trainers.adopted import Adopted
 from treeline.trainers.columns import NamedColumns, TypedColumns
-
-
-class Adopted(BaseEstimator):
-    """An estimator of a class that is none of scikit-learn's, so that a pipeline can hold it."""
-
-    def __init__(self, made: Any) -> None:
-        self.made = made
-
-    def fit(self, matrix: Any, target: Any) -> Self:
-        """Fit a copy of the object made, which stays as it was declared."""
-        self.fitted_ = deepcopy(self.made)
-        self.fitted_.fit(matrix, target)
-        return self
-
-    def __getattr__(self, name: str) -> Any:
-        if name in ("predict", "predict_proba", "classes_") and "fitted_" in vars(self):
-            return getattr(self.fitted_, name)
-        raise AttributeError(name)
 
 
 @dataclass(frozen=True)
@@ -62,14 +44,14 @@ def build(
     """
     steps: list[tuple[str, Any]] = [("names", NamedColumns(list(features)))]
     for number, step in enumerate(candidate.preprocessors, start=1):
-        made = _made(step, place=f"{place}.preprocessors")
-        steps.append((f"preprocessor{number}", _framed(made)))
+        preprocessor = made(step, place=f"{place}.preprocessors")
+        steps.append((f"preprocessor{number}", _framed(preprocessor)))
     categories = {name: len(f.categories) for name, f in features.items() if f.categories}
-    numbers = [_made(step, place=f"{place}.numbers") for step in candidate.numbers]
+    numbers = [made(step, place=f"{place}.numbers") for step in candidate.numbers]
     onehot = candidate.categories == "onehot"
     steps.append(("columns", TypedColumns(categories, numbers, onehot=onehot)))
     declared = Step.model_validate({"class": candidate.estimator, "options": candidate.options})
-    estimator = _made(declared, place=f"{place}.estimator")
+    estimator = made(declared, place=f"{place}.estimator")
     if not hasattr(estimator, "get_params"):
         estimator = Adopted(estimator)
     _steady(estimator, seed=seed, options=candidate.options)
@@ -110,12 +92,16 @@ def _drawn_from(values: Sequence[Any] | Span) -> Any:
     return uniform(values.low, values.high - values.low)
 
 
-def _made(step: Step, *, place: str) -> Any:
-    made = load_class(step.class_path, place=place)
+def made(step: Step, *, place: str) -> Any:
+    """Return an object of the declared class; raises UnknownNameError and TrainingError."""
+    declared = load_class(step.class_path, place=place)
     try:
-        return made(**step.options)
-    except TypeError as error:
-        raise TrainingError(f"{place}: {step.class_path} cannot be made: {error}") from error
+        return declared(**step.options)
+    except (TypeError, ValueError) as error:
+        taken = ", ".join(name for name in signature(declared).parameters if name != "kwargs")
+        raise TrainingError(
+            f"{place}: {step.class_path} cannot be made: {error}; it takes {taken or 'no options'}"
+        ) from error
 
 
 def _framed(transformer: Any) -> Any:

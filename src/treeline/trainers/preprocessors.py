@@ -1,9 +1,8 @@
-"""Preprocessors of the repository's own: choose columns by name. Yours can live beside them.
+"""Preprocessors that come with the package: choose columns by name. Yours go into `src/own`.
 
 A preprocessor is any class with `fit` and `transform`. It is given the frame that estimators see,
-float32 of shape (n_rows, n_features) with a category as its code, and returns a frame. A class of
-yours that has a method `plain`, which returns the fitted scikit-learn transformer that does the
-same, can be exported to ONNX; a model with one that has not is served by the pickle runtime.
+float32 of shape (n_rows, n_features) with a category as its code, and returns a frame. With a
+method `plain` it can be exported to ONNX (docs/add-a-model.md, "classes of your own").
 """
 
 from collections.abc import Sequence

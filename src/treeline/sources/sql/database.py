@@ -13,6 +13,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from treeline.errors import MissingExtraError, SourceBusyError, SourceError
+from treeline.registry import way_out
 from treeline.sources.sql.dialects import Dialect, dialect_of
 
 __all__ = ["Connection", "Database", "retried"]
@@ -70,8 +71,7 @@ class Database:
             )
         except ModuleNotFoundError as error:
             raise MissingExtraError(
-                f"{place}: {url!r} needs the package {error.name!r}; "
-                "install it with: pip install '.[sql]'"
+                f"{place}: {url!r} needs the package {error.name!r}; {way_out('sql')}"
             ) from error
         event.listen(self._engine, "connect", self._prepare)
 

@@ -1,5 +1,6 @@
 """A declared table or query → the SQL that asks for its rows, and for what sums them up."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,11 @@ from treeline.errors import SourceError
 from treeline.sources.sql.database import Database
 from treeline.sources.sql.dialects import Dialect
 from treeline.sources.sql.types import Column, columns_of
+
+# A text, a quoted name, a comment, space or one sign: what matters to where a statement ends.
+TOKEN = re.compile(
+    r"""'(?:[^']|'')*' | "(?:[^"]|"")*" | `[^`]*` | --[^\n]* | /\*.*?\*/ | \s+ | .""", re.S | re.X
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def stated(spec: SqlSource, database: Database) -> Statement:
         origin = ".".join(map(dialect.quoted, spec.table.split("."))) + " AS collected"
     else:
         key = []
-        origin = f"({str(spec.query).strip().rstrip(';')}) AS collected"
+        origin = f"({within(str(spec.query))}) AS collected"
     first = () if spec.watermark is None else (spec.watermark,)
     order = tuple(dict.fromkeys((*first, *spec.order_by, *key)))
     if not order:
@@ -78,6 +84,14 @@ def stated(spec: SqlSource, database: Database) -> Statement:
     columns = columns_of(database, f"SELECT * FROM {origin}")
     _check(order, columns, place=place)
     return Statement(dialect, origin, columns, order, bool(key), spec.watermark or "")
+
+
+def within(query: str) -> str:
+    """Return a query as it can stand in brackets: without what follows its last word."""
+    tokens = TOKEN.findall(query)
+    while tokens and (tokens[-1].startswith(("--", "/*", ";")) or tokens[-1].isspace()):
+        tokens.pop()
+    return "".join(tokens).strip()
 
 
 def _check(order: Sequence[str], columns: Sequence[Column], *, place: str) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from treeline.artifact.features import Task
+from treeline.contract.features import Task
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.registry import resolve
 
 CLASSIFICATION, REGRESSION = "pyspark.ml.classification", "pyspark.ml.regression"
-HERE = "treeline.trainers.translated"
 
 CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 VALUES: tuple[Task, ...] = ("regression",)
@@ -50,15 +49,15 @@ KINDS = {
 }
 
 TRANSLATORS = {
-    "averaged": f"{HERE}.trees:averaged",
-    "bayes": f"{HERE}.formulas:bayes",
-    "boosted_classes": f"{HERE}.trees:boosted_classes",
-    "boosted_values": f"{HERE}.trees:boosted_values",
-    "linear": f"{HERE}.formulas:linear",
-    "logistic": f"{HERE}.formulas:logistic",
-    "voting": f"{HERE}.trees:voting",
-    "xgb_classes": f"{HERE}.boosters:classes",
-    "xgb_values": f"{HERE}.boosters:values",
+    "averaged": "treeline.trainers.translated.trees:averaged",
+    "bayes": "treeline.trainers.translated.formulas:bayes",
+    "boosted_classes": "treeline.trainers.translated.trees:boosted_classes",
+    "boosted_values": "treeline.trainers.translated.trees:boosted_values",
+    "linear": "treeline.trainers.translated.formulas:linear",
+    "logistic": "treeline.trainers.translated.formulas:logistic",
+    "voting": "treeline.trainers.translated.trees:voting",
+    "xgb_classes": "treeline.trainers.translated.boosters:classes",
+    "xgb_values": "treeline.trainers.translated.boosters:values",
 }
 
 

@@ -1,0 +1,144 @@
+"""Rows that a contract admits and a split may have none of: missing values, bounds, categories.
+
+An estimator and its graph must agree on whatever a caller may send, not only on rows like those
+they were tried on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from treeline.artifact.pickled import predict
+from treeline.contract.encoding import Matrix
+from treeline.contract.features import Feature
+from treeline.errors import TrainingError
+
+BASES = 8  # rows that are taken as they are but for one value
+MOST_ROWS = 20_000
+SEVERAL = 64  # rows in which several values are missing
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """Rows made from some of a split, and what each of them tries.
+
+    `matrix` is float32 of shape (n_rows, n_features), `kinds` has n_rows texts.
+    """
+
+    matrix: Matrix
+    kinds: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.matrix)
+
+
+def admitted(
+    matrix: Matrix,
+    features: Mapping[str, Feature],
+    *,
+    thresholds: NDArray[np.float32],
+) -> Admitted:
+    """Return rows with one value changed, and some with several missing.
+
+    `matrix` is float32 of shape (n_rows, n_features), at least one row. Each feature is missing
+    where it may be, at its bounds or else its extremes here, and each of its categories in turn.
+    Numbers are also at `thresholds`, of shape (n,), and at the float32 on either side.
+    """
+    if not len(matrix):
+        return Admitted(matrix, ())
+    changes = [
+        (place, value, kind)
+        for place, (name, feature) in enumerate(features.items())
+        for value, kind in _values(name, feature, matrix[:, place], thresholds)
+    ]
+    bases = max(1, min(BASES, MOST_ROWS // max(1, len(changes))))
+    changes = changes[: MOST_ROWS // bases]
+    rows = matrix[np.arange(len(changes) * bases) % len(matrix)].copy()
+    for number, (place, value, _) in enumerate(changes):
+        rows[number * bases : (number + 1) * bases, place] = value
+    kinds = [kind for _, _, kind in changes for _ in range(bases)]
+    several = _several_missing(matrix, features)
+    return Admitted(
+        np.concatenate([rows, several]), [*kinds, *["several missing values"] * len(several)]
+    )
+
+
+def check_missing(
+    estimator: Any, matrix: Matrix, features: Mapping[str, Feature], *, place: str
+) -> None:
+    """Raise TrainingError where an estimator has no answer to a missing value that may be sent.
+
+    Where no row to learn from lacks it, fitting says nothing of that.
+    """
+    for name, feature in features.items():
+        if not _may_be_missing(feature):
+            continue
+        rows = matrix[:1].copy()
+        rows[:, list(features).index(name)] = np.nan
+        if reason := _refusal(estimator, rows):
+            raise TrainingError(
+                f"{place}: `features.{name}` is nullable, and this estimator has no answer where "
+                f"it is missing ({reason}); declare a `fill`, take `nullable` away, add an imputer "
+                "to `preprocessors`, or choose an estimator that takes missing values"
+            )
+
+
+def _refusal(estimator: Any, rows: Matrix) -> str:
+    try:
+        found = predict(estimator, rows)
+    except Exception as error:  # whatever its library raises
+        return str(error).strip().split("\n")[0].split(". ")[0]
+    for numbers in (found.values, found.scores):
+        if numbers is not None and not np.isfinite(np.asarray(numbers, dtype=float)).all():
+            return "it answers with what is no number"
+    return ""
+
+
+def _may_be_missing(feature: Feature) -> bool:
+    return feature.nullable and feature.fill is None
+
+
+def _values(
+    name: str, feature: Feature, column: NDArray[np.float32], thresholds: NDArray[np.float32]
+) -> Iterator[tuple[float, str]]:
+    """Yield what a feature may be, as a code, and how a person calls it."""
+    if _may_be_missing(feature):
+        yield np.nan, f"{name} missing"
+    if feature.categories:
+        yield from ((code, f"{name} {text!r}") for code, text in enumerate(feature.categories))
+    elif feature.kind.holds == "boolean":
+        yield from ((code, f"{name} {text}") for code, text in enumerate(("false", "true")))
+    else:
+        yield from _numbers(name, feature, column, thresholds)
+
+
+def _numbers(
+    name: str, feature: Feature, column: NDArray[np.float32], thresholds: NDArray[np.float32]
+) -> Iterator[tuple[float, str]]:
+    known = column[np.isfinite(column)]
+    low = feature.minimum if feature.minimum is not None else (known.min() if len(known) else 0)
+    high = feature.maximum if feature.maximum is not None else (known.max() if len(known) else 0)
+    ends = {np.float32(low), np.float32(high)}
+    yield from ((float(end), f"{name} {end:g}") for end in sorted(ends) if low <= end <= high)
+    if feature.kind.whole:
+        return
+    for exact in thresholds[(thresholds >= low) & (thresholds <= high)]:
+        for value in (np.nextafter(exact, -np.inf), exact, np.nextafter(exact, np.inf)):
+            if low <= value <= high:
+                yield float(value), f"{name} {value!r}, at a split"
+
+
+def _several_missing(matrix: Matrix, features: Mapping[str, Feature]) -> Matrix:
+    """Return rows in which each value that may be missing is so by chance, the same each time."""
+    places = [at for at, feature in enumerate(features.values()) if _may_be_missing(feature)]
+    if len(places) < 2:
+        return matrix[:0]
+    rows = matrix[np.arange(SEVERAL) % len(matrix)].copy()
+    missing = np.zeros(rows.shape, dtype=bool)
+    missing[:, places] = np.random.default_rng(0).random((SEVERAL, len(places))) < 0.5
+    missing[0, places] = True
+    rows[missing] = np.nan
+    return rows

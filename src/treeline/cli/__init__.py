@@ -1,0 +1,1 @@
+"""The command `treeline`: it parses what is typed, and `treeline.commands` does it."""

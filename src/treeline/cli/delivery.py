@@ -1,0 +1,182 @@
+"""Subcommands for what the workflows do: fetch, train, publish, ship, deploy.
+
+A subcommand imports what it runs when it runs, so that help and completion start at once.
+"""
+
+import sys
+from collections import Counter
+from pathlib import Path
+
+import click
+
+from treeline.cli.output import as_json, to_json, working
+from treeline.cli.parameters import example
+
+FOLDER = Path("build/release")
+
+of_folder = click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+
+
+@click.command(epilog=example("treeline pull"))
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+def pull(targets: tuple[str, ...]) -> str:
+    """Fetch data and models from the shared remote.
+
+    All of them, or each TARGET of DVC. What the remote lacks is named, and made anew by the next
+    training.
+    """
+    from treeline.commands.pull import pull as command
+
+    return command(targets)
+
+
+@click.command(epilog=example("treeline stale --json"))
+@as_json
+def stale(as_json: bool) -> str:
+    """Ask every source again and say whether a training is due.
+
+    The reasons are printed, and DUE is handed to the next step of the workflow. Nothing is decided
+    by time: a run that the schedule lost is made up for by the next one.
+    """
+    from treeline.commands.stale import reasons_to_train
+
+    with working(as_json=as_json):
+        reasons = reasons_to_train()
+    if as_json:
+        return to_json({"due": bool(reasons), "reasons": reasons})
+    return "\n".join(reasons)
+
+
+@click.command(epilog=example("treeline retrain --recollect iris"))
+@click.option("--force", is_flag=True, help="Run every stage, changed or not.")
+@click.option("--recollect", is_flag=True, help="Ask every source again first.")
+@click.argument("model", required=False)
+def retrain(model: str | None, force: bool, recollect: bool) -> int:
+    """Train MODEL, or all, and note what fails for the report.
+
+    Ends with exit code 1 when a stage failed or the gate refused a model.
+    """
+    from treeline.commands.retrain import retrain as command
+
+    failures = command(model, force=force, ask_sources=recollect)
+    for failure in failures:
+        print(f"{failure.stage} {failure.model}: {failure.reason}".lstrip(": "), file=sys.stderr)
+    return 1 if failures else 0
+
+
+@click.command(epilog=example("REASON='new rows' treeline publish"))
+@click.option("--reason", envvar="REASON", default="", help="Why, for the commit [REASON].")
+def publish(reason: str) -> None:
+    """Store what was trained, commit it, push it, release it.
+
+    In that order, so that no commit points to data that the remote does not have. When somebody has
+    changed what is trained from meanwhile, everything stays as it is.
+    """
+    from treeline.commands.publish import publish as command
+
+    command(reason=reason)
+
+
+@click.command(epilog=example("treeline report"))
+def report() -> None:
+    """Write what the training did to build/run/report.md.
+
+    In a workflow it is on the page of the run too.
+    """
+    from treeline.commands.report import write_report
+
+    write_report()
+
+
+@click.command(epilog=example("treeline comment --pull-request 7"))
+@click.option("--commit", metavar="SHA", help="The commit to comment on.")
+@click.option("--pull-request", metavar="NUMBER", help="The pull request to comment on.")
+def comment(commit: str | None, pull_request: str | None) -> str:
+    """Post the report on a commit, or on a pull request."""
+    from treeline.commands.comment import comment_on_commit, comment_on_pull_request
+
+    if commit and not pull_request:
+        return comment_on_commit(commit)
+    if pull_request and not commit:
+        return comment_on_pull_request(pull_request)
+    raise click.UsageError("Give one of --commit and --pull-request.")
+
+
+@click.command(epilog=example("treeline release --version v1.4.0"))
+@click.option(
+    "--version",
+    envvar="VERSION",
+    default="",
+    help="Another commit than the released one, a tag, or the version of a model [VERSION].",
+)
+def release(version: str) -> str:
+    """Fetch the released commit and its models into build/release.
+
+    The folder is a clone at that commit, with the artifacts it serves: what an image is built from.
+    """
+    from treeline.commands.release import prepare_release
+
+    return prepare_release(version.strip())
+
+
+@click.command(epilog=example("IMAGE=ghcr.io/owner/name treeline ship"))
+@of_folder
+def ship(folder: Path) -> None:
+    """Build the image of a checkout, check it, push it to IMAGE.
+
+    FOLDER, build/release by default, holds the Dockerfile and model/. Without IMAGE in the
+    environment the image stays here; one that was pushed before is checked again, not built.
+    """
+    from treeline.commands.ship import ship_release
+
+    ship_release(folder)
+
+
+@click.command(epilog=example("IMAGE=ghcr.io/owner/name treeline deploy"))
+@of_folder
+def deploy(folder: Path) -> None:
+    """Put the shipped image in service, and go back if it fails.
+
+    The service is one of Koyeb, whose endpoint is asked for predictions. FOLDER, build/release by
+    default, is the checkout that was shipped. The environment names IMAGE, KOYEB_TOKEN and
+    KOYEB_SERVICE; and ENDPOINT_URL, KOYEB_API, DEPLOY_SECONDS where wanted. What is not set is left
+    out, and said.
+    """
+    from treeline.commands.deploy import deploy_release
+
+    deploy_release(folder)
+
+
+@click.command(epilog=example("treeline doctor --json"))
+@as_json
+def doctor(as_json: bool) -> int:
+    """Check the repository, its remote and what the workflows need.
+
+    One line for each check, what can be said offline first, each with the way out. Ends with exit
+    code 1 when anything is wrong. No secret is printed.
+    """
+    from treeline.commands.doctor import examine, secrets
+    from treeline.delivery.progress import GREEN, RED, coloured
+    from treeline.doctor.finding import State
+
+    hidden, states, groups = secrets(), Counter[State](), {}
+    for group, findings in examine():
+        groups[group] = [each.to_dict(hidden) for each in findings]
+        states.update(each.state for each in findings)
+        if not as_json:
+            print(group)
+            for each in findings:
+                colour = {State.WRONG: RED, State.OK: GREEN}.get(each.state)
+                line = each.told(hidden)
+                print(f"  {coloured(line, colour) if colour else line}", flush=True)
+    wrong, optional = states[State.WRONG], states[State.OPTIONAL]
+    if as_json:
+        print(to_json({"wrong": wrong, "optional": optional, "groups": groups}))
+    else:
+        print(f"\n{wrong or 'Nothing'} wrong, {optional} optional.")
+    return 1 if wrong else 0
+
+
+COMMANDS = (
+    pull, stale, retrain, publish, report, comment, release, ship, deploy, doctor,
+)  # fmt: skip

@@ -1,0 +1,94 @@
+"""A model's declaration and the code there is → the code that each stage runs for this model.
+
+A stage runs the modules that its own reaches (`treeline.code`). Of tables of names it runs the
+entries that the declaration picks; of a table that is not in PICKS it may run all.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from treeline.code import Module, file_digest, reached
+from treeline.config.models import BASELINE, Candidate, ModelSpec
+from treeline.config.sources import SourceSpec
+from treeline.registry import OWN_FOLDER, SOURCE_TREE
+
+STAGES = ("collect", "prepare", "train", "evaluate", "gate", "export")
+
+# Stages that open what another one pickled: its classes are imported when they are opened.
+OPENS = {"evaluate": "train", "export": "train"}
+RUNS_OWN = ("train", "evaluate", "export")  # the stages that run classes of src/own
+
+# These carry out what others decide: nothing in them changes what a stage writes.
+PLUMBING = frozenset(
+    {
+        "treeline.config.problems",
+        "treeline.engines.java",
+        "treeline.engines.keeper",
+        "treeline.engines.kept",
+        "treeline.engines.progress",
+        "treeline.errors",
+        "treeline.files",
+        "treeline.registry",
+    }
+)
+
+
+def _sources(spec: ModelSpec) -> list[SourceSpec]:
+    base = getattr(spec.source, "base", None)
+    return [spec.source, *([base] if base is not None else [])]
+
+
+def _trainers(spec: ModelSpec) -> set[str]:
+    """Return the trainers of the candidates, and that of the baseline where none is declared."""
+    usual = () if BASELINE in spec.candidates else (Candidate.model_fields["trainer"].default,)
+    return {*usual, *(candidate.trainer for candidate in spec.candidates.values())}
+
+
+PICKS: dict[str, Callable[[ModelSpec], Collection[str]]] = {
+    "treeline.preparation:PREPARERS": lambda spec: {spec.split.engine},
+    "treeline.sources:SOURCES": lambda spec: {each.kind for each in _sources(spec)},
+    "treeline.sources.simulators:SIMULATORS": lambda spec: {
+        each.simulator for each in _sources(spec) if each.kind == "simulate"
+    },
+    "treeline.trainers:TRAINERS": _trainers,
+    "treeline.trainers.judging:ENGINES": lambda spec: {spec.search.engine},
+    "treeline.trainers.searching:STRATEGIES": lambda spec: {spec.search.strategy},
+}
+
+
+def stage_code(spec: ModelSpec, modules: Mapping[str, Module]) -> dict[str, dict[str, str]]:
+    """Return, by stage, the digest of each module that it runs, in sorted order.
+
+    Where the model names a class of `src/own`, its files are among them by their path below `src`:
+    all of them, as a class may read a table that lies beside it.
+    """
+    own = _own_files(spec)
+    digests = {}
+    for stage in STAGES:
+        names = sorted(stage_modules(stage, spec, modules))
+        code = {name: modules[name].digest for name in names}
+        digests[stage] = code | (own if stage in RUNS_OWN else {})
+    return digests
+
+
+def stage_modules(stage: str, spec: ModelSpec, modules: Mapping[str, Module]) -> set[str]:
+    """Return the modules of this package that a stage runs for a model, without the plumbing."""
+    paths = [path for each in spec.candidates.values() for path in each.class_paths]
+    named = {path.rpartition(".")[0] for path in paths}
+    roots = {"treeline.stages.arithmetic"}
+    for each in {stage, OPENS.get(stage, stage)}:
+        roots |= {f"treeline.stages.{each}", *(named if each == "train" else ())}
+    picks = {table: pick(spec) for table, pick in PICKS.items()}
+    return reached(modules, roots, picks=picks, left_out=PLUMBING)
+
+
+def _own_files(spec: ModelSpec) -> dict[str, str]:
+    if not spec.own_classes:
+        return {}
+    files = sorted(path for path in OWN_FOLDER.rglob("*") if path.is_file() and _counts(path))
+    return {path.relative_to(SOURCE_TREE).as_posix(): file_digest(path) for path in files}
+
+
+def _counts(path: Path) -> bool:
+    """Tell whether a file is somebody's work: caches come and go, and DVC does not see them."""
+    return path.suffix != ".pyc" and "__pycache__" not in path.parts
