@@ -1,4 +1,4 @@
--- Simulated penguins; made by: python -m treeline.commands.penguins --sql
+-- Simulated penguins; made by: treeline penguins --sql
 DROP TABLE IF EXISTS penguins;
 CREATE TABLE penguins (
   id integer PRIMARY KEY,

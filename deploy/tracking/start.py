@@ -1,19 +1,31 @@
-"""Start of the tracking container: secrets → a bucket that is there → MLflow in this process.
+"""Start of the tracking container: secrets → bucket, users and passwords → MLflow in this process.
 
 Words after the image's name are run instead of the server, with the same settings:
 `docker compose run --rm mlflow sh -c 'mlflow db upgrade "$MLFLOW_BACKEND_STORE_URI"'`.
 """
 
 import os
+import secrets
 import sys
 import time
+from pathlib import Path
 from urllib.parse import quote
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from mlflow.server.auth.sqlalchemy_store import SqlAlchemyStore
 
-SECRETS = ("TRACKING_DATABASE_PASSWORD", "S3_SECRET_KEY")
+# Who may ask, and whose password that is. The operator may all; others read everything, make
+# experiments and models of their own, and change those alone: no alias of another's moves.
+USERS = {
+    "treeline": "TRACKING_PASSWORD",
+    "lab": "LAB_TRACKING_PASSWORD",
+    "service": "SERVICE_TRACKING_PASSWORD",
+}
+OPERATOR = "treeline"
+SECRETS = ("TRACKING_DATABASE_PASSWORD", "S3_SECRET_KEY", *USERS.values())
+LOGIN = Path("/tmp/login.ini")  # what MLflow reads of it; in memory, for this user alone
 BUCKET = "mlflow"
 PATIENCE_SECONDS = 60
 
@@ -28,7 +40,29 @@ def settings(environment: dict[str, str]) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": environment["S3_ACCESS_KEY"],
         "AWS_SECRET_ACCESS_KEY": environment["S3_SECRET_KEY"],
         "AWS_DEFAULT_REGION": "us-east-1",
+        "MLFLOW_AUTH_CONFIG_PATH": str(LOGIN),
+        "MLFLOW_AUTH_ADMIN_USERNAME": OPERATOR,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": environment[USERS[OPERATOR]],
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),  # of forms, until the next start
     }
+
+
+def admit(users: dict[str, str], *, database: str) -> None:
+    """Let these users in, each with its password of now, and say to MLflow where they are kept."""
+    LOGIN.touch(mode=0o600)
+    LOGIN.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {database.replace('%', '%%')}\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        "auth_cache_ttl_seconds = 60\n",  # a password is hashed once a minute, not at each request
+        encoding="utf-8",
+    )
+    store = SqlAlchemyStore()
+    store.init_db(database)
+    for name, password in users.items():
+        if store.has_user(name):
+            store.update_user(name, password=password)
+        else:
+            store.create_user(name, password, is_admin=name == OPERATOR)
 
 
 def make_bucket(endpoint: str) -> None:
@@ -54,7 +88,9 @@ def main(command: list[str]) -> None:
     if empty:
         names = " and ".join(empty)
         sys.exit(f"deploy/.env: {names}: empty, as in the example; deploy/secrets.sh fills in")
+    users = {name: os.environ[variable] for name, variable in USERS.items()}
     os.environ.update(settings(dict(os.environ)))
+    admit(users, database=os.environ["MLFLOW_BACKEND_STORE_URI"])
     make_bucket(os.environ["MLFLOW_S3_ENDPOINT_URL"])
     os.execvp(command[0], command)
 
