@@ -7,6 +7,9 @@ from treeline.errors import TreelineError
 
 BENCHMARKS = {
     "batch": "how many rows of a batch a second, beside the bare ONNX session?",
+    "decisions": "how often does a champion pass that is no better than its baseline?",
+    "event_loop": "how long does the worst body keep other requests waiting?",
+    "many_models": "how does the time of `dvc status` grow with the number of models?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
     "scale": "how do time and memory grow from 10 thousand rows to 10 million, here and on Spark?",
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",

@@ -25,8 +25,8 @@ from pydantic_core import to_json
 
 from benchmarks.batch_tables import CSV, ROWS, TREES, bodies_of, random_codes, write_trees
 from benchmarks.seedlings import PROJECT
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.store import ArtifactStore, Model
+from treeline.contract.encoding import Matrix
 
 MODEL = "tree-survival"
 FEWER, RUN_ROWS, ROUNDS = 100_000, 8192, 2
@@ -125,7 +125,7 @@ def most_memory(worker: int) -> Iterator[list[float]]:
 
     def watch() -> None:
         while not ended.wait(STEP_SECONDS):
-            beside = [pid for pid in children(worker) if b"spawn_main" in command(pid)]
+            beside = [pid for pid in children(worker) if b"api.sandbox.child" in command(pid)]
             most[0] = max(most[0], private(worker))
             most[1] = max(most[1], sum(map(private, beside)))
 
@@ -140,7 +140,10 @@ def most_memory(worker: int) -> Iterator[list[float]]:
 
 def children(process: int) -> list[int]:
     return [
-        int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        int(pid)
+        for pid in Path(f"/proc/{process}/task/{process}/children")
+        .read_text(encoding="utf-8")
+        .split()
     ]
 
 
@@ -150,7 +153,7 @@ def command(process: int) -> bytes:
 
 def private(process: int) -> float:
     """Return the MiB of memory of a process that no file on disk backs."""
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
+    for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("RssAnon"):
             return int(line.split()[1]) / 1024
     return 0.0

@@ -10,8 +10,8 @@ from pydantic_core import to_json
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
-from treeline.artifact.encoding import Matrix
-from treeline.artifact.signature import Signature
+from treeline.contract.encoding import Matrix
+from treeline.contract.signature import Signature
 from treeline.exporting import Proof, packaged
 from treeline.files import digest
 from treeline.trainers.columns import NamedColumns, TypedColumns
@@ -60,7 +60,7 @@ def write_trees(root: Path, signature: Signature, matrix: Matrix) -> None:
         path.write_bytes(payload)
         digests[f"artifact/{name}"] = digest(path)
     complete = package.signature.model_copy(update={"files": digests})
-    (root / TREES / "signature.json").write_text(complete.document())
+    (root / TREES / "signature.json").write_text(complete.document(), encoding="utf-8")
 
 
 def bodies_of(signature: Signature, matrix: Matrix) -> dict[str, bytes]:

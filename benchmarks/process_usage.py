@@ -48,6 +48,7 @@ def used(command: Sequence[str], *, cwd: Path, environment: dict[str, str]) -> U
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
+            encoding="utf-8",
             check=False,
         )
     finally:
@@ -66,7 +67,7 @@ def taken(root: int) -> tuple[float, float]:
     children, found = defaultdict(list), {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            stat = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except OSError:
             continue  # it has ended
         ticks = sum(map(int, stat[11:15]))

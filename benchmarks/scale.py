@@ -75,7 +75,7 @@ def _measured(folder: Path, engine: str, exported: Path, environment: dict[str, 
     """Return seconds and memory of each step but the first, as cells of the table."""
     cells = [_cell(_stage(stage, folder, environment)) for stage in ("prepare", "train")]
     rows, scored = folder / "dataset" / MODEL / "raw.parquet", folder / "scored"
-    command = [sys.executable, "-m", "treeline.commands.score", MODEL, str(rows), str(scored)]
+    command = [sys.executable, "-m", "treeline", "score", MODEL, str(rows), str(scored)]
     options = ["--models", str(exported), "--keep", "No"]
     options += ["--engine", "local" if engine == "local" else "spark"]
     cells.append(_cell(used([*command, *options], cwd=folder, environment=environment)))
@@ -107,7 +107,7 @@ def _configured(folder: Path) -> Path:
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
     lines = [f"spark.driver.memory {DRIVER_MEMORY}", f"spark.executor.memory {WORKER_MEMORY}"]
-    (conf / "spark-defaults.conf").write_text("\n".join(lines) + "\n")
+    (conf / "spark-defaults.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return conf
 
 
@@ -133,5 +133,5 @@ def _declare(folder: Path, rows: int, engine: str) -> None:
     figures.parent.mkdir(parents=True, exist_ok=True)
     if not figures.exists():
         figures.symlink_to(PROJECT / "dataset" / "sources")
-    with (folder / "params.yaml").open("w") as file:
+    with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         yaml.dump({"default": MODEL, "models": {MODEL: model}}, file)

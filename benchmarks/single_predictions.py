@@ -30,6 +30,7 @@ from treeline.artifact.store import ArtifactStore
 MODEL = "tree-survival"
 WANTED_RATIO = 1.5
 ROUNDS, SECONDS, CONNECTIONS = 5, 3, 16
+SETTLE_SECONDS = 6  # in which a new service starts the processes that it has beside it
 APPLICATIONS = {
     "empty FastAPI endpoint": "benchmarks.empty_endpoint:create_app",
     "service": "api.app:create_app",
@@ -56,7 +57,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "ask.lua")
         header = 'wrk.headers["Content-Type"] = "application/json"'
-        script.write_text(f'wrk.method = "POST"\n{header}\nwrk.body = [[{body}]]\n')
+        script.write_text(
+            f'wrk.method = "POST"\n{header}\nwrk.body = [[{body}]]\n', encoding="utf-8"
+        )
         return judged([round_of(script, body) for _ in range(ROUNDS)])
 
 
@@ -101,6 +104,7 @@ def served(application: str, *, port: int, body: str) -> Iterator[str]:
         try:
             while not answers(url, body):
                 time.sleep(0.1)
+            time.sleep(SETTLE_SECONDS)
             yield url
         finally:
             process.terminate()
@@ -123,7 +127,11 @@ def asked(url: str, script: Path) -> Load:
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", "--latency", "-s", str(script)]
     subprocess.run([*command, "-d1s", url], check=True, capture_output=True)
     told = subprocess.run(
-        [*command, f"-d{SECONDS}s", url], check=True, capture_output=True, text=True
+        [*command, f"-d{SECONDS}s", url],
+        check=True,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
     ).stdout
     if "Non-2xx" in told:
         sys.exit(f"{url} did not answer every request:\n{told}")

@@ -25,6 +25,7 @@ from pathlib import Path
 import httpx2
 from sqlalchemy import create_engine, text
 
+from api.prediction_log.spool import Spool
 from api.security.keyring import new_key
 from benchmarks.seedlings import PROJECT
 
@@ -33,6 +34,7 @@ PORT, CLIENTS, PAUSE = 8474, 4, 3.0
 BATCH_ROWS = 20_000
 READ_LATE = 0.1  # seconds after the kill at which a client may read what was sent before it
 KILL_LOSES = 0.25  # seconds of answers before a worker is killed that need not be in the log
+SHIP_SECONDS = 120  # for the shipper to take what is left at the end
 MODEL = "tree-survival"
 KEY, LINE = new_key("soak")
 URL = f"http://127.0.0.1:{PORT}"
@@ -72,6 +74,7 @@ def main() -> int:
             thread.join()
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+        await_shipper(Path(folder))
         return judged(Path(folder), seen, disturbances.killed, memory)
 
 
@@ -150,6 +153,14 @@ class Disturbances:
                 return
 
 
+def await_shipper(folder: Path) -> None:
+    """Let the shipper take what waits in the spool: it may outlive the service for that."""
+    spool = Spool(folder / "state")
+    end = time.monotonic() + SHIP_SECONDS
+    while spool.has_shipper() and time.monotonic() < end:
+        time.sleep(0.1)
+
+
 def judged(folder: Path, seen: Seen, killed: list[float], memory: list[int]) -> int:
     """Compare what was answered with what is in the log, print it, and return the exit code."""
     engine = create_engine(f"sqlite:///{database(folder)}")
@@ -217,7 +228,9 @@ def ready() -> bool:
 
 def children(pid: int) -> list[int]:
     """Return the processes that a process has started."""
-    told = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    told = subprocess.run(
+        ["pgrep", "-P", str(pid)], capture_output=True, text=True, encoding="utf-8", check=False
+    )
     return [int(each) for each in told.stdout.split()]
 
 
@@ -226,6 +239,6 @@ def resident(pid: int) -> int:
     total = 0
     for each in [pid, *children(pid)]:
         with suppress(OSError):
-            lines = Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+            lines = Path(f"/proc/{each}/smaps_rollup").read_text(encoding="utf-8").splitlines()
             total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
     return total // 1024

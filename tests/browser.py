@@ -57,6 +57,12 @@ class Page:
             raise AssertionError(found["exceptionDetails"]["exception"]["description"])
         return found["result"].get("value")
 
+    def type(self, selector: str, text: str) -> None:
+        """Type a text into a field, key by key, as a script cannot set what is no number."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+        for character in text:
+            self._ask("Input.dispatchKeyEvent", type="char", text=character)
+
     def wait_for(self, condition: str) -> None:
         """Wait until a JavaScript expression is true, at most ten seconds."""
         self.run(f"""new Promise((done, fail) => {{

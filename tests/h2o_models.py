@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from tests.conftest import PARAMS, ROWS
-from treeline.artifact.features import Feature, Task
 from treeline.config.models import Candidate, Search
+from treeline.contract.features import Feature, Task
 from treeline.engines.java import require_java
 from treeline.errors import EngineError
 from treeline.preparation.splitting import folds

@@ -14,7 +14,7 @@ import pytest
 from tests.container.test_image import CONTEXT, docker, why_not
 from tests.serving import ROOT
 from tests.tiny_models import Recipe, write_model
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 
 REGISTRY = os.environ.get("TREELINE_TEST_REGISTRY", "127.0.0.1:5000")  # a registry without login
 

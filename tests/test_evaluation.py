@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from treeline.artifact.prediction import Prediction
-from treeline.evaluation import chosen, evaluate, importances, resampled
+from treeline.evaluation import BLOCKS, MOST, REPEATS, chosen, evaluate, importances, resampled
 
 N = 120
 RNG = np.random.default_rng(0)
@@ -127,6 +127,24 @@ def test_a_feature_that_is_the_target_matters_most_and_the_others_nothing() -> N
     assert [entry["feature"] for entry in found] == ["self", "noise", "still"]
     assert found[0]["loss"] == pytest.approx(8, abs=2)  # half of the shuffled rows cost 16 nats
     assert [entry["loss"] for entry in found[1:]] == [0, 0]
+
+
+def test_of_very_many_features_the_ones_that_matter_are_found_in_bounded_work() -> None:
+    noise = RNG.uniform(size=(N, 1_500)).astype(np.float32)
+    frame = pd.DataFrame(noise, columns=[f"f{n}" for n in range(1_500)])
+    frame["f777"] = TRUTH.astype(np.float32)
+    asked = []
+
+    def predict(given: pd.DataFrame) -> Prediction:
+        asked.append(len(given))
+        positive = given["f777"].to_numpy()
+        return Prediction(
+            labels=(positive > 0.5).astype(int), scores=np.column_stack([1 - positive, positive])
+        )
+
+    found = importances(frame, TRUTH, predict, metric="log_loss", seed=0)
+    assert found[0]["feature"] == "f777"
+    assert (len(found), len(asked)) == (MOST, 1 + BLOCKS + MOST * REPEATS)
 
 
 def test_shuffling_leaves_the_frame_as_it_was() -> None:

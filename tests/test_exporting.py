@@ -7,11 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
-from treeline.artifact.features import Feature, Target
+from tests.own_classes import as_own
 from treeline.artifact.onnx import OnnxRuntime
-from treeline.artifact.signature import Lineage, Signature, Verdict, version_of
 from treeline.config.models import Candidate, Search
+from treeline.contract.features import Feature, Target
+from treeline.contract.signature import Lineage, Signature, Verdict, version_of
 from treeline.errors import ExportError
 from treeline.exporting import Package, Proof, packaged
 from treeline.preparation.encoding import encoded
@@ -37,6 +40,58 @@ class Ratio(BaseEstimator):
 
     def transform(self, frame):
         return frame.assign(ratio=frame["light"] / (1 + frame["wet"]))
+
+
+class Rooted(BaseEstimator):
+    """A step of numbers of a user's own that says nothing of what does the same."""
+
+    def fit(self, numbers, target=None):
+        self.fitted_ = True
+        return self
+
+    def transform(self, numbers):
+        return np.sqrt(np.abs(numbers))
+
+
+class Scaled(BaseEstimator):
+    """A step of a user's own that says what does the same."""
+
+    def fit(self, frame, target=None):
+        self.scaler_ = StandardScaler().fit(np.asarray(frame))
+        return self
+
+    def transform(self, frame):
+        return self.scaler_.transform(np.asarray(frame))
+
+    def plain(self):
+        return self.scaler_
+
+
+class Cautious:
+    """An estimator of a user's own, no class of scikit-learn's, that says what does the same."""
+
+    def __init__(self, strength=1.0):
+        self.strength = strength
+
+    def fit(self, matrix, target):
+        self.inner_ = LogisticRegression(C=1 / self.strength).fit(matrix, target)
+        self.classes_ = self.inner_.classes_
+        return self
+
+    def predict(self, matrix):
+        return self.inner_.predict(matrix)
+
+    def predict_proba(self, matrix):
+        return self.inner_.predict_proba(matrix)
+
+    def plain(self):
+        return self.inner_
+
+
+class Silent(Cautious):
+    """The same, without a word of what it is."""
+
+    plain = None
 
 
 class OfAnEngine:
@@ -100,6 +155,7 @@ def _fitted(task: str = "binary", onnx: str = "preferred", **candidate) -> tuple
         matrix=frame.to_numpy(),
         first={"soil": "clay", "light": 0.5, "height": None, "wet": True},
         tolerance=1e-5,
+        features=FEATURES,
         onnx=onnx,
     )
     return fitted.estimator, proof
@@ -182,9 +238,48 @@ def test_what_has_no_converter_is_served_as_a_pickle_and_says_so():
 
 def test_a_preprocessor_of_ones_own_works_and_is_served_as_a_pickle():
     package = _package(
-        preprocessors=f"{__name__}.Ratio", estimator="xgboost.XGBClassifier", options=TREES
+        preprocessors=f"{as_own(__name__)}.Ratio", estimator="xgboost.XGBClassifier", options=TREES
     )
-    assert "Ratio has no method `plain`" in package.signature.parity.note
+    assert (
+        "no ONNX converter for Ratio: give the class a method `plain`"
+        in package.signature.parity.note
+    )
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"preprocessors": "Scaled", "estimator": "xgboost.XGBClassifier", "options": TREES},
+        {"numbers": "Scaled", "estimator": "xgboost.XGBClassifier", "options": TREES},
+        {"estimator": "Cautious", **SEEN},
+    ],
+    ids=["a preprocessor", "a step of numbers", "an estimator"],
+)
+def test_a_class_of_ones_own_that_says_what_does_the_same_is_exported_as_onnx(how: dict):
+    package = _package(**{key: _as_own(value) for key, value in how.items()})
+    assert package.signature.parity.note == ""
+    assert list(package.files) == ["model.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("how", "named"),
+    [
+        ({"numbers": "Rooted", "estimator": "xgboost.XGBClassifier", "options": TREES}, "Rooted"),
+        ({"estimator": "Silent", **SEEN}, "Silent"),
+    ],
+    ids=["a step of numbers", "an estimator"],
+)
+def test_a_class_of_ones_own_that_has_no_converter_is_told_the_way_to_one(how: dict, named: str):
+    package = _package(**{key: _as_own(value) for key, value in how.items()})
+    assert package.signature.runtime == "pickle"
+    assert f"no ONNX converter for {named}: " in package.signature.parity.note
+    assert "give the class a method `plain`" in package.signature.parity.note
+
+
+def _as_own(value):
+    """Return the import path of a class of this module, and anything else as it is."""
+    here = isinstance(value, str) and value in globals()
+    return f"{as_own(__name__)}.{value}" if here else value
 
 
 def test_a_graph_that_the_checker_refuses_is_no_graph():

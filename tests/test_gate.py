@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import NAME, Project
 from treeline.config.models import Gate
 from treeline.gate import decide
+from treeline.stages.code import write_code
 from treeline.stages.running import run
 
 
@@ -24,6 +25,7 @@ def evaluation(champion: dict[str, float], baseline: dict[str, float] | None = N
         "champion": wide(champion),
         "baseline": wide(rival),
         "advantage": {"baseline": wide(leads)},
+        "rows": 200,
     }
 
 
@@ -111,6 +113,30 @@ def test_the_baseline_is_to_be_beaten(
     assert verdict.reasons[0].startswith(word)
 
 
+@pytest.mark.parametrize(
+    ("lead", "needed"), [(0.005, "800"), (0.0099, "210"), (0.001, "20,000"), (0.01, "200")]
+)
+@pytest.mark.parametrize("undecided", ["refuse", "pass"])
+def test_a_lead_that_the_rows_cannot_tell_from_chance_is_undecided(
+    lead: float, needed: str, undecided: str
+) -> None:
+    found = evaluation({"f1": 0.8 + lead}, {"f1": 0.8})
+    found["advantage"]["baseline"]["f1"] = {"value": lead, "low": lead - 0.01, "high": lead + 0.01}
+    gate = Gate.model_validate({"undecided": undecided})
+    verdict = decide(found, gate, metric="f1")
+    (reason,) = verdict.reasons
+    assert verdict.passed is (undecided == "pass")
+    assert reason.startswith("whether f1 0.8")
+    assert "cannot be told with 200 test rows" in reason
+    assert f"; {needed} would do if the lead held" in reason
+    assert reason.endswith("lets it") is verdict.passed
+
+
+def test_a_champion_that_is_behind_is_not_let_pass_as_undecided() -> None:
+    found = evaluation({"f1": 0.795}, {"f1": 0.8})
+    assert not decide(found, Gate(undecided="pass"), metric="f1").passed
+
+
 def test_a_baseline_that_cannot_be_compared_is_not_beaten() -> None:
     found = evaluation({"f1": 0.9, "roc_auc": 0.9}, {"f1": 0.5})
     verdict = decide(found, Gate(), metric="roc_auc")
@@ -171,7 +197,8 @@ def test_the_pipeline_looks_for_the_graph_that_is_required(
         "gate": {"beats": None},
     }
     project.write(document)
-    for stage in ("collect", "prepare", "train", "evaluate"):
+    write_code()
+    for stage in ("digest", "collect", "prepare", "train", "evaluate"):
         run([stage, NAME])
     graph = json.loads(project.paths.evaluation.read_text())["graph"]
     assert (project.paths.images / "candidates.png").exists()

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from treeline.artifact.features import Target
 from treeline.artifact.prediction import Prediction
+from treeline.contract.features import Target
 from treeline.metrics import ks, roc_auc
 from treeline.plots import Judged, charts_of, draw
 from treeline.plots.charts import CURVE_POINTS

@@ -1,11 +1,16 @@
 """A declared name → the object behind it, or the reason why there is none."""
 
+import os
+import subprocess
+import sys
 from collections import OrderedDict
+from pathlib import Path
 
 import pytest
 
+from tests.checkout import ROOT
 from treeline.errors import MissingExtraError, UnknownNameError
-from treeline.registry import load_class, resolve
+from treeline.registry import driver_fault, load_class, objection, resolve
 
 TABLE = {
     "ordered": "collections:OrderedDict",
@@ -26,16 +31,32 @@ def test_an_unknown_name_is_told_with_its_place_and_those_known() -> None:
     )
 
 
-@pytest.mark.parametrize(("extra", "shown"), [(None, "forest"), ("h2o", "h2o")])
+@pytest.mark.parametrize(
+    ("extra", "task"),
+    [
+        (None, "make setup"),
+        ("train", "make setup"),
+        ("sql", "make setup-lab"),
+        ("spark", "make setup-engines"),
+        ("h2o", "make setup-engines (in an image: RUNTIME=h2o)"),
+        ("images", "make setup-full (in an image: RUNTIME=full)"),
+    ],
+)
 def test_an_engine_that_is_not_installed_is_told_with_its_command(
-    extra: str | None, shown: str
+    extra: str | None, task: str
 ) -> None:
     with pytest.raises(MissingExtraError) as error:
         resolve(TABLE, "forest", place="models.iris.trainer", extra=extra)
     assert str(error.value) == (
-        "models.iris.trainer: 'forest' needs the package 'no_such_engine'; "
-        f"install it with: pip install '.[{shown}]'"
+        f"models.iris.trainer: 'forest' needs the package 'no_such_engine'; install it with: {task}"
     )
+
+
+def test_no_message_and_no_page_installs_a_copy_over_the_checkout() -> None:
+    pages = [*ROOT.glob("docs/*.md"), ROOT / "README.md"]
+    code = [path for top in ("src", "api", "deploy") for path in (ROOT / top).rglob("*.py")]
+    held = [path for path in [*pages, *code] if "pip install '." in path.read_text("utf-8")]
+    assert held == []
 
 
 def test_a_module_of_ours_that_is_missing_is_no_missing_extra() -> None:
@@ -64,3 +85,90 @@ def test_what_is_no_class_is_told_with_its_place(path: str, told: str) -> None:
         load_class(path, place="models.iris.candidates.forest.estimator")
     assert str(error.value).startswith("models.iris.candidates.forest.estimator: ")
     assert f"{path!r} {told}" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "collections.OrderedDict",
+        "sklearn.linear_model.Ridge",
+        "xgboost.XGBClassifier",
+        "treeline.trainers.preprocessors.DropColumns",
+        "own.scaling.Log",
+        "no_such_package.Thing",
+        "OrderedDict",
+        "",
+    ],
+)
+def test_a_class_may_come_from_a_library_from_here_or_from_the_folder_for_it(path: str) -> None:
+    assert objection(path) is None
+
+
+@pytest.mark.parametrize("kind", ["a module", "a package", "a namespace"])
+def test_a_class_from_elsewhere_is_refused_with_the_place_to_move_it_to(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    if kind == "a module":
+        (tmp_path / "scaling.py").write_text("class Log: ...")
+    else:
+        (tmp_path / "scaling").mkdir()
+        (tmp_path / "scaling" / ("__init__.py" if kind == "a package" else "log.py")).touch()
+    reason = objection("scaling.Log")
+    assert reason is not None and str(tmp_path / "scaling") in reason
+    assert "move its module into src/own and name it own.<module>.<class>" in reason
+
+
+def test_a_package_of_the_same_name_elsewhere_does_not_pass_for_the_folder(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "__init__.py").touch()
+    code = "from treeline.registry import objection; print(objection('own.scaling.Log'))"
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert str(tmp_path / "own") in told.stdout
+
+
+def test_a_part_of_this_package_that_training_does_not_follow_has_no_classes_to_declare() -> None:
+    assert "is no class of treeline.trainers" in str(objection("treeline.plots.charts.Chart"))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "fault"),
+    [
+        ("postgresql", None),
+        ("postgresql+psycopg", None),
+        ("mysql+pymysql", None),
+        ("sqlite", None),
+        ("https", None),
+        (
+            "postgresql+psycopg2",
+            "the driver 'psycopg2' is not installed; write postgresql+psycopg:// in the place of "
+            "postgresql+psycopg2:// and the rest stays",
+        ),
+        (
+            "postgresql+no.such",
+            "the driver 'no.such' is not installed; write postgresql+psycopg://",
+        ),
+        ("postgres", "'postgres' is no database; write postgresql+psycopg:// in the place"),
+        ("postgres+psycopg2", "'postgres' is no database; write postgresql+psycopg:// in"),
+        ("mysql", "the driver 'mysqldb' is not installed; write mysql+pymysql:// in the place of"),
+        ("mariadb+mysqldb", "the driver 'mysqldb' is not installed; write mariadb+pymysql://"),
+    ],
+)
+def test_a_driver_that_is_not_here_is_told_with_what_to_write(
+    scheme: str, fault: str | None
+) -> None:
+    pytest.importorskip("psycopg", reason="needs psycopg: make setup-lab")
+    pytest.importorskip("pymysql", reason="needs pymysql: make setup-lab")
+    found = driver_fault(f"{scheme}://writer:hunter2@127.0.0.1:9/mlflow")
+    if fault is None:
+        assert found is None
+    else:
+        assert found is not None and found.startswith(fault) and "hunter2" not in found

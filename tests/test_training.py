@@ -9,7 +9,16 @@ import pytest
 from treeline.config.models import ModelSpec
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.preparation.preparing import Prepared, prepare
-from treeline.training import Contest, contest, document, mean, record, table, training_set
+from treeline.training import (
+    Contest,
+    announced,
+    contest,
+    document,
+    mean,
+    record,
+    table,
+    training_set,
+)
 
 GUESS = {"estimator": "sklearn.dummy.DummyClassifier"}
 RULE = {
@@ -146,3 +155,18 @@ def test_a_trainer_that_does_not_exist_is_told_with_its_place(declaration: dict[
 def test_too_many_folds_are_told(declaration: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=r"search\.folds: 10 is too many: there are 9 groups"):
         held(declaration, search={"folds": 10})
+
+
+def test_a_training_says_first_what_it_needs_where_that_is_much(
+    declaration: dict[str, Any],
+) -> None:
+    spec = ModelSpec.model_validate(declaration)
+    assert "memory" not in announced(spec, 120, free=None)
+    assert "GB of memory" in announced(spec, 20_000_000, free=None)
+
+
+def test_a_training_beyond_the_machine_names_the_ways(declaration: dict[str, Any]) -> None:
+    text = announced(ModelSpec.model_validate(declaration), 20_000_000, free=1_000_000_000)
+    assert "1.0 GB are free" in text
+    assert "source.where" in text
+    assert "trainer: spark" in text

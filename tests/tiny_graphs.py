@@ -6,7 +6,7 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 Shape = Sequence[int | str | None]
-Declared = tuple[str, int, Shape]
+Declared = tuple[str, int, Shape | None]
 
 
 def model(
@@ -28,7 +28,7 @@ def model(
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
-def identity(shape: Shape, kind: int = TensorProto.FLOAT) -> ModelProto:
+def identity(shape: Shape | None, kind: int = TensorProto.FLOAT) -> ModelProto:
     """Return a model that gives `x` back as `y`."""
     node = helper.make_node("Identity", ["x"], ["y"])
     return model([node], [("x", kind, shape)], [("y", kind, shape)])
@@ -68,6 +68,76 @@ def greedy() -> ModelProto:
 
 def endless() -> ModelProto:
     """Return a model that counts to ten to the fifteenth."""
+    counting = as_often_as_asked()
+    counting.graph.initializer.append(numpy_helper.from_array(np.array(10**15), "turns"))
+    del counting.graph.input[1]
+    return counting
+
+
+def filled() -> ModelProto:
+    """Return a model that makes as many numbers as its input says."""
+    return model(
+        [helper.make_node("ConstantOfShape", ["shape"], ["y"])],
+        [("shape", TensorProto.INT64, [1])],
+        [("y", TensorProto.FLOAT, [None])],
+    )
+
+
+def growing() -> ModelProto:
+    """Return a model of some bytes that says how to make a gigabyte of numbers from one."""
+    return model(
+        [
+            helper.make_node("Tile", ["one", "times"], ["many"]),
+            helper.make_node("Gather", ["many", "x"], ["y"]),
+        ],
+        [("x", TensorProto.INT64, [1])],
+        [("y", TensorProto.FLOAT, [None])],
+        constants={"one": np.ones(1, np.float32), "times": np.array([1 << 28])},
+    )
+
+
+def endless_beyond(threshold: float, graph: ModelProto) -> ModelProto:
+    """Make a graph of `features` count without end where one of them is above a threshold."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["before"], ["after"]),
+            helper.make_node("Identity", ["go"], ["go_on"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("before", TensorProto.FLOAT, [None, None]),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("after", TensorProto.FLOAT, [None, None]),
+        ],
+    )
+    for node in graph.graph.node:
+        node.input[:] = ["counted" if each == "features" else each for each in node.input]
+    first = [
+        helper.make_node("ReduceMax", ["features"], ["largest"], keepdims=0),
+        helper.make_node("Greater", ["largest", "threshold"], ["beyond"]),
+        helper.make_node("Where", ["beyond", "many", "once"], ["turns"]),
+        helper.make_node("Loop", ["turns", "", "features"], ["counted"], body=body),
+    ]
+    nodes = [*first, *graph.graph.node]
+    del graph.graph.node[:]
+    graph.graph.node.extend(nodes)
+    constants = {
+        "threshold": np.array(threshold, np.float32),
+        "many": np.array(10**15),
+        "once": np.array(1),
+    }
+    graph.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in constants.items()
+    )
+    return graph
+
+
+def as_often_as_asked() -> ModelProto:
+    """Return a model that counts as far as its second input says."""
     body = helper.make_graph(
         [
             helper.make_node("Add", ["before", "before"], ["after"]),
@@ -86,7 +156,6 @@ def endless() -> ModelProto:
     )
     return model(
         [helper.make_node("Loop", ["turns", "", "x"], ["y"], body=body)],
-        [("x", TensorProto.FLOAT, [1])],
+        [("x", TensorProto.FLOAT, [1]), ("turns", TensorProto.INT64, [])],
         [("y", TensorProto.FLOAT, [1])],
-        constants={"turns": np.array(10**15)},
     )

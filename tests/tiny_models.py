@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from treeline.artifact.encoding import Encoder
-from treeline.artifact.features import Feature, Target, Value
 from treeline.artifact.onnx import SIGNATURE_KEY, OnnxRuntime
-from treeline.artifact.signature import (
+from treeline.artifact.store import SIGNATURE_FILE, scores_of
+from treeline.contract.encoding import Encoder
+from treeline.contract.features import Feature, Target, Value
+from treeline.contract.signature import (
     Distribution,
     Example,
     Lineage,
@@ -19,7 +20,6 @@ from treeline.artifact.signature import (
     Verdict,
     version_of,
 )
-from treeline.artifact.store import SIGNATURE_FILE, scores_of
 from treeline.files import digest, write_text
 
 ARTIFACT = "artifact/model.onnx"
@@ -40,6 +40,8 @@ class Recipe:
     default: bool = False
     description: str = ""
     weights: dict[str, float] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    key: str | None = None
 
 
 SURVIVAL = Recipe(
@@ -102,13 +104,20 @@ DIABETES = Recipe(
 def write_model(root: Path, recipe: Recipe) -> Signature:
     """Export a recipe below `root`, as `<name>/artifact/model.onnx` and `<name>/signature.json`."""
     graph = build_graph(recipe)
-    unsigned = graph.SerializeToString()
-    signature = describe(recipe, scores=try_out(recipe, unsigned), payload=unsigned)
-    helper.set_model_props(graph, {SIGNATURE_KEY: signature.embedded()})
+    signature = sign(graph, recipe)
     path = root / recipe.name / ARTIFACT
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(graph.SerializeToString())
     return commit(root, signature.model_copy(update={"files": {ARTIFACT: digest(path)}}))
+
+
+def sign(graph: ModelProto, recipe: Recipe, **changed: object) -> Signature:
+    """Put the signature of a recipe into a graph, with some of it changed, and return it."""
+    unsigned = graph.SerializeToString()
+    signature = describe(recipe, scores=try_out(recipe, unsigned), payload=unsigned)
+    signature = signature.model_copy(update=changed)
+    helper.set_model_props(graph, {SIGNATURE_KEY: signature.embedded()})
+    return signature
 
 
 def commit(root: Path, signature: Signature) -> Signature:
@@ -123,6 +132,8 @@ def describe(recipe: Recipe, *, scores: list[float], payload: bytes) -> Signatur
         name=recipe.name,
         version=version_of(payload, features=recipe.features, target=recipe.target),
         default=recipe.default,
+        missing=recipe.missing,
+        key=recipe.key,
         description=recipe.description,
         target=recipe.target,
         classes=recipe.classes,

@@ -14,7 +14,7 @@ from onnx import ModelProto
 from api.settings import Settings
 from tests.api.uploading import KEYS
 from tests.tiny_models import SURVIVAL, Recipe, write_model
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import VERSION_DIGITS, Signature
 
 ALIAS = "champion"
 QUIET = {
@@ -43,7 +43,8 @@ class Registry:
         with tempfile.TemporaryDirectory() as folder:
             signature = write_model(Path(folder), recipe)
             self.register_files(name or recipe.name, Path(folder) / recipe.name, alias=alias)
-        return signature
+        (artifact,) = signature.files.values()
+        return signature.model_copy(update={"version": artifact[:VERSION_DIGITS]})
 
     def register_graph(self, name: str, graph: ModelProto | bytes, *, alias: str = "") -> str:
         """Register an ONNX file alone, and return its number."""

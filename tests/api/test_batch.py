@@ -171,11 +171,9 @@ def test_columns_may_come_in_any_order_and_optional_ones_not_at_all(client: Test
 def test_a_bad_row_refuses_the_batch_and_is_named(client: TestClient, kind: str) -> None:
     rows = records(SURVIVAL, 5)
     rows[1]["Light_ISF"], rows[3]["Species"] = 1.5, "Quercus"
-    place = "line {}: {}" if kind in (CSV, LINES) else "{}.{}"
-    first = {CSV: 2, LINES: 1}.get(kind, 0)
     assert refused(ask(client, WRITE[kind](rows), kind)) == [
-        (place.format(first + 1, "Light_ISF"), 1.5),
-        (place.format(first + 3, "Species"), "Quercus"),
+        ("row 2: Light_ISF", 1.5),
+        ("row 4: Species", "Quercus"),
     ]
 
 
@@ -198,7 +196,7 @@ def test_a_row_of_another_length_and_an_open_quote_are_bad(client: TestClient) -
     header, *lines = to_csv(records(SURVIVAL, 4)).splitlines()
     body = b"\n".join([header, lines[0], lines[1] + b",1", b'"a\nb",1', lines[2], b'"' + lines[3]])
     places = [place for place, _ in refused(ask(client, body, CSV))]
-    assert places == ["line 3", "line 4", "line 7"]
+    assert places == ["row 2", "row 3", "row 5"]
 
 
 def test_every_problem_of_the_header_is_named(client: TestClient) -> None:
@@ -252,3 +250,66 @@ def test_an_empty_table_has_an_empty_answer(client: TestClient) -> None:
     assert ask(client, header, CSV).text == "Event,probability,id,model,version\n"
     assert ask(client, b"[]", JSON).json() == []
     assert ask(client, b"", LINES, accept=CSV).text == "Event,probability,id,model,version\n"
+
+
+@pytest.mark.parametrize("kind", [CSV, LINES])
+def test_a_batch_ends_where_a_hundred_problems_are_found(client: TestClient, kind: str) -> None:
+    rows = [row | {"Light_ISF": 2} for row in records(SURVIVAL, 200)]
+    answer = ask(client, WRITE[kind](rows * 200), kind)
+    *listed, last = answer.json()["errors"]
+    assert len(listed) == 100
+    assert last["message"].endswith("rows are bad so far; what follows was not read")
+
+
+def test_the_first_thousand_bad_rows_of_a_part_say_why_and_all_are_answered(
+    client: TestClient,
+) -> None:
+    rows = [row | {"Light_ISF": 2} for row in records(SURVIVAL, 1200)]
+    answer = ask(client, to_csv(rows), CSV, path="/v1/predict/batch?bad_rows=report")
+    errors = [row["error"] for row in from_csv(answer.content)]
+    assert [error.startswith("Light_ISF: 2 is not admitted") for error in errors[:1000]] == [
+        True
+    ] * 1000
+    assert set(errors[1000:]) == {
+        "is refused; of each part of a batch, the first 1000 bad rows say why"
+    }
+
+
+@pytest.mark.parametrize("kind", [LINES, JSON])
+def test_a_record_of_many_keys_is_refused_in_one_sentence(client: TestClient, kind: str) -> None:
+    record = to_json({f"k{place}": 1 for place in range(50_000)})
+    body, place = {LINES: (record, "row 1"), JSON: (b"[%b]" % record, "row 1")}[kind]
+    (error,) = ask(client, body, kind).json()["errors"]
+    assert error["field"] == place
+    assert error["message"] == "has 50000 keys or thereabouts; this model has 6 features"
+
+
+def test_a_csv_with_too_many_columns_or_too_long_a_header_is_refused_at_once(
+    client: TestClient,
+) -> None:
+    few = ask(client, b",".join(b"c%d" % place for place in range(300)), CSV)
+    assert few.json()["errors"][0]["message"].startswith(
+        "has 300 columns, and the model has 6 features"
+    )
+    many = ask(client, b",".join(b"c%d" % place for place in range(40_000)) + b"\n", CSV)
+    assert many.status_code == 400
+    assert "the header is longer than" in many.json()["detail"]
+
+
+@pytest.mark.parametrize("kind", WRITE)
+def test_a_row_that_the_model_has_no_answer_for_is_reported_like_a_bad_one(
+    client: TestClient, kind: str
+) -> None:
+    rows = [{"age": 0.5, "bmi": 0.1}, {"age": 3.4e38, "bmi": 3.4e38}, {"age": 0.1, "bmi": 0.2}]
+    path = "/v1/models/diabetes/predict/batch"
+    assert ask(client, WRITE[kind](rows), kind, path=path).status_code == 422
+    answer = ask(client, WRITE[kind](rows), kind, path=f"{path}?bad_rows=report")
+    assert answer.status_code == 200, answer.text
+    found = READ[kind](answer.content)
+    assert [row.get("error") or None for row in found] == [
+        None,
+        "the model has no answer to this row",
+        None,
+    ]
+    single = client.post(path.removesuffix("/batch"), json=rows[2]).json()["progression"]
+    assert float(found[2]["progression"]) == pytest.approx(single, rel=1e-6)

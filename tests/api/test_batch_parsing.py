@@ -1,5 +1,6 @@
 """Reading CSV by columns gives the same as reading it record by record, whatever it says."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.batch.csv_columns import CsvColumns
-from api.batch.csv_records import CsvRecords
+from api.batch.csv_records import CsvRecords, lines
 from api.batch.cutting import Cutter
+from api.batch.json_cutting import JsonCutter
 from api.batch.rows import Contract
 from api.errors import MalformedBodyError
 from tests.tiny_models import SURVIVAL, describe
-from treeline.artifact.encoding import Encoder
+from treeline.contract.encoding import Encoder
 
 SIGNATURE = describe(SURVIVAL, scores=[0.5, 0.5], payload=b"")
 CONTRACT = Contract(SIGNATURE, Encoder(SIGNATURE.features))
@@ -76,11 +78,14 @@ def test_numbers_halfway_between_two_of_float32_are_rounded_as_the_double_is() -
     st.lists(st.text('ab",\n', max_size=8), max_size=20),
     st.integers(1, 7),
     st.integers(2, 30),
+    st.integers(1, 4),
 )
-def test_cut_anywhere_the_rows_stay_whole(texts: list[str], step: int, chunk_bytes: int) -> None:
+def test_cut_anywhere_the_rows_stay_whole(
+    texts: list[str], step: int, chunk_bytes: int, most_rows: int
+) -> None:
     rows = ['"' + text.replace('"', '""') + '"\n' for text in texts]
     whole = "".join(rows).encode()
-    cutter = Cutter(chunk_bytes=chunk_bytes, row_bytes=1000, quoting=True)
+    cutter = Cutter(chunk_bytes=chunk_bytes, row_bytes=1000, most_rows=most_rows, quoting=True)
     chunks: list[Any] = []
     for start in range(0, len(whole), step):
         chunks += cutter.feed(whole[start : start + step])
@@ -88,14 +93,88 @@ def test_cut_anywhere_the_rows_stay_whole(texts: list[str], step: int, chunk_byt
     assert b"".join(chunk for _, chunk in chunks) == whole
     ends = {len("".join(rows[:count]).encode()) for count in range(len(rows) + 1)}
     reached = 0
-    for line, chunk in chunks:
-        assert line == 1 + whole[:reached].count(b"\n")
+    for row, chunk in chunks:
+        assert row == 1 + sum(1 for end in ends if 0 < end <= reached)
         reached += len(chunk)
         assert reached in ends
+        assert sum(1 for end in ends if reached - len(chunk) < end <= reached) <= most_rows
+
+
+ELEMENTS = st.recursive(
+    st.none() | st.floats(allow_nan=False) | st.text('a"\\,[]{}\n', max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text('k"\\]'), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(ELEMENTS, max_size=12), st.integers(1, 7), st.integers(1, 30), st.integers(1, 4))
+def test_a_list_of_json_is_cut_between_its_elements_wherever_pieces_end(
+    elements: list[Any], step: int, chunk_bytes: int, most_rows: int
+) -> None:
+    body = json.dumps(elements).encode()[1:] + b" \n"
+    cutter = JsonCutter(chunk_bytes=chunk_bytes, row_bytes=1000, most_rows=most_rows)
+    chunks: list[tuple[int, bytes]] = []
+    for start in range(0, len(body), step):
+        chunks += cutter.feed(body[start : start + step])
+    chunks += cutter.rest()
+    read: list[Any] = []
+    for first, chunk in chunks:
+        assert first == len(read) + 1
+        found = json.loads(b"[%b]" % chunk)
+        assert 0 < len(found) <= most_rows
+        read += found
+    assert read == elements
+
+
+@pytest.mark.parametrize("body", [b"1,2", b"1}", b"1]2", b"1]]", b"[1,]".lstrip(b"["), b'"]', b""])
+def test_what_is_no_list_of_json_is_refused(body: bytes) -> None:
+    cutter = JsonCutter(chunk_bytes=1, row_bytes=100, most_rows=10)
+    with pytest.raises(MalformedBodyError, match="is not JSON"):
+        [*cutter.feed(body), *cutter.rest()]
+
+
+def test_an_element_that_does_not_end_ends_the_batch_before_memory_does() -> None:
+    cutter = JsonCutter(chunk_bytes=100, row_bytes=1000, most_rows=10)
+    with pytest.raises(MalformedBodyError, match="longer than 1000 bytes"):
+        for piece in [b'{"a":"', *[b"x" * 90] * 100]:
+            list(cutter.feed(piece))
 
 
 def test_a_quote_left_open_ends_the_batch_before_memory_does() -> None:
-    cutter = Cutter(chunk_bytes=100, row_bytes=1000, quoting=True)
-    with pytest.raises(MalformedBodyError, match=r"line 2: .*is a quote left open"):
+    cutter = Cutter(chunk_bytes=100, row_bytes=1000, most_rows=100, quoting=True)
+    with pytest.raises(MalformedBodyError, match=r"row 2: .*is a quote left open"):
         for piece in [b"a\n" + b'"b' * 41, *[b"\n" * 90] * 100]:
             list(cutter.feed(piece))
+
+
+LINES_OF_ROWS = st.sampled_from(
+    ["", "\r", " ", "1", '"a\nb"', '"\n\n"', '"a""b"', "x,y", "{}", "{ }", "\t"]
+)
+
+
+@given(
+    st.lists(LINES_OF_ROWS, max_size=20),
+    st.booleans(),
+    st.booleans(),
+    st.integers(1, 7),
+    st.integers(2, 30),
+)
+def test_the_rows_of_chunks_have_the_numbers_that_they_have_in_the_whole(
+    texts: list[str], quoting: bool, ended: bool, step: int, chunk_bytes: int
+) -> None:
+    whole = "\n".join(texts).encode() + (b"\n" if ended and texts else b"")
+    cutter = Cutter(chunk_bytes=chunk_bytes, row_bytes=1000, most_rows=4, quoting=quoting)
+    chunks: list[tuple[int, bytes]] = []
+    for start in range(0, len(whole), step):
+        chunks += cutter.feed(whole[start : start + step])
+    chunks += cutter.rest()
+
+    def numbers(first: int, chunk: bytes) -> list[int]:
+        if quoting:
+            return [number for number, _ in lines(chunk.decode(), first=first)]
+        return [first + at for at in range(sum(1 for each in chunk.split(b"\n") if each.strip()))]
+
+    found = [number for first, chunk in chunks for number in numbers(first, chunk)]
+    assert found == numbers(1, whole) == list(range(1, len(found) + 1))

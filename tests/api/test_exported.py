@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.settings import Settings
 from tests.serving import ROOT
-from treeline.artifact.signature import Signature
 from treeline.artifact.store import TRIAL_TOLERANCE
+from treeline.contract.signature import Signature
 
 MODELS = ROOT / "model"
 EXPORTED = sorted(MODELS.glob("*/signature.json"))

@@ -1,5 +1,7 @@
 """The truth is told by the id of a prediction, early or late, once or again."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,16 +41,16 @@ def test_a_truth_is_joined_to_its_prediction_whenever_it_comes(client: TestClien
     at_once, again, corrected, other = (predict(client) for _ in range(4))
     everything = [
         {"id": at_once, "truth": 1},
-        [{"id": again, "truth": True}, {"id": corrected, "truth": "lived"}],
+        [{"id": again, "truth": True}, {"id": corrected, "truth": "0"}],
         {"id": again, "truth": True},
-        [{"id": corrected, "truth": 0.5}, {"id": corrected, "truth": "died"}],
+        [{"id": corrected, "truth": 0.0}, {"id": corrected, "truth": "1"}],
         {"id": "of-no-prediction", "truth": 1},
     ]
     for body in everything:
         answer = client.post(FEEDBACK, json=body)
         assert answer.status_code == 202
         assert answer.json() == {"accepted": len(body) if isinstance(body, list) else 1}
-    expected = {at_once: 1, again: True, corrected: "died", other: None}
+    expected = {at_once: 1, again: 1, corrected: 1, other: None}
     wait_until(lambda: truths(client) == expected, seconds=15, what="every truth is joined")
     client.post(FEEDBACK, json={"id": at_once, "truth": 0})  # long after its prediction
     wait_until(lambda: truths(client)[at_once] == 0, seconds=15, what="it is corrected")
@@ -66,6 +68,8 @@ def test_a_truth_is_joined_to_its_prediction_whenever_it_comes(client: TestClien
         ({"id": 7, "truth": 1}, "id"),
         ({"id": "two words", "truth": 1}, "id"),
         ({"id": "x", "truth": 1, "model": "iris"}, "model"),
+        ({"key": "x", "truth": 1, "model": "nobody-knows-it"}, "model"),
+        ({"key": "x", "truth": 1, "model": "../no name"}, "model"),
         ([{"id": "x", "truth": 1}, {"id": "y", "truth": {}}], "1.truth"),
         ([{"id": "x", "truth": 1}] * 10_001, "body"),
         ([], "body"),
@@ -96,3 +100,18 @@ def test_a_body_that_cannot_be_read_is_refused(
 ) -> None:
     answer = client.post(FEEDBACK, content=content, headers={"Content-Type": media_type})
     assert answer.status_code == status
+
+
+def test_a_truth_that_the_disk_does_not_confirm_is_not_accepted(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = predict(client)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        answer = client.post(FEEDBACK, json={"id": known, "truth": 1})
+    assert answer.status_code == 503
+    assert client.post(FEEDBACK, json={"id": known, "truth": 1}).status_code == 202

@@ -8,9 +8,9 @@ import pytest
 
 from api.prediction.gathering import MOST_ROWS, Gathering, Predicted
 from tests.serving import ROOT
-from treeline.artifact.encoding import Matrix
 from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import ArtifactStore, Model
+from treeline.contract.encoding import Matrix
 
 
 class Doubling:

@@ -14,7 +14,7 @@ from api.settings import Settings
 from tests.h2o_models import RECORD, jvms, need_java, run_stages
 from tests.serving import Service, serving
 from tests.waiting import wait_until
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.stages.running import run
 
 pytest.importorskip("h2o", reason="needs h2o: make setup-engines")
@@ -84,7 +84,7 @@ def test_it_is_served_only_where_that_was_asked_for(models: Path) -> None:
     client = TestClient(create_app(Settings(model_dir=models, prediction_log=False)))
     told = client.get("/readyz")
     assert told.status_code == 503
-    assert "needs the h2o runtime, and this service admits only onnx" in told.text
+    assert "set API_ALLOW_H2O=1 for the service" in told.text
 
 
 def test_records_and_batches_are_answered_by_one_jvm(service: Service) -> None:

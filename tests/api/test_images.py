@@ -98,12 +98,32 @@ def test_each_format_is_read(client: TestClient, kind: str, exact: bool) -> None
     np.testing.assert_allclose(found, flat, atol=0 if exact else 4)
 
 
-def test_a_form_may_bring_the_picture(client: TestClient, pixels: NDArray[np.uint8]) -> None:
-    files = {"image": ("a.png", encoded(pixels), "image/png")}
+@pytest.mark.parametrize("name", ["image", "file", "picture", ""])
+def test_a_form_may_bring_the_picture_under_any_name(
+    client: TestClient, pixels: NDArray[np.uint8], name: str
+) -> None:
+    files = {name: ("a.png", encoded(pixels), "image/png")}
     answer = client.post("/v1/models/bytes/predict", files=files)
     assert answer.json()["values"] == pixels.tolist()
-    wrong = client.post("/v1/models/bytes/predict", files={"picture": b""})
-    assert wrong.status_code == 400 and "no file named 'image'" in wrong.json()["detail"]
+
+
+FORMS: dict[str, tuple[dict[str, Any], str]] = {
+    "no picture": ({"files": {"file": ("a.png", b"")}}, "no picture in JPEG, PNG or WebP"),
+    "a text": (
+        {"files": {"file": (None, "a.png")}},
+        "has no file; send one, with curl as: -F file=",
+    ),
+    "two": ({"files": [("a", ("a.png", b"a")), ("b", ("b.png", b"b"))]}, "Too many files"),
+}
+
+
+@pytest.mark.parametrize(("sent", "message"), FORMS.values(), ids=FORMS)
+def test_a_form_without_one_picture_is_refused(
+    client: TestClient, sent: dict[str, Any], message: str
+) -> None:
+    answer = client.post("/v1/models/bytes/predict", **sent)
+    assert answer.status_code == 400
+    assert message in answer.json()["detail"]
 
 
 def test_it_takes_values_as_before(client: TestClient, pixels: NDArray[np.uint8]) -> None:
@@ -209,3 +229,20 @@ def test_a_declaration_that_does_not_fit_is_refused(
 def test_a_model_of_records_takes_no_pictures(client: TestClient) -> None:
     answer = client.patch("/v1/models/iris", json={"description": "another"})
     assert answer.status_code == 409
+
+
+@pytest.mark.parametrize(("scans", "status"), [(0, 200), (60, 200), (2000, 422)])
+def test_a_picture_of_endless_scans_is_not_decoded(
+    client: TestClient, scans: int, status: int
+) -> None:
+    written = io.BytesIO()
+    Image.new("RGB", (64, 64), "green").save(written, "JPEG", progressive=True)
+    picture = written.getvalue()
+    last = picture[picture.rindex(b"\xff\xda") : -2]
+    picture = picture[:-2] + last * scans + picture[-2:]
+    answer = client.post(
+        "/v1/models/torch/predict", content=picture, headers={"Content-Type": "image/jpeg"}
+    )
+    assert answer.status_code == status, answer.text
+    if status == 422:
+        assert "scans" in answer.json()["errors"][0]["message"]

@@ -14,6 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from api.telemetry.metrics import MOST_MODELS, Metrics
 from tests.api.conftest import Serve
 from tests.serving import serving
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, Recipe, write_model
@@ -57,7 +58,7 @@ def test_predictions_are_counted_by_model_version_and_class(models: Path, serve:
     text = client.get("/metrics").text
     versions = client.get("/readyz").json()["models"]
     counted = "treeline_predictions_total"
-    by_class = [told(text, counted, **LABELS, **{"class": each}) for each in ("0.0", "1.0")]
+    by_class = [told(text, counted, **LABELS, **{"class": each}) for each in ("0", "1")]
     assert sum(by_class) == 3 and all(by_class)
     version = versions["diabetes"]
     assert told(text, counted, model="diabetes", version=version, **{"class": ""}) == 1
@@ -118,6 +119,22 @@ def test_applications_of_one_process_count_apart(models: Path, serve: Serve) -> 
     predict(first, IRIS)
     assert told(first.get("/metrics").text, "treeline_predictions_total") == 1
     assert told(second.get("/metrics").text, "treeline_predictions_total") == 0
+
+
+def test_however_many_models_come_and_go_the_series_are_bounded() -> None:
+    metrics = Metrics()
+    count = MOST_MODELS + 100
+    for number in range(count):
+        metrics.model("iris", f"{number:012x}", ()).failed(422)
+        metrics.batch_rows("iris", f"{number:012x}b", "answered", 1)
+        metrics.swap(f"model-{number}", "removed")
+    text = metrics.exposed().decode()
+    versions = set(re.findall(r'version="(\w+)"', text))
+    models = set(re.findall(r'model="([\w-]+)"', text))
+    assert len(versions) <= MOST_MODELS + 1
+    assert len(models) <= MOST_MODELS + 2  # `iris` and `other`
+    for name in ("prediction_problems", "batch_rows", "model_swaps"):
+        assert told(text, f"treeline_{name}_total") == count
 
 
 def test_metrics_are_not_part_of_the_documented_interface(client: TestClient) -> None:

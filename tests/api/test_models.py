@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.contract.schemas import OWN_KEYS
 from tests.api.conftest import Serve
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
-from treeline.artifact.features import Target
+from treeline.contract.features import ANSWER_KEYS, Target
 
 
 def test_the_list_says_what_each_model_predicts(client: TestClient) -> None:
@@ -73,7 +72,7 @@ def test_a_folder_that_is_no_model_is_passed_over(tmp_path: Path, serve: Serve) 
     assert len(serve(tmp_path).get("/v1/models").json()["models"]) == 1
 
 
-@pytest.mark.parametrize("name", sorted(OWN_KEYS))
+@pytest.mark.parametrize("name", sorted(ANSWER_KEYS))
 def test_a_target_named_like_a_key_of_the_answer_is_refused(
     tmp_path: Path, serve: Serve, name: str
 ) -> None:
@@ -119,4 +118,7 @@ def test_models_of_an_optional_engine_name_what_is_admitted(tmp_path: Path, serv
     (tmp_path / "iris" / "signature.json").write_text(signature.document())
     answer = serve(tmp_path).post("/v1/predict", json=IRIS.example)
     assert answer.status_code == 503
-    assert "admits only onnx" in answer.json()["detail"]
+    assert (
+        "admitted is only onnx; opening it runs code: if you trust who made it, set API_ALLOW_"
+        in answer.json()["detail"]
+    )

@@ -12,7 +12,7 @@ from tests.api.conftest import Serve
 from tests.browser import Page, browsing, find_chromium
 from tests.serving import Service, serving
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, write_model
-from treeline.artifact.features import Feature
+from treeline.contract.features import Feature
 
 PRESS = 'document.querySelector("form button").click()'
 ANSWERED = '!document.getElementById("answer").hidden'
@@ -31,12 +31,32 @@ def test_every_other_model_has_a_form_too(client: TestClient, name: str) -> None
     assert f'action="v1/models/{name}/predict"' in client.get("/", params={"model": name}).text
 
 
+@pytest.mark.parametrize(("path", "page"), [("/about", "./"), ("/help", "docs")])
+def test_who_asks_for_a_prepared_answer_is_sent_to_where_it_is(
+    client: TestClient, path: str, page: str
+) -> None:
+    sent = client.get(path, follow_redirects=False)
+    assert (sent.status_code, sent.headers["Location"]) == (307, page)
+    assert "text/html" in client.get(path).headers["Content-Type"]
+
+
+def test_the_page_shows_a_model_that_answers_where_the_default_does_not(
+    tmp_path: Path, serve: Serve
+) -> None:
+    write_model(tmp_path, replace(IRIS, default=True))
+    write_model(tmp_path, DIABETES)
+    (tmp_path / "iris" / ARTIFACT).unlink()
+    page = serve(tmp_path).get("/").text
+    assert 'action="v1/models/diabetes/predict"' in page
+
+
 def test_an_unknown_model_has_no_page(client: TestClient) -> None:
     assert client.get("/", params={"model": "oak"}).status_code == 404
 
 
 def test_the_page_of_an_empty_service_says_what_to_do(tmp_path: Path, serve: Serve) -> None:
-    assert "dvc pull" in serve(tmp_path).get("/").text
+    page = serve(tmp_path).get("/").text
+    assert "make repro" in page and "dvc pull" in page
 
 
 def test_the_page_of_a_broken_model_says_why(tmp_path: Path, serve: Serve) -> None:
@@ -103,6 +123,24 @@ def test_a_person_is_shown_what_is_wrong_beside_the_field(service: Service, brow
         'document.querySelector("[name=Light_ISF]").closest("label").querySelector(".wrong").textContent'
     )
     assert wrong == "7 is not admitted; give a number from 0 to 1"
+
+
+@pytest.mark.parametrize("text", ["35-5", "1e", "--2"])
+def test_what_is_no_number_is_wrong_and_not_left_out(
+    service: Service, browser: Page, text: str
+) -> None:
+    browser.open(service.url)
+    browser.run('document.querySelector("[name=EMF]").value = ""')
+    browser.type('[name="EMF"]', text)
+    assert browser.run('document.querySelector("[name=EMF]").value') == ""
+    browser.run(PRESS)
+    browser.wait_for(ANSWERED)
+    wrong = browser.run(
+        'document.querySelector("[name=EMF]").closest("label").querySelector(".wrong").textContent'
+    )
+    assert wrong == "this is no number; give one, or leave the field empty"
+    assert browser.run('document.getElementById("headline").textContent') == "Not asked: EMF"
+    assert [url for url in browser.requested() if url.endswith("/predict")] == []
 
 
 def test_the_documentation_works_without_any_other_host(service: Service, browser: Page) -> None:

@@ -9,17 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from api.contract.schemas import limits
+from api.app import create_app
+from api.settings import Settings
 from tests.api.conftest import Serve
+from tests.recorded import HEADERS, KEY_LINE, lines
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
-from treeline.artifact.features import Feature, Target
+from tests.waiting import wait_until
+from treeline.contract.features import Feature, Target
 
 ABSENT = object()
 
 
 def admitted(feature: Feature) -> st.SearchStrategy[object]:
     """Every kind of value that a feature admits."""
-    lowest, highest = limits(feature)
+    lowest, highest = feature.kind.bounds(feature) or (0, 0)
     whole = st.integers(int(lowest), int(min(highest, 2**53)))
     values: st.SearchStrategy[object] = {
         "category": st.sampled_from(feature.categories or ("",)),
@@ -86,8 +89,8 @@ def test_a_binary_answer_tells_the_probability_of_the_positive_class(client: Tes
     assert answer["model"] == "tree-survival"
 
 
-def test_a_number_that_names_a_class_is_answered_as_a_float(client: TestClient) -> None:
-    assert '"Event":0.0' in client.post("/v1/predict", json=SURVIVAL.example).text
+def test_a_whole_number_that_names_a_class_is_answered_without_a_point(client: TestClient) -> None:
+    assert '"Event":0,' in client.post("/v1/predict", json=SURVIVAL.example).text
 
 
 def test_more_classes_are_answered_with_the_probability_of_each(client: TestClient) -> None:
@@ -110,7 +113,7 @@ def test_a_model_without_probabilities_leaves_them_out(tmp_path: Path, serve: Se
     assert list(answer) == ["Event", "id", "model", "version"]
 
 
-@pytest.mark.parametrize("classes", [("no", "yes"), (False, True), (1.0, 2.0)], ids=str)
+@pytest.mark.parametrize("classes", [("no", "yes"), (False, True), (1, 2), (0.5, 2.0)], ids=str)
 def test_classes_are_answered_as_they_were_declared(
     tmp_path: Path, serve: Serve, classes: tuple[str | bool | float, ...]
 ) -> None:
@@ -172,3 +175,72 @@ def test_a_request_keeps_the_id_that_it_came_with(client: TestClient) -> None:
 def test_a_request_without_a_sane_id_is_given_one(client: TestClient, given: str) -> None:
     answer = client.get("/healthz", headers={"X-Request-ID": given})
     assert len(answer.headers["X-Request-ID"]) == 32
+
+
+BESIDES = {"Plot": 3, "Núm": [1, {"a": 2}], "Event": None}
+FULL = {**SURVIVAL.example, **BESIDES}
+SPARSE = {name: value for name, value in FULL.items() if name != "EMF"}  # which may be left out
+
+
+@pytest.mark.parametrize(
+    ("query", "record", "status"),
+    [
+        ("?extra=ignore", FULL, 200), ("?extra=ignore", SPARSE, 200),
+        ("?extra=auto", FULL, 200), ("?extra=auto", SPARSE, 422),
+        ("?extra=refuse", FULL, 422), ("", FULL, 422), ("?other=1", FULL, 422),
+        ("?extra=ignore", {**SURVIVAL.example, "Leaves": -1}, 422),
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/v1/predict", "/v1/models/tree-survival/predict"])
+def test_keys_that_are_no_features_are_ignored_where_that_is_asked(
+    client: TestClient, path: str, query: str, record: dict[str, object], status: int
+) -> None:
+    answer = client.post(path + query, json=record)
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.headers["ignored-columns"].split(",") == ["Plot", "N%C3%BAm", "Event"]
+        known = {name: value for name, value in record.items() if name not in BESIDES}
+        alone = client.post(path + query, json=known)
+        assert alone.json()["probability"] == answer.json()["probability"]
+        assert "ignored-columns" not in alone.headers
+    elif record.keys() > SURVIVAL.features.keys():
+        first = answer.json()["errors"][0]
+        assert first["field"] == "Plot"
+        assert first["message"].endswith("Leave it out, or have it ignored with ?extra=ignore")
+
+
+@pytest.mark.parametrize("extra", ["", "yes", "IGNORE", "x" * 5000])
+def test_another_word_for_it_is_refused_with_those_there_are(
+    client: TestClient, extra: str
+) -> None:
+    answer = client.post("/v1/predict", params={"extra": extra}, json=SURVIVAL.example)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["field"] == "extra" and "one of auto, ignore, refuse" in error["message"]
+    assert len(answer.content) < 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[1]", b'{"a": ', b"7", b"{%b}" % b",".join(b'"u%d":0' % at for at in range(60_000)),
+     b'{"Light_ISF": 1e400, "a": 1}'],
+    ids=["list", "half", "number", "very many keys", "infinite"],
+)  # fmt: skip
+def test_what_is_no_record_is_refused_as_without_it(client: TestClient, body: bytes) -> None:
+    with_it = client.post("/v1/predict?extra=ignore", content=body)
+    without = client.post("/v1/predict", content=body)
+    assert with_it.status_code == without.status_code >= 400
+
+
+def test_what_is_ignored_is_not_recorded(models: Path, tmp_path: Path) -> None:
+    settings = Settings(model_dir=models, state_dir=tmp_path, keys=KEY_LINE)
+    with TestClient(create_app(settings), headers=HEADERS) as client:
+        client.post("/v1/predict?extra=ignore", json=FULL)
+        wait_until(
+            lambda: [
+                row["features"] for row in lines(client.get("/v1/predictions").text)
+            ] == [SURVIVAL.example],
+            seconds=15,
+            what="the features alone are recorded",
+        )  # fmt: skip

@@ -14,15 +14,15 @@ import pytest
 from api.prediction_log.database import Database, url_of
 from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.redaction import Redaction
-from api.prediction_log.rows import RowsFrame, read_frames, rows_of
+from api.prediction_log.rows import Damage, RowsFrame, read_frames, rows_of
 from api.prediction_log.shipper import run
 from api.prediction_log.shipping import Shipping
-from api.prediction_log.spool import Spool
-from api.prediction_log.writing import Writer, feedback_line
+from api.prediction_log.spool import LINES, Spool
+from api.prediction_log.writing import Told, Writer, feedback_line
 from tests.recorded import ids_in, postgresql, rows_in
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
-from treeline.artifact.encoding import Encoder
-from treeline.artifact.signature import Signature
+from treeline.contract.encoding import Encoder
+from treeline.contract.signature import Signature
 
 DAY_SECONDS = 86_400
 MOST_BYTES = 1_000_000
@@ -71,10 +71,10 @@ def frame_of(recipe: Recipe, records: list[dict[str, Any]], **found: Any) -> Row
     )
 
 
-def line(name: str, *, at: float) -> tuple[float, float, bytes, bytes]:
+def line(name: str, *, at: float) -> tuple[float, float, bytes, bytes, None]:
     """Return what a request for a prediction leaves."""
     answer = {"Event": 1.0, "probability": 0.75, "id": name, "model": "m", "version": "v"}
-    return at, 0.001, b'{"EMF": 1}', json.dumps(answer).encode()
+    return at, 0.001, b'{"EMF": 1}', json.dumps(answer).encode(), None
 
 
 def ship(spool: Spool, database: Database, *, retention_days: float = 0) -> None:
@@ -107,6 +107,7 @@ def test_a_frame_gives_back_what_the_model_was_asked(tmp_path: Path) -> None:
         "prediction": 0.0,
         "probability": 0.1,
         "probabilities": None,
+        "key": None,
     }
     assert second["features"] == records[1] | {"Leaves": None, "EMF": 0}  # its fill
     assert (second["id"], second["prediction"], second["probability"]) == ("batch-11", 1.0, 0.75)
@@ -124,13 +125,32 @@ def test_a_frame_holds_classes_and_numbers_too(tmp_path: Path) -> None:
     assert (row["prediction"], row["probability"]) == (0.1, None)
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [["a", None, "x" * 100, "7"], [None] * 4, ["", "a", "", "b"], None],
+    ids=["some", "none", "empty", "no keys"],
+)
+def test_a_frame_gives_back_the_keys_in_whatever_parts(
+    tmp_path: Path, keys: list[str | None] | None
+) -> None:
+    rows = [dict(DIABETES.example)] * 4
+    frame = frame_of(DIABETES, rows, values=np.zeros(4, np.float32), keys=keys)
+    payload = frame.to_bytes(signature_of(DIABETES, tmp_path))
+    for part_rows in (1, 3, 100):
+        parts = list(rows_of(payload, part_rows=part_rows))
+        found = [row["key"] for part in parts for row in part]
+        assert found == [key or None for key in keys or [None] * 4]
+
+
 @pytest.mark.parametrize("harm", ["cut", "changed"])
-def test_a_harmed_frame_ends_the_reading(tmp_path: Path, harm: str) -> None:
+def test_a_harmed_frame_costs_no_other_and_is_told(tmp_path: Path, harm: str) -> None:
     values = np.array([0.1], np.float32)
     frame = frame_of(DIABETES, [dict(DIABETES.example)], values=values)
     whole = frame.to_bytes(signature_of(DIABETES, tmp_path))
     harmed = whole[:-3] if harm == "cut" else whole[:-3] + b"abc"
-    assert list(read_frames(io.BytesIO(whole + harmed + whole))) == [whole]
+    damage = Damage()
+    assert list(read_frames(io.BytesIO(whole + harmed + whole), damage)) == [whole, whole]
+    assert damage.rows == 1 and f"at byte {len(whole)}" in damage.reason
 
 
 def test_a_batch_is_recorded_when_it_is_committed_and_only_then(
@@ -144,10 +164,12 @@ def test_a_batch_is_recorded_when_it_is_committed_and_only_then(
     given_up, recorded = BatchDraft(spool, writer), BatchDraft(spool, writer)
     for draft in (given_up, recorded):
         draft.add(frame)
+    writer.rotate(now=True)
     ship(spool, opened)
     assert rows_in(place) == []
     given_up.discard()
     recorded.commit()
+    writer.rotate(now=True)
     ship(spool, opened)
     assert sorted(ids_in(place)) == sorted(f"batch-{number}" for number in range(10, 12_010))
     assert [path.name for path in spool.folder.iterdir()] == ["alive"]
@@ -207,7 +229,7 @@ def test_of_several_truths_the_latest_counts_in_whatever_order_they_come(
 ) -> None:
     _, opened = database
     for at, truth in ((5.0, "late"), (3.0, "early"), (5.0, "as late"), (4.0, "between")):
-        writer.take([feedback_line(at=at, prediction_id="x", truth=truth)])
+        writer.write(feedback_line(Told("", truth, id="x"), at=at), kind=LINES)
         writer.flush()
         writer.rotate(now=True)
         ship(spool, opened)
@@ -230,16 +252,20 @@ def test_what_is_old_is_forgotten_with_its_truth(
 ) -> None:
     place, opened = database
     now = time.time()
-    for name, days in (("old", 31), ("new", 29)):
+    for name, days in (("old", 31), ("new", 29), ("newest", 0)):
         at = now - days * DAY_SECONDS
         writer.record(line(name, at=at))
-        writer.take([feedback_line(at=now, prediction_id=name, truth=1)])
-    writer.take([feedback_line(at=now - 31 * DAY_SECONDS, prediction_id="unknown", truth=1)])
+        writer.write(feedback_line(Told("", 1, id=name), at=now), kind=LINES)
+    old = feedback_line(Told("", 1, id="unknown"), at=now - 31 * DAY_SECONDS)
+    writer.write(old, kind=LINES)
     writer.flush()
     writer.rotate(now=True)
     ship(spool, opened, retention_days=30)
-    assert ids_in(place) == ["new"]
+    assert ids_in(place) == ["new", "newest"]
     with opened.engine.connect() as connection:
-        assert list(connection.exec_driver_sql("SELECT id FROM feedback").scalars()) == ["new"]
+        assert list(connection.exec_driver_sql("SELECT id FROM feedback").scalars()) == [
+            "new",
+            "newest",
+        ]
     ship(spool, opened, retention_days=0)
-    assert ids_in(place) == ["new"]
+    assert ids_in(place) == ["new", "newest"]

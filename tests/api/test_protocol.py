@@ -17,7 +17,7 @@ from api.protocol.messages import HEADER_LENGTH, Datatype
 from api.protocol.tensors import DTYPES
 from tests.api.conftest import Serve
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
-from treeline.artifact.features import Feature
+from treeline.contract.features import Feature
 
 RECIPES = (SURVIVAL, IRIS, DIABETES)
 DATATYPES = {"number": "FP64", "integer": "INT64", "boolean": "BOOL", "category": "BYTES"}
@@ -128,9 +128,9 @@ def test_the_metadata_is_the_signature(client: TestClient) -> None:
     }
     assert inputs["EMF"]["parameters"]["optional"] and inputs["EMF"]["shape"] == [-1]
     assert not inputs["Leaves"]["parameters"]["optional"]
-    assert outputs["Event"]["datatype"] == "FP64"
+    assert outputs["Event"]["datatype"] == "INT64"
     assert outputs["probabilities"]["shape"] == [-1, 2]
-    assert outputs["probabilities"]["parameters"] == {"labels": [0.0, 1.0]}
+    assert outputs["probabilities"]["parameters"] == {"labels": [0, 1]}
     assert client.get(f"/v2/models/tree-survival/versions/{version}").json() == found
 
 
@@ -237,7 +237,7 @@ def test_all_problems_are_told_by_row_and_feature_in_the_words_of_the_one_route(
     answer = client.post(path(SURVIVAL), json=question(SURVIVAL, [good, bad]))
     single = client.post("/v1/predict", json=bad).json()["errors"]
     assert answer.status_code == 422
-    words = [f"1.{each['field']}: {each['message']}" for each in single]
+    words = [f"row 2: {each['field']}: {each['message']}" for each in single]
     assert answer.json()["error"] == "; ".join(words)
 
 

@@ -13,7 +13,7 @@ from tests.recorded import HEADERS, KEY_LINE
 from tests.serving import Service, serving
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
 from tests.waiting import wait_until
-from treeline.artifact.features import Feature
+from treeline.contract.features import Feature
 
 triton = pytest.importorskip("tritonclient.http")
 utils = pytest.importorskip("tritonclient.utils")
@@ -112,7 +112,7 @@ def test_a_refusal_is_an_exception_that_says_what_is_wrong(client: Client) -> No
         IRIS.features, dict(IRIS.example, **{"petal width (cm)": 99}), 1, binary=True
     )
     with pytest.raises(
-        utils.InferenceServerException, match=r"0\.petal width \(cm\): 99\.0 is not"
+        utils.InferenceServerException, match=r"row 1: petal width \(cm\): 99\.0 is not"
     ):
         client.infer("iris", inputs)
     with pytest.raises(utils.InferenceServerException, match="There is no model 'oak'"):
@@ -152,7 +152,7 @@ def test_a_model_is_unloaded_and_loaded_in_all_workers(service: Service, client:
 
 
 def test_loading_needs_a_key_and_a_model_and_nothing_of_its_own(client: Client) -> None:
-    with pytest.raises(utils.InferenceServerException, match="needs an API key"):
+    with pytest.raises(utils.InferenceServerException, match="takes an API key"):
         client.load_model("iris")
     with pytest.raises(utils.InferenceServerException, match="There is no model 'oak'"):
         client.unload_model("oak", headers=HEADERS)

@@ -64,8 +64,8 @@ def raw(payload: bytes, *, size: Any = None, **changes: Any) -> tuple[bytes, str
         ({"data": [1, "2"]}, "not FP64"),
         ({"data": [1, True]}, "not FP64"),
         ({"data": [1, {}]}, "not FP64"),
-        ({"data": [1, None]}, "1.age: null is null; give a number"),
-        ({"data": [1, float("inf")]}, "1.age: Infinity is not admitted"),
+        ({"data": [1, None]}, "row 2: age: is missing; give a number"),
+        ({"data": [1, float("inf")]}, "row 2: age: Infinity is not admitted"),
         ({"data": [1, 10**400]}, "does not fit FP64"),
         ({"data": "12"}, "inputs.0.data"),
         ({"data": None}, "needs either `data` or"),
@@ -166,8 +166,8 @@ def test_a_category_that_is_not_admitted_is_told_with_those_that_are(client: Tes
     ]
     body = json.dumps({"inputs": inputs}).encode()
     error = told(client, 422, body, f"/v2/models/{SURVIVAL.name}/infer")
-    assert '0.Species: "Pinus" is not admitted; give one of Acer saccharum, Prunus' in error
-    assert "0.Leaves: 2.5 is not admitted; give a whole number, at least 0" in error
+    assert 'row 1: Species: "Pinus" is not admitted; give one of Acer saccharum, Prunus' in error
+    assert "row 1: Leaves: 2.5 is not admitted; give a whole number, at least 0" in error
 
 
 @pytest.mark.parametrize(
@@ -236,3 +236,19 @@ def test_every_refusal_below_v2_has_the_shape_of_the_protocol(
 def test_an_index_request_that_is_none_is_refused(client: TestClient, content: bytes) -> None:
     answer = client.post("/v2/repository/index", content=content)
     assert answer.status_code in {400, 422} and list(answer.json()) == ["error"]
+
+
+@pytest.mark.parametrize("length", [10_000, 900_000])
+@pytest.mark.parametrize("place", ["id", "input", "output"])
+def test_a_name_that_is_long_is_refused_wherever_it_is_read(
+    client: TestClient, place: str, length: int
+) -> None:
+    name = "é" * length if length < 900_000 else "x" * length
+    tensor = {"name": "features", "datatype": "FP32", "shape": [1], "data": [1]}
+    document = {"inputs": [tensor | ({"name": name} if place == "input" else {})]}
+    document |= {"id": name} if place == "id" else {}
+    document |= {"outputs": [{"name": name}]} if place == "output" else {}
+    answer = client.post(INFER, json=document)
+    assert answer.status_code == 422
+    assert "at most 200 characters" in answer.json()["error"]
+    assert len(answer.content) < 1000

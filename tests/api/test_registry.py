@@ -15,7 +15,7 @@ from tests.api.uploading import HEADERS
 from tests.tiny_graphs import scaled
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
 from tests.waiting import wait_until
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 
 # MLflow asks its database in a way that SQLAlchemy advises against
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -102,6 +102,22 @@ def test_a_moved_alias_is_followed_and_so_is_one_that_goes_back(
     assert swaps in client.get("/metrics").text
 
 
+def test_a_model_that_one_worker_serves_is_awaited_by_no_other(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    state = {"registry": "tree-survival=models:/late@live", "registry_seconds": 0.2}
+    settings = following(tmp_path / "models", tmp_path / "state", **state)
+    with TestClient(create_app(settings)) as looking:
+        monkeypatch.setattr("api.registry.following.LOOK_SECONDS", 3600)
+        with TestClient(create_app(settings)) as resting:
+            assert not ready(looking) and not ready(resting)
+            signature = registry.register(weighing(0.9), name="late", alias="live")
+            soon(lambda: ready(looking), "the model is served by the worker that looks")
+            answer = resting.post("/v1/predict", json=SURVIVAL.example)
+            assert (answer.status_code, answer.json().get("version")) == (200, signature.version)
+
+
 def test_what_is_offered_is_listed(client: TestClient, registry: Registry) -> None:
     number = registry.register_files("listed", Path(__file__).parent / "__pycache__", alias="new")
     soon(lambda: "'new'" in str(offered(client, "listed")), "it is listed")
@@ -127,8 +143,12 @@ def test_any_version_that_is_offered_answers(client: TestClient, registry: Regis
     for asked in (latest, newest[-1]):
         told = client.get(f"{PATH}/versions/{asked}").json()
         assert told["version"] == latest
-        rows = client.post(f"{PATH}/versions/{asked}/predict/batch", json=[SURVIVAL.example] * 3)
+        batch = f"{PATH}/versions/{asked}/predict/batch"
+        rows = client.post(batch, json=[SURVIVAL.example] * 3)
         assert [row["version"] for row in rows.json()] == [latest] * 3
+        wide = [SURVIVAL.example | {"plot": 7}]
+        assert client.post(batch, json=wide).status_code == 200
+        assert client.post(f"{batch}?extra=refuse", json=wide).status_code == 422
         assert client.get(f"/v2/models/tree-survival/versions/{asked}/ready").status_code == 200
     counted = client.get("/metrics").text
     assert f"treeline_model_info{labels} 1.0" in counted

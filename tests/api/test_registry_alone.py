@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 pytest.importorskip("mlflow", reason="needs mlflow: make setup-dev")
 
 from api.app import create_app
+from api.registry.addresses import RegistryAwayError, look_for
 from api.registry.asking import Asking
 from api.registry.mlflow import Registry as Source
 from api.registry.shelf import Shelf
@@ -20,7 +21,7 @@ from api.settings import Settings
 from tests.api.registering import ALIAS, Registry, following, registry_in, weighing
 from tests.tiny_models import SURVIVAL, write_model
 from tests.waiting import wait_until
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.errors import ConfigError
 
 # MLflow asks its database in a way that SQLAlchemy advises against
@@ -106,7 +107,7 @@ def test_registered_models_need_a_key_where_predictions_do(
     [
         ("champion,challenger", "two aliases"),
         ("models:/x", "none of"),
-        ("models:/Sugar (daily)@live", "some-name="),
+        ("models:/Sugar (daily)@live", "sugar-daily=models:"),
         ("a=models:/x@live,a=models:/y@live", "two models"),
     ],
 )
@@ -123,17 +124,27 @@ def test_a_service_without_a_registry_has_no_such_route(tmp_path: Path) -> None:
     assert "/v1/registry" not in client.get("/openapi.json").json()["paths"]
 
 
+RUNNING = """
+import asyncio, sys
+from api.main import app
+
+async def main() -> None:
+    async with app.router.lifespan_context(app):
+        while not app.state.catalogue.versions():
+            await asyncio.sleep(0.1)
+        print(*app.state.catalogue.versions())
+        print("mlflow" in sys.modules)
+
+asyncio.run(asyncio.wait_for(main(), timeout=90))
+"""
+
+
 def test_a_worker_that_follows_a_registry_never_loads_mlflow(
     registry: Registry, state: Path, tmp_path: Path
 ) -> None:
-    """It serves what is on the shelf; the follower alone asks."""
+    """It serves what is on the shelf, once it runs; the follower alone asks."""
     told = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from api.main import app; print(*app.state.catalogue.versions());"
-            "print('mlflow' in sys.modules)",
-        ],
+        [sys.executable, "-c", RUNNING],
         env=os.environ
         | {
             "API_REGISTRY": ALIAS,
@@ -148,3 +159,11 @@ def test_a_worker_that_follows_a_registry_never_loads_mlflow(
     assert told.returncode == 0, told.stderr
     named, loaded = told.stdout.splitlines()
     assert "tree-survival" in named and loaded == "False"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg2", "postgres", "mysql"])
+def test_a_database_whose_driver_is_not_installed_is_told_with_what_to_write(scheme: str) -> None:
+    with pytest.raises(RegistryAwayError) as error:
+        look_for(f"{scheme}://reader:hunter2@127.0.0.1:9/mlflow")
+    assert f"in the place of {scheme}:// and the rest stays" in str(error.value)
+    assert "MLFLOW_TRACKING_URI" in str(error.value) and "hunter2" not in str(error.value)

@@ -104,8 +104,9 @@ def test_what_needs_a_key_says_so_in_the_openapi_document(models: Path) -> None:
     document = client_of(models, keys=LINE, predictions_open=False).get("/openapi.json").json()
     paths = document["paths"]
     for operation in (paths["/changed"]["put"], paths["/v1/predict"]["post"]):
-        assert operation["security"] == [{"bearer": []}, {"header": []}]
-        assert {"401", "403"} <= operation["responses"].keys()
+        scopes = operation["security"][0]["bearer"]
+        assert operation["security"] == [{"bearer": scopes}, {"header": scopes}]
+        assert {"401", "403", "429"} <= operation["responses"].keys()
     assert "security" not in paths["/v1/models"]["get"]
 
 

@@ -87,12 +87,14 @@ def test_with_too_much_under_way_the_next_is_sent_away_and_supervisors_are_answe
     app = create_app(Settings(model_dir=models, max_requests=1))
     answers: dict[str, Any] = {}
 
-    async def asked(path: str, *, method: str, body: asyncio.Future[bytes]) -> None:
+    async def asked(path: str, *, method: str, reading: asyncio.Future[None]) -> None:
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": await body, "more_body": False}
+            body = json.dumps(SURVIVAL.example).encode() if method == "POST" else b""
+            return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
             if message["type"] == "http.response.start":
+                await reading
                 answers[path] = message
 
         await app(scope(path, method=method), receive, send)
@@ -100,19 +102,20 @@ def test_with_too_much_under_way_the_next_is_sent_away_and_supervisors_are_answe
     async def story() -> None:
         loop = asyncio.get_running_loop()
         slow, quick = loop.create_future(), loop.create_future()
-        quick.set_result(b"")
-        first = asyncio.create_task(asked("/v1/predict", method="POST", body=slow))
-        await asyncio.sleep(0)
+        quick.set_result(None)
+        first = asyncio.create_task(asked("/docs", method="GET", reading=slow))
+        await asyncio.sleep(0.1)
         for path in ("/v1/models", "/healthz", "/readyz", "/metrics"):
-            await asked(path, method="GET", body=quick)
-        slow.set_result(json.dumps(SURVIVAL.example).encode())
+            await asked(path, method="GET", reading=quick)
+        await asked("/v1/predict", method="POST", reading=quick)
+        slow.set_result(None)
         await first
-        await asked("/docs", method="GET", body=quick)
+        await asked("/v1/models/iris", method="GET", reading=quick)
 
     asyncio.run(story())
     statuses = {path: message["status"] for path, message in answers.items()}
     assert statuses == {
-        **{"/v1/predict": 200, "/v1/models": 503, "/docs": 200},
+        **{"/v1/predict": 503, "/v1/models": 503, "/docs": 200, "/v1/models/iris": 200},
         **{"/healthz": 200, "/readyz": 200, "/metrics": 200},
     }
     assert dict(answers["/v1/models"]["headers"])[b"retry-after"] == b"1"

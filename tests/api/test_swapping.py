@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.catalogue.swapping import LOOKS
 from api.settings import Settings
 from tests.serving import serving
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
@@ -81,6 +82,25 @@ def test_a_new_model_is_served_and_documented(client: TestClient, folder: Path) 
     wait_until(lambda: "diabetes" in versions(client), seconds=10, what="the new one is served")
     assert client.post("/v1/models/diabetes/predict", json=DIABETES.example).status_code == 200
     assert "/v1/models/diabetes/predict" in client.get("/openapi.json").json()["paths"]
+
+
+def test_a_model_that_is_removed_and_written_anew_is_served_meanwhile(folder: Path) -> None:
+    swapping = create_app(Settings(model_dir=folder, prediction_log=False)).state.swapping
+    before = swapping.catalogue.versions()
+    for part in ("signature.json", ARTIFACT):
+        (folder / "tree-survival" / part).unlink()
+    swapping.look()
+    assert swapping.catalogue.versions() == before
+    write_model(folder, OTHER)
+    swapping.look()
+    after = swapping.catalogue.versions()
+    assert after["tree-survival"] != before["tree-survival"]
+    (folder / "tree-survival" / "signature.json").unlink()
+    for _ in range(LOOKS - 1):
+        swapping.look()
+    assert swapping.catalogue.versions() == after
+    swapping.look()
+    assert "tree-survival" not in swapping.catalogue.versions()
 
 
 def test_a_model_that_is_gone_is_served_no_more(client: TestClient, folder: Path) -> None:

@@ -1,5 +1,10 @@
 """What supervisors ask: alive, and ready."""
 
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +14,7 @@ from starlette.testclient import TestClient
 from api.settings import Settings
 from api.welcome import welcome
 from tests.api.conftest import Serve
-from tests.tiny_models import ARTIFACT, IRIS, SURVIVAL, write_model
+from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
 
 
 def test_a_service_with_all_its_models_is_ready(client: TestClient) -> None:
@@ -23,7 +28,8 @@ def test_a_service_without_models_is_alive_and_not_ready(tmp_path: Path, serve: 
     assert client.get("/healthz").status_code == 200
     answer = client.get("/readyz")
     assert answer.status_code == 503
-    assert "dvc pull" in answer.json()["detail"]
+    detail = answer.json()["detail"]
+    assert "make repro" in detail and "dvc pull" in detail
     assert client.post("/v1/predict", json={}).status_code == 404
 
 
@@ -56,6 +62,12 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert (settings.model_dir, settings.max_body_bytes) == (Path("elsewhere"), 2048)
 
 
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_variable_that_is_empty_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"API_{name.upper()}", "")
+    assert getattr(Settings(), name) == Settings.model_fields[name].get_default()
+
+
 def test_a_limit_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_MAX_BODY_BYTES", "0")
     with pytest.raises(ValidationError, match="max_body_bytes"):
@@ -69,6 +81,44 @@ def test_the_welcome_shows_a_request_to_paste(models: Path) -> None:
     assert '"Species":"Prunus serotina"' in text
 
 
+def test_the_welcome_shows_a_model_whose_files_are_here(tmp_path: Path) -> None:
+    write_model(tmp_path, replace(IRIS, default=True))
+    write_model(tmp_path, DIABETES)
+    (tmp_path / "iris" / ARTIFACT).unlink()
+    text = welcome(Settings(model_dir=tmp_path), url="http://127.0.0.1:8000")
+    assert "Not served, for their files are not here: iris" in text
+    assert "curl http://127.0.0.1:8000/v1/models/diabetes/predict" in text
+
+
+def test_a_model_that_is_left_out_is_neither_welcomed_nor_missed(
+    tmp_path: Path, serve: Serve
+) -> None:
+    write_model(tmp_path, IRIS)
+    write_model(tmp_path, DIABETES)
+    (tmp_path / "iris" / ARTIFACT).unlink()
+    text = welcome(Settings(model_dir=tmp_path, leave_out=("iris",)), url="http://127.0.0.1:8000")
+    assert "iris" not in text
+    client = serve(tmp_path, leave_out=("iris",))
+    assert client.get("/readyz").json()["models"].keys() == {"diabetes"}
+    assert "iris" not in client.get("/").text
+
+
+def test_a_taken_port_names_the_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        script = Path(__file__).parents[2] / "initializer.sh"
+        tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        done = subprocess.run(
+            [script],
+            env={**os.environ, "PORT": str(port), "PATH": tools},
+            capture_output=True, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+    assert done.returncode == 98
+    assert f"PORT={port}: another process listens" in done.stderr
+    assert f"choose another port: PORT={port + 1}" in done.stderr
+    assert "Starting gunicorn" not in done.stderr
+
+
 def test_the_welcome_without_models_says_how_to_get_them(tmp_path: Path) -> None:
     text = welcome(Settings(model_dir=tmp_path), url="http://127.0.0.1:8000")
-    assert "dvc pull" in text and "curl" not in text
+    assert "make repro" in text and "curl" not in text

@@ -45,22 +45,19 @@ def everything() -> Any:
     return model(nodes, declared, [(f"{name}'", kind, shape) for name, kind, shape in declared])
 
 
-def classifier() -> Any:
+def classifier(**classes: object) -> Any:
     """A graph as scikit-learn's converters make them: labels, and a map of probabilities."""
     nodes = [
         helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),
-        helper.make_node(
-            "ZipMap", ["x"], ["zipped"], domain="ai.onnx.ml", classlabels_strings=["a", "b"]
-        ),
+        helper.make_node("ZipMap", ["x"], ["zipped"], domain="ai.onnx.ml", **classes),
     ]
     found = model(
         nodes,
         [("x", TensorProto.FLOAT, [None, 2])],
         [("label", TensorProto.INT64, [None])],
     )
-    row = helper.make_map_type_proto(
-        TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, None)
-    )
+    key = TensorProto.STRING if "classlabels_strings" in classes else TensorProto.INT64
+    row = helper.make_map_type_proto(key, helper.make_tensor_type_proto(TensorProto.FLOAT, None))
     found.graph.output.append(
         helper.make_value_info("zipped", helper.make_sequence_type_proto(row))
     )
@@ -78,7 +75,15 @@ def client(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     publish(state, "flag", identity([], TensorProto.BOOL))
     publish(state, "words", identity([None, None], TensorProto.STRING))
     publish(state, "product", product())
-    publish(state, "zipped", classifier())
+    publish(state, "texts", classifier(classlabels_strings=["b", "a"]))
+    publish(state, "numbers", classifier(classlabels_int64s=[10, 9]))
+    publish(state, "below-zero", classifier(classlabels_int64s=[-1, 1]))
+    publish(state, "anything", unknown_rank())
+    publish(state, "halves", halves())
+    only = halves()
+    del only.graph.output[0]
+    publish(state, "parts-only", only)
+    publish(state, "pictures", identity([None, 1, None, 2]))
     with uploading(models, state) as client:
         yield client
 
@@ -135,15 +140,145 @@ def test_a_whole_number_may_be_written_with_a_point(client: TestClient) -> None:
     assert asked(client, "whole", [3.0, -7]) == [3, -7]
 
 
-def test_a_map_of_probabilities_becomes_an_array(client: TestClient) -> None:
-    assert asked(client, "zipped", [[0.25, 0.75]]) == {"label": [1], "zipped": [[0.25, 0.75]]}
+ZIPPED = {
+    "texts": (["b", "a"], [{"a": 0.75, "b": 0.25}]),
+    "numbers": ([10, 9], [{"9": 0.75, "10": 0.25}]),
+    "below-zero": ([-1, 1], [{"-1": 0.25, "1": 0.75}]),
+}
+
+
+@pytest.mark.parametrize("name", ZIPPED)
+def test_a_map_of_probabilities_keeps_its_classes(client: TestClient, name: str) -> None:
+    classes, wanted = ZIPPED[name]
+    assert asked(client, name, [[0.25, 0.75]]) == {"label": [1], "zipped": wanted}
+    assert asked(client, name, []) == {"label": [], "zipped": []}
+
+    _, card = client.get(f"/v1/models/{name}").json()["outputs"]
+    assert (card["classes"], card["shape"], card["dtype"]) == (classes, [None, 2], "float32")
+    _, metadata = client.get(f"/v2/models/{name}").json()["outputs"]
+    assert (metadata["parameters"], metadata["shape"]) == ({"labels": classes}, [-1, 2])
+
+    given = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [0.25, 0.75]}
+    answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [given]}).json()
+    assert answer["outputs"][1]["data"] == [0.25, 0.75]  # in the order of the classes
+
+
+def unknown_rank() -> Any:
+    """A graph as some exporters make them: nothing is said of the shapes."""
+    return model(
+        [helper.make_node("Mul", ["x", "x"], ["y"])],
+        [("x", TensorProto.FLOAT, None)],
+        [("y", TensorProto.FLOAT, None)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "wanted"),
+    [
+        (3, 9),
+        ([], []),
+        ([1, 2], [1, 4]),
+        ([[1, 2], [3, None]], [[1, 4], [9, None]]),
+        ([[[[2]]]], [[[[4]]]]),
+        ({"x": [[3]]}, [[9]]),
+        ({"x": 3}, 9),
+    ],
+)
+def test_an_input_of_unknown_rank_takes_any(
+    client: TestClient, values: object, wanted: object
+) -> None:
+    assert asked(client, "anything", values) == wanted
+
+
+def test_an_unknown_rank_is_no_single_value(client: TestClient) -> None:
+    card = client.get("/v1/models/anything").json()
+    assert [each["shape"] for each in card["inputs"] + card["outputs"]] == [None, None]
+    assert client.get("/v1/models/flag").json()["inputs"][0]["shape"] == []
+    (metadata,) = client.get("/v2/models/anything").json()["inputs"]
+    assert (metadata["shape"], metadata["parameters"]) == ([-1], {"any_rank": True})
+    for shape in ([2], [2, 1], [1, 1, 2]):
+        given = {"name": "x", "shape": shape, "datatype": "FP32", "data": [2.0, 3.0]}
+        answer = client.post("/v2/models/anything/infer", json={"inputs": [given]})
+        assert answer.json()["outputs"][0] | {"name": "y"} == {
+            **{"name": "y", "shape": shape, "datatype": "FP32", "data": [4.0, 9.0]}
+        }
+
+
+def halves() -> Any:
+    """A graph that gives a sequence: as many tensors as there are columns."""
+    found = model(
+        [
+            helper.make_node("SplitToSequence", ["x"], ["parts"], axis=1, keepdims=1),
+            helper.make_node("Neg", ["x"], ["y"]),
+        ],
+        [("x", TensorProto.FLOAT, ["n", None])],
+        [("y", TensorProto.FLOAT, ["n", None])],
+    )
+    kind = helper.make_tensor_type_proto(TensorProto.FLOAT, None)
+    found.graph.output.append(
+        helper.make_value_info("parts", helper.make_sequence_type_proto(kind))
+    )
+    return found
+
+
+def test_a_sequence_is_a_list_of_arrays(client: TestClient) -> None:
+    assert asked(client, "halves", [[1, 2, 3], [4, 5, 6]]) == {
+        "y": [[-1, -2, -3], [-4, -5, -6]],
+        "parts": [[[1], [4]], [[2], [5]], [[3], [6]]],
+    }
+    _, parts = client.get("/v1/models/halves").json()["outputs"]
+    assert (parts["name"], parts["dtype"], parts["sequence"]) == ("parts", "float32", True)
+
+
+def test_a_sequence_is_no_tensor_of_the_protocol(client: TestClient) -> None:
+    metadata = client.get("/v2/models/halves").json()
+    assert [each["name"] for each in metadata["outputs"]] == ["y"]
+    given = {"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1.0, 2.0]}
+    answer = client.post("/v2/models/halves/infer", json={"inputs": [given]})
+    assert [each["name"] for each in answer.json()["outputs"]] == ["y"]
+    for name, more in (("halves", {"outputs": [{"name": "parts"}]}), ("parts-only", {})):
+        answer = client.post(f"/v2/models/{name}/infer", json={"inputs": [given], **more})
+        assert answer.status_code == 422, answer.text
+        assert f"parts is a sequence, which no tensor is; POST to /v1/models/{name}/predict" in (
+            answer.json()["error"].replace(": is", " is")
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "wanted"),
+    [
+        ("scaled", [1, 2, 3], [[2, 4, 6]]),
+        ("scaled", [1, None, 3], [[2, None, 6]]),
+        ("words", ["a", "b"], [["a", "b"]]),
+        ("pictures", [[[1, 2]]], [[[[1, 2]]]]),
+        ("texts", [0.25, 0.75], {"label": [1], "zipped": [{"a": 0.75, "b": 0.25}]}),
+    ],
+)
+def test_one_row_is_taken_as_such(
+    client: TestClient, name: str, row: object, wanted: object
+) -> None:
+    assert asked(client, name, row) == asked(client, name, [row]) == wanted
+
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 1
 
 
 @pytest.mark.parametrize(
     ("name", "values", "place", "message"),
     [
         ("scaled", [[1, 2]], "values.0", "has length 2; give 3 along this axis"),
-        ("scaled", [1, 2, 3], "values.0", "1 is a number; give x: float32 as nested lists of any"),
+        ("scaled", [1, 2], "values", "has length 2; give 3 along this axis of x: float32"),
+        ("scaled", [1, 2, "a"], "values.2", '"a" is a text; give a number of at most 3.4'),
+        ("scaled", [1, [2], 3], "values.1", "[2] is a list; give x: float32 as nested lists"),
+        ("scaled", {"x": [1, 2, 3]}, "values.x.0", "1 is a number; give x: float32 as nested"),
+        ("pictures", [[[1, 2], [3]]], "values.0.1", "has length 1; give 2 along this axis"),
+        ("product", {"left": [1], "right": [[1]]}, "values.left.0", "1 is a number; give left"),
+        ("anything", [[1], [2, 3]], "values.1", "has length 2, and the first list beside it 1"),
+        ("anything", [[1], 2], "values.1", "2 is a number; give x: float32 as nested lists of"),
+        ("anything", "a", "values", '"a" is a text; give a number of at most 3.4'),
+        ("anything", {"y": 1}, "values.x", "is missing; give x: float32"),
+        ("anything", nested(33), "values", "is nested 33 deep; give x: float32 as nested lists"),
         ("scaled", [[[1]]], "values.0.0", "[1] is a list; give x: float32 as nested lists"),
         ("scaled", [[1, 2, "a"]], "values.0.2", '"a" is a text; give a number of at most 3.4'),
         ("scaled", [[1, 2, True]], "values.0.2", "true is a boolean; give a number"),
@@ -230,7 +365,12 @@ def test_a_body_above_the_limit_is_refused(models: Path, tmp_path: Path) -> None
 def test_the_card_tells_inputs_and_outputs(client: TestClient) -> None:
     card = client.get("/v1/models/product").json()
     assert (card["kind"], card["origin"], card["image"]) == ("tensor", "uploaded", None)
-    assert card["outputs"] == [{"name": "both", "dtype": "float32", "shape": [None, None]}]
+    assert card["outputs"] == [
+        {
+            **{"name": "both", "dtype": "float32", "shape": [None, None]},
+            **{"classes": None, "sequence": False},
+        }
+    ]
     assert card["size_bytes"] > 100
 
 
@@ -241,7 +381,16 @@ def test_values_are_described_as_they_are_answered(client: TestClient) -> None:
     plain, named = content["schema"]["properties"]["values"]["anyOf"]
     assert plain["items"] == {"type": "integer", "minimum": -128, "maximum": 127}
     assert named["required"] == ["x"]
+    choices = described(document, "scaled")["anyOf"]
+    assert [each.get("minItems") for each in choices] == [None, 3, None]  # rows, one row, by name
+    assert described(document, "anything")["anyOf"][0]["anyOf"][1] == {"type": "array", "items": {}}
     pytest.importorskip("openapi_spec_validator").validate(document)
+
+
+def described(document: Any, name: str) -> Any:
+    operation = document["paths"][f"/v1/models/{name}/predict"]["post"]
+    content = operation["requestBody"]["content"]["application/json"]
+    return content["schema"]["properties"]["values"]
 
 
 def test_its_page_leads_to_the_documentation(client: TestClient) -> None:

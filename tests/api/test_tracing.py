@@ -154,7 +154,7 @@ def test_a_missing_extra_is_told_and_the_service_starts(
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     with caplog.at_level(logging.WARNING), running(models) as client:
         assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
-    assert "pip install '.[tracing]'" in caplog.text
+    assert "make setup-full" in caplog.text
     assert collector.spans == []
 
 

@@ -15,7 +15,7 @@ from api.app import create_app
 from api.settings import Settings
 from api.uploads.store import UploadStore
 from tests.api.uploading import HEADERS, publish, uploading
-from tests.tiny_graphs import endless, greedy, identity, scaled
+from tests.tiny_graphs import endless, greedy, growing, identity, scaled
 from tests.tiny_models import ARTIFACT, IRIS, SURVIVAL
 from tests.waiting import wait_until
 from treeline.files import write_text
@@ -93,6 +93,28 @@ def test_a_form_may_declare_pictures_and_must_fit(client: TestClient) -> None:
     assert (created.status_code, created.json()["kind"]) == (201, "image")
 
 
+@pytest.mark.parametrize("name", ["file", "model", "image"])
+def test_the_file_of_a_form_may_have_any_name(client: TestClient, name: str) -> None:
+    files = {name: ("double.onnx", scaled(2).SerializeToString())}
+    created = client.put("/v1/models/double", files=files, data={"description": "Twice"})
+    assert (created.status_code, created.json()["description"]) == (201, "Twice")
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        ({"data": {"file": "net.onnx"}}, "The form has no file; send one, with curl as: -F file=@"),
+        ({"data": {"describe": "Twice"}}, 'texts of unknown names, ["describe"]'),
+    ],
+    ids=["no file", "unknown text"],
+)
+def test_another_form_is_refused(client: TestClient, sent: dict[str, Any], message: str) -> None:
+    file = {"more": (None, "")} if "file" in sent["data"] else {"file": ("a.onnx", b"onnx")}
+    answer = client.put("/v1/models/double", files=file, **sent)
+    assert answer.status_code == 400
+    assert message in answer.json()["detail"]
+
+
 def test_one_that_is_refused_leaves_the_former_in_its_place(
     client: TestClient, state: Path
 ) -> None:
@@ -119,7 +141,7 @@ def test_one_that_cannot_be_opened_says_what_onnxruntime_said(client: TestClient
     [
         (greedy(), {}, "bytes of memory to be tried; make it smaller, or raise API_AUDIT_MEMORY"),
         (endless(), {"audit_seconds": 1.5}, "its trial took more than 1.5 seconds; make it"),
-        (scaled(2), {"audit_memory_bytes": 1}, "bytes of memory to be tried"),
+        (growing(), {"audit_memory_bytes": 64 << 20}, "bytes of memory to be tried"),
         (scaled(2), {"max_upload_bytes": 50}, "larger than 50 bytes"),
     ],
 )
@@ -155,6 +177,7 @@ def test_without_a_key_nothing_changes(models: Path, state: Path, method: str) -
     ("name", "kind", "body", "status"),
     [
         ("Bad_Name", "application/onnx", b"", 422),
+        ("a__b", "application/onnx", b"", 422),
         ("..%2Fpasswd", "application/onnx", b"", 404),
         ("fine", "application/onnx", b"", 422),
         ("fine", "text/plain", b"hello", 415),
@@ -168,6 +191,38 @@ def test_another_name_or_body_is_refused(
     headers = {"Content-Type": kind}
     answer = client.put(f"/v1/models/{name}", content=body, headers=headers)
     assert answer.status_code == status, answer.text
+
+
+def test_a_name_that_is_none_is_refused_with_one_that_is(client: TestClient) -> None:
+    answer = put(client, "My Model", scaled(2))
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["message"] == (
+        "a name is made of lowercase letters and digits, in words joined by single hyphens or "
+        "underscores, at most 63 characters; call it 'my-model'"
+    )
+    assert put(client, "my-model", scaled(2)).status_code == 201
+
+
+def test_a_name_with_underscores_is_served_at_every_door(client: TestClient) -> None:
+    assert put(client, "my_model", scaled(2)).status_code == 201
+    assert doubled(client, "my_model").json()["values"] == [2, 4]
+    assert client.get("/v2/models/my_model").json()["name"] == "my_model"
+    assert client.patch("/v1/models/my_model", json={"description": "Mine"}).status_code == 200
+    assert "/v1/models/my_model/predict" in client.get("/openapi.json").json()["paths"]
+    assert put(client, "my_model", scaled(3)).status_code == 200
+    assert client.delete("/v1/models/my_model").status_code == 204
+
+
+@pytest.mark.parametrize(("taken", "name"), [("my_model", "my-model"), ("a-b_c", "a_b_c")])
+def test_a_name_that_differs_in_hyphens_only_is_taken(
+    client: TestClient, taken: str, name: str
+) -> None:
+    """Clients that are generated call both by one name."""
+    put(client, taken, scaled(2))
+    answer = put(client, name, scaled(3))
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith(f"There is a model {taken!r}, from which {name!r}")
 
 
 def test_there_is_room_for_so_many(models: Path, state: Path) -> None:
@@ -283,6 +338,9 @@ def test_predictions_are_recorded_with_long_ones_as_digests(models: Path, state:
         def record(self, time: float, seconds: float, features: bytes, answer: bytes) -> None:
             assert time > 0 and seconds > 0
             kept.append((features, answer))
+
+        def redacted(self, model: str) -> frozenset[str]:
+            return frozenset()
 
     app.state.log = Notes()
     with TestClient(app, headers=HEADERS) as client:

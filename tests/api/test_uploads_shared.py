@@ -1,7 +1,6 @@
 """Uploads with several worker processes: all serve the same, and no request fails meanwhile."""
 
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import pytest
 from tests.api.uploading import HEADERS, KEYS
 from tests.serving import Service, serving
 from tests.tiny_graphs import scaled
-from tests.waiting import wait_until
 
 PATH = "/v1/models/double/predict"
-SECONDS = 1  # in which every worker serves what one of them was given
 
 
 @pytest.fixture
@@ -58,14 +55,7 @@ def test_all_workers_serve_it_and_no_request_fails_while_it_is_replaced(service:
     try:
         for factor in (2, 3):
             assert put(service, factor) == 200
-            value = float(factor)
-            since = time.monotonic()
-            wait_until(
-                lambda value=value: all_say(service, value),
-                seconds=5 * SECONDS,
-                what="both serve the new one",
-            )
-            print(f"all workers after {time.monotonic() - since:.2f} s")
+            assert all_say(service, float(factor))
     finally:
         over.set()
         for asker in askers:
@@ -73,8 +63,4 @@ def test_all_workers_serve_it_and_no_request_fails_while_it_is_replaced(service:
     assert failures == []
     deleted = httpx2.delete(f"{service.url}/v1/models/double", headers=HEADERS)
     assert deleted.status_code == 204
-    wait_until(
-        lambda: {ask(service).status_code for _ in range(8)} == {404},
-        seconds=5 * SECONDS,
-        what="neither serves it",
-    )
+    assert {ask(service).status_code for _ in range(8)} == {404}

@@ -30,3 +30,16 @@ def test_a_service_that_is_started_imports_the_same(package: str) -> None:
     command = [sys.executable, "-c", WHERE, package]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert Path(told.stdout.strip()).parent == expected(package)
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_a_package_says_that_it_is_typed(package: str) -> None:
+    assert (expected(package) / "py.typed").is_file()
+
+
+def test_the_command_is_the_one_that_is_to_be_tested() -> None:
+    wheel = os.environ.get("TESTED_WHEEL")
+    script = (Path(wheel) / "bin" if wheel else Path(sys.executable).parent) / "treeline"
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, check=True)
+    version = import_module("treeline").__version__
+    assert done.stdout == f"treeline, version {version}\n"

@@ -14,8 +14,8 @@ import pytest
 
 from tests.h2o_models import FEATURES, fitted, jvms, made_up, need_java
 from tests.waiting import wait_until
-from treeline.artifact.encoding import Encoder
 from treeline.artifact.pickled import predict
+from treeline.contract.encoding import Encoder
 from treeline.errors import ArtifactRejectedError
 
 pytest.importorskip("h2o", reason="needs h2o: make setup-engines")

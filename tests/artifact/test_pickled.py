@@ -12,14 +12,19 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.settings import Settings
 from tests.tiny_models import DIABETES, SURVIVAL, Recipe, commit, describe
-from treeline.artifact.encoding import Encoder
-from treeline.artifact.pickled import predict
+from treeline.artifact.pickled import opened, pickled, predict
 from treeline.artifact.store import ArtifactStore, scores_of
+from treeline.contract.encoding import Encoder
 from treeline.errors import ArtifactRejectedError
 from treeline.files import digest, write_bytes
 
 PICKLE = "artifact/model.pkl"
 ADMITTING = frozenset({"onnx", "pickle"})
+
+
+def test_a_pickle_is_the_same_bytes_whatever_the_default_protocol() -> None:
+    estimator = LinearRegression()
+    assert pickled(estimator) == pickle.dumps(estimator, protocol=4)
 
 
 class Trap:
@@ -66,7 +71,7 @@ def test_a_pickle_is_served_where_that_was_asked_for(tmp_path: Path, recipe: Rec
 def test_a_pickle_is_not_opened_by_default(tmp_path: Path) -> None:
     evidence = tmp_path / "it-ran"
     write_pickled(tmp_path, DIABETES, Trap(evidence))
-    with pytest.raises(ArtifactRejectedError, match="admits only onnx"):
+    with pytest.raises(ArtifactRejectedError, match="set API_ALLOW_PICKLE=1 for the service"):
         ArtifactStore(tmp_path).load("diabetes")
     client = TestClient(create_app(Settings(model_dir=tmp_path)))
     assert client.get("/readyz").status_code == 503
@@ -98,3 +103,21 @@ def test_a_pickle_of_unknown_classes_names_the_way_out(tmp_path: Path) -> None:
     commit(tmp_path, signature.model_copy(update={"files": {PICKLE: digest(path)}}))
     with pytest.raises(ArtifactRejectedError, match="library versions named in its signature"):
         ArtifactStore(tmp_path, admitted=ADMITTING).load("diabetes")
+
+
+@pytest.mark.parametrize("digests", [{}, {"model.pkl": "0" * 64}, {"baseline.pkl": "its own"}])
+def test_a_pickle_that_is_not_that_of_the_training_is_not_opened(
+    tmp_path: Path, digests: dict[str, str]
+) -> None:
+    path, evidence = tmp_path / "model.pkl", tmp_path / "evidence"
+    path.write_bytes(pickle.dumps(Trap(evidence)))
+    known = {name: digest(path) if text == "its own" else text for name, text in digests.items()}
+    with pytest.raises(ArtifactRejectedError, match="it is not opened, for it can run code"):
+        opened(path, digests=known)
+    assert not evidence.exists()
+
+
+def test_the_pickle_of_the_training_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({"a": 1}))
+    assert opened(path, digests={"model.pkl": digest(path)}) == {"a": 1}

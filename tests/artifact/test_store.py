@@ -1,5 +1,6 @@
 """What is on disk is checked against its signature before anything of it is opened."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,10 @@ import onnx
 import pytest
 
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, Recipe, commit, write_model
-from treeline.artifact.features import FLOAT32_MAX
 from treeline.artifact.onnx import SIGNATURE_KEY
-from treeline.artifact.signature import Example, Signature
 from treeline.artifact.store import ArtifactStore
+from treeline.contract.kinds import FLOAT32_MAX
+from treeline.contract.signature import Example, Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 from treeline.files import digest
 
@@ -111,6 +112,20 @@ def test_a_lone_graph_tells_its_contract(tmp_path: Path, signature: Signature) -
     graph = onnx.load(tmp_path / "tree-survival" / ARTIFACT)
     carried = {entry.key: entry.value for entry in graph.metadata_props}[SIGNATURE_KEY]
     assert carried == signature.embedded()
+
+
+def test_a_model_of_before_there_were_words_for_missing_values_opens(tmp_path: Path) -> None:
+    signature = write_model(tmp_path, SURVIVAL)
+    path = tmp_path / "tree-survival" / ARTIFACT
+    graph = onnx.load(path)
+    older = json.loads(signature.embedded())
+    del older["missing"]
+    onnx.helper.set_model_props(graph, {SIGNATURE_KEY: json.dumps(older)})
+    path.write_bytes(graph.SerializeToString())
+    document = json.loads(signature.document()) | {"files": {ARTIFACT: digest(path)}}
+    del document["missing"]
+    (tmp_path / "tree-survival" / "signature.json").write_text(json.dumps(document))
+    assert ArtifactStore(tmp_path).load("tree-survival").signature.missing == ()
 
 
 def test_a_model_must_repeat_its_example(tmp_path: Path, signature: Signature) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.checkout import Checkout
 from treeline.config import read_params
 
-ADOPT = ("-m", "treeline.commands.adopt")
+ADOPT = ("-m", "treeline", "adopt")
 
 
 def _flowers(path: Path, *, header: bool = True) -> Path:

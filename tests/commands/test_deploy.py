@@ -24,7 +24,7 @@ from tests.images import (
 from tests.koyeb import SERVICE, TOKEN, Koyeb, real, scripted
 from tests.serving import ROOT
 from tests.tiny_models import IRIS
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.deployment import images
 from treeline.deployment.deploying import Limits, deploy
 from treeline.deployment.koyeb import KoyebService
@@ -81,7 +81,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Release]
 def run_deploy(release: Release, **environment: str) -> subprocess.CompletedProcess[str]:
     known = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "")}
     return subprocess.run(
-        [sys.executable, "-m", "treeline.commands.deploy", str(release.folder)],
+        [sys.executable, "-m", "treeline", "deploy", str(release.folder)],
         env={**known, "PYTHONPATH": str(ROOT / "src"), "IMAGE": release.name, **environment},
         capture_output=True,
         text=True,

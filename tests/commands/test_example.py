@@ -22,7 +22,7 @@ def declare(clone: Checkout, name: str, text: str) -> None:
 
 
 def example(clone: Checkout, *arguments: str, good: bool = True) -> str:
-    done = clone.python("-m", "treeline.commands.example", *arguments, good=good)
+    done = clone.python("-m", "treeline", "example", *arguments, good=good)
     return done.stdout if good else done.stderr
 
 

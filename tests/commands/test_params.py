@@ -4,7 +4,7 @@ import json
 
 from tests.checkout import Checkout
 
-PARAMS = ("-m", "treeline.commands.params")
+PARAMS = ("-m", "treeline", "params")
 
 
 def test_a_good_declaration_is_summed_up(reproduced: Checkout):

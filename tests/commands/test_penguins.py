@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from tests.checkout import ROOT
+from tests.commanding import treeline
 from tests.databases import Filled, opened
-from treeline.commands.penguins import main
 from treeline.config.sources import SimulateSource, SqlSource
 from treeline.errors import SourceError
 from treeline.sources.simulate import SimulatedTables
@@ -44,7 +44,7 @@ def simulated(rows: int, *, seed: int) -> pd.DataFrame:
 
 def test_the_table_is_made_and_made_again(database: Filled) -> None:
     for _ in range(2):
-        assert main([database.url]).startswith("344 penguins are in the table")
+        assert str(treeline("penguins", database.url)).startswith("344 penguins are in the table")
     spec = SqlSource(kind="sql", url=database.url, table="penguins")
     frame = pa.concat_tables(SqlTables(spec).tables()).to_pandas()
     assert frame["species"].value_counts().to_dict() == {
@@ -56,12 +56,12 @@ def test_the_table_is_made_and_made_again(database: Filled) -> None:
 
 
 def test_the_statements_for_mysql_are_those_of_the_command() -> None:
-    assert (ROOT / "deploy/mysql/penguins.sql").read_text() == main(["--sql"]) + "\n"
+    assert (ROOT / "deploy/mysql/penguins.sql").read_text() == f"{treeline('penguins', '--sql')}\n"
 
 
 def test_a_url_with_a_password_is_refused() -> None:
     with pytest.raises(SourceError, match="set the environment variable"):
-        main(["postgresql://a:b@127.0.0.1/c"])
+        treeline("penguins", "postgresql://a:b@127.0.0.1/c")
 
 
 def test_the_birds_are_as_published_and_fewer_are_the_beginning_of_more() -> None:

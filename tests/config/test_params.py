@@ -61,6 +61,39 @@ MISTAKES = {
         "columns: {Plot: integer, Light: number,",
         ["`source.columns` repeats ['Light']"],
     ),
+    "key that is a feature": (
+        "columns: {Plot: integer,",
+        "key: Light\n      columns: {Plot: integer,",
+        ["`source.key` names 'Light', a feature or the target", "no model may see a key"],
+    ),
+    "key that is the target": (
+        "columns: {Plot: integer,",
+        "key: Event\n      columns: {Plot: integer,",
+        ["`source.key` names 'Event', a feature or the target"],
+    ),
+    "key that is no column": (
+        "columns: {Plot: integer,",
+        "key: tx\n      columns: {Plot: integer,",
+        ["`source.key` names 'tx'; declare it under `source.columns`, as text or integer"],
+    ),
+    "key of decimal numbers": (
+        "columns: {Plot: integer,",
+        "key: tx\n      columns: {tx: number, Plot: integer,",
+        ["`source.key` names 'tx'; declare it under `source.columns`, as text or integer"],
+    ),
+    "target named like a key of the answer": (
+        "{name: Event,",
+        "{name: probability,",
+        ["`target.name` is 'probability', which stands in each answer for something else"],
+    ),
+    "category that is a word for missing": (
+        "categories: [Acer, Quercus]",
+        "categories: [Acer, NA]",
+        [
+            "`features.Species` has the value 'NA', which the source takes for a missing one",
+            "declare `source.missing: ",
+        ],
+    ),
     "group that is no column": (
         "group: Plot",
         "group: Pot",
@@ -187,7 +220,7 @@ MISTAKES = {
     "model whose name is no slug": (
         "models:\n  seedlings:",
         "models:\n  Seed_lings:",
-        ["models.Seed_lings: a name is made of lowercase letters", "found 'Seed_lings'"],
+        ["models.Seed_lings: a name is made of lowercase letters", "call it 'seed_lings'"],
     ),
     "candidate whose name is no slug": (
         "logistic:",
@@ -228,6 +261,19 @@ def test_a_mistake_is_told_with_its_place_its_value_and_the_way_out(
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"{project.params}: ")
     assert [word for word in words if word not in lines[0]] == [], lines[0]
+
+
+def test_names_may_have_underscores_but_not_differ_in_them_alone(project: Project) -> None:
+    project.replace("default: seedlings", "default: my_seedlings")
+    project.replace("models:\n  seedlings:", "models:\n  my_seedlings: &one")
+    assert list(project.read().models) == ["my_seedlings"]
+    document = project.params.read_text()
+    project.params.write_text(f"{document.rstrip()}\n  my-seedlings: *one\n")
+    with pytest.raises(ConfigError) as error:
+        project.read()
+    assert "'my_seedlings' and 'my-seedlings' differ in hyphens and underscores only" in str(
+        error.value
+    )
 
 
 def test_every_mistake_is_told_at_once(project: Project) -> None:

@@ -88,10 +88,10 @@ def test_it_is_small(image: str) -> None:
 
 def test_it_predicts_from_a_read_only_disk(container: tuple[str, int]) -> None:
     url = f"http://127.0.0.1:{container[1]}"
-    answer = httpx2.post(f"{url}/v1/predict", json=SURVIVAL.example)
+    answer = httpx2.post(f"{url}/v1/predict", json=SURVIVAL.example, timeout=60)
     assert answer.json()["model"] == "tree-survival"
     for path in ("/", "/docs", "/docs/assets/swagger-ui.css"):
-        assert httpx2.get(url + path).status_code == 200
+        assert httpx2.get(url + path, timeout=60).status_code == 200
 
 
 def test_it_does_not_run_as_root(container: tuple[str, int]) -> None:
@@ -148,6 +148,6 @@ def running(image: str, *options: str, inside: int) -> Iterator[tuple[str, int]]
 def readiness(port: int) -> int:
     """Return the status with which a service says whether it is ready; 0 when it does not."""
     try:
-        return httpx2.get(f"http://127.0.0.1:{port}/readyz").status_code
+        return httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=60).status_code
     except httpx2.TransportError:
         return 0

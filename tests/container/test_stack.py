@@ -44,6 +44,23 @@ url = sqlalchemy.make_url(os.environ["DATA_URL"]).set(password=os.environ["TREEL
 with sqlalchemy.create_engine(url).connect() as connection:
     print(connection.scalar(sqlalchemy.text("SELECT count(*) FROM penguins")))
 """
+NAME = """
+from mlflow import MlflowClient
+MlflowClient().create_registered_model("forest", tags={"by": "operator"})
+"""
+RENAME = """
+from mlflow import MlflowClient
+try:
+    MlflowClient().set_registered_model_tag("forest", "by", "lab")
+except Exception as error:
+    print(getattr(error, "error_code", ""), error)
+"""
+TOUCH = """
+try:
+    open("/checkout/deploy/up.sh", "a").close()
+except OSError as error:
+    print(error.strerror)
+"""
 OBJECTS = """
 import boto3, os
 client = boto3.client("s3", endpoint_url="http://s3:9000")
@@ -82,11 +99,17 @@ class Stack:
             **os.environ,
             "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.tracking}",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_TRACKING_USERNAME": "treeline",
+            "MLFLOW_TRACKING_PASSWORD": self.setting("TRACKING_PASSWORD"),
         }
         command = [sys.executable, "-c", program, *words]
         return subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=120, check=True
         ).stdout
+
+    def setting(self, name: str) -> str:
+        lines = (self.top / "deploy" / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if re.match(r"[A-Z]", line))[name]
 
     def up(self) -> None:
         self.script("up.sh", "tracking", "data", "lab")
@@ -163,21 +186,43 @@ def test_runs_are_recorded_from_here_and_from_the_lab(stack: Stack, notes: list[
 @pytest.mark.xdist_group("stack")
 def test_mlflow_answers_to_its_names_and_no_others(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.tracking}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    login = ("treeline", stack.setting("TRACKING_PASSWORD"))
     told = {
-        host: httpx2.get(url, headers={"Host": host}).status_code
+        host: httpx2.get(url, auth=login, headers={"Host": host}, timeout=60).status_code
         for host in ("mlflow:5000", f"localhost:{stack.tracking}", "elsewhere.example")
     }
     assert list(told.values()) == [200, 200, 403]
 
 
 @pytest.mark.xdist_group("stack")
-def test_the_lab_wants_its_token_and_writes_into_the_checkout(stack: Stack) -> None:
+@pytest.mark.parametrize("login", [None, ("treeline", "guessed"), ("admin", "password1234")])
+def test_mlflow_answers_nobody_without_the_right_password(
+    stack: Stack, login: tuple[str, str] | None
+) -> None:
+    url = f"http://127.0.0.1:{stack.tracking}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    assert httpx2.get(url, auth=login, timeout=60).status_code == 401
+
+
+@pytest.mark.xdist_group("stack")
+def test_the_lab_does_not_move_what_the_operator_named(stack: Stack) -> None:
+    stack.outside(NAME)
+    assert "PERMISSION_DENIED" in stack.inside("lab", RENAME)
+
+
+@pytest.mark.xdist_group("stack")
+def test_the_lab_wants_its_token_and_works_on_a_copy(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.lab}/api/contents"
-    assert httpx2.get(url).status_code == 403
-    stack.inside("lab", "open('/repository/written', 'w').close(); import treeline")
-    assert (stack.top / "written").exists()
-    secrets = stack.inside("lab", "print(open('/repository/deploy/.env').read())")
-    assert secrets == ""
+    assert httpx2.get(url, timeout=60).status_code == 403
+    stack.inside("lab", "open('/repository/deploy/up.sh', 'a').close(); import treeline")
+    refused = stack.inside("lab", TOUCH)
+    assert "Read-only file system" in refused
+    assert stack.inside("lab", "print(open('/checkout/deploy/.env').read())") == ""
+    assert (
+        stack.inside(
+            "lab", "from pathlib import Path; print(*Path('/repository').glob('deploy/.env'))"
+        )
+        == ""
+    )
 
 
 @pytest.mark.xdist_group("stack")

@@ -15,7 +15,9 @@ from tests.serving import ROOT
 DEPLOY = ROOT / "deploy"
 TEXT = (DEPLOY / "compose.yaml").read_text(encoding="utf-8")
 EXAMPLE = (DEPLOY / "example.env").read_text(encoding="utf-8")
-SERVICES: dict[str, dict[str, Any]] = YAML(typ="safe").load(TEXT)["services"]
+DECLARED = YAML(typ="safe").load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = DECLARED["services"]
+NETWORKS: dict[str, dict[str, Any]] = DECLARED["networks"]
 PROFILES = ["api", "postgres", "tracking", "data", "lab", "monitoring"]
 SECRETS = re.findall(r"^(\w+_(?:PASSWORD|SECRET_KEY|TOKEN))=(.*)$", EXAMPLE, re.MULTILINE)
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEYS")
@@ -52,6 +54,20 @@ def test_a_service_may_not_do_what_it_need_not(name: str) -> None:
 
 
 @each_service
+@pytest.mark.parametrize("limit", ["mem_limit", "pids_limit", "cpu_quota"])
+def test_a_service_has_limits(name: str, limit: str) -> None:
+    assert SERVICES[name][limit]
+    assert SERVICES[name]["cpu_period"] == 100_000
+
+
+def test_only_the_balancer_and_its_replicas_are_in_the_network_that_is_trusted() -> None:
+    inside = {name for name, service in SERVICES.items() if "front" in service.get("networks", [])}
+    subnet = NETWORKS["front"]["ipam"]["config"][0]["subnet"]
+    assert inside == {"balancer", "api"}
+    assert SERVICES["api"]["environment"]["FORWARDED_ALLOW_IPS"] == subnet
+
+
+@each_service
 def test_a_secret_of_a_service_is_nobodys_but_the_settings(name: str) -> None:
     given = SERVICES[name].get("environment", {})
     held = {key: value for key, value in given.items() if SECRET.search(key)}
@@ -59,7 +75,7 @@ def test_a_secret_of_a_service_is_nobodys_but_the_settings(name: str) -> None:
 
 
 def test_the_example_holds_no_secret() -> None:
-    assert len(SECRETS) == 7
+    assert len(SECRETS) == 10
     assert {value for _, value in SECRETS} == {""}
 
 
@@ -115,6 +131,46 @@ def test_a_profile_with_an_empty_secret_is_refused_in_words(scripts: Path, profi
     said = rf"deploy/\.env: \w+: empty, and {profile} needs it; deploy/secrets.sh fills it in"
     assert told.returncode == 1
     assert re.fullmatch(rf"({said}\n)+", told.stderr)
+
+
+def test_a_checkout_without_its_models_is_told_how_to_get_them(tmp_path: Path) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns(".env"))
+    for name in ("iris", "wine", "trained"):
+        (tmp_path / "model" / name).mkdir(parents=True)
+        (tmp_path / "model" / name / "signature.json").touch()
+    (tmp_path / "model" / "trained" / "artifact").mkdir()
+    (tmp_path / "model" / "trained" / "artifact" / "model.onnx").touch()
+    environment = {key: value for key, value in os.environ.items() if key != "IMAGE"}
+    told = subprocess.run(
+        [tmp_path / "deploy" / "up.sh", "api"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert "nothing that answers: iris, wine\n" in told.stderr
+    assert all(
+        way in told.stderr for way in ("`make pull`", "`make repro`", "`make forget MODEL=NAME`")
+    )
+
+
+def test_the_lab_cannot_write_what_the_operator_runs() -> None:
+    mounts = [each for each in SERVICES["lab"]["volumes"] if each.startswith((".", "/"))]
+    assert "..:/checkout:ro" in mounts
+    assert all(mount.endswith(":ro") for mount in mounts)
+
+
+def test_mlflow_asks_who_it_is_and_only_the_operator_may_all() -> None:
+    asked = (DEPLOY / "tracking" / "Dockerfile").read_text(encoding="utf-8")
+    assert '"--app-name", "basic-auth"' in asked
+    users = {
+        name: SERVICES[name]["environment"]["MLFLOW_TRACKING_PASSWORD"] for name in ("api", "lab")
+    }
+    assert users == {
+        "api": "${SERVICE_TRACKING_PASSWORD:-}",
+        "lab": "${LAB_TRACKING_PASSWORD:-}",
+    }
 
 
 def test_a_profile_that_does_not_exist_is_refused_with_those_that_do(scripts: Path) -> None:

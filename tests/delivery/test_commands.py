@@ -25,7 +25,7 @@ class Run:
 
     def command(self, name: str, *arguments: str, good: bool = True) -> Done:
         (self.folder / "output").write_text("")
-        return self.checkout.python("-m", f"treeline.commands.{name}", *arguments, good=good)
+        return self.checkout.python("-m", "treeline", name, *arguments, good=good)
 
     def outputs(self) -> dict[str, str]:
         """What the last command handed to the steps after it."""

@@ -1,11 +1,13 @@
 """The shared remote: which it is, what it lacks, and that git never points to what it has not."""
 
 import json
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
 from tests.delivery.forge import Forge
+from tests.serving import ROOT
 from treeline.delivery import storage
 from treeline.errors import StorageError
 
@@ -108,6 +110,77 @@ def test_a_file_lost_from_a_folder_is_missed_and_the_rest_is_fetched(forge: Forg
     assert storage.missing() == ["model/flowers/artifact/model.onnx"]
     assert storage.pull() == ["model/flowers/artifact/model.onnx"]
     assert Path("model/sugar/artifact/model.onnx").read_text() == "sugar 1"
+
+
+def replaced(forge: Forge, text: str, *, by: str) -> None:
+    """Put other bytes into the remote's file, under the name that the former ones have."""
+    (path,) = [
+        path for path in forge.remote.rglob("*") if path.is_file() and path.read_text() == text
+    ]
+    path.chmod(0o644)
+    path.write_text(by)
+
+
+def test_bytes_that_git_does_not_name_are_not_taken(forge: Forge) -> None:
+    storage.push()
+    replaced(forge, "flowers 1", by="evil")
+    forge.clone.run("rm", "-rf", ".dvc/cache", *ARTIFACTS)
+    storage.shared()
+    with pytest.raises(StorageError, match=r"flowers/artifact.* is not what git names"):
+        storage.pull()
+    assert b"evil" not in files_of(Path("model")) + files_of(Path(".dvc/cache"))
+
+
+@pytest.mark.parametrize("lost", ["sugar 1"])
+def test_nor_are_they_where_something_else_is_lost(forge: Forge, lost: str) -> None:
+    storage.push()
+    replaced(forge, "flowers 1", by="evil")
+    next(p for p in forge.remote.rglob("*") if p.is_file() and p.read_text() == lost).unlink()
+    forge.clone.run("rm", "-rf", ".dvc/cache", *ARTIFACTS)
+    storage.shared()
+    with pytest.raises(StorageError, match=r"flowers/artifact.* is not what git names"):
+        storage.pull()
+    assert b"evil" not in files_of(Path("model")) + files_of(Path(".dvc/cache"))
+
+
+def test_every_remote_is_held_to_the_digests_of_git(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("local", "s3", "gdrive"):
+        assert f"remote.{name}.verify=true" in configured(ROOT / ".dvc" / "config")
+    storage.shared()
+    assert storage.settings()["remote.shared.verify"] == "true"
+    forge.clone.run("dvc", "remote", "add", "--local", "--default", "beside", "../beside")
+    storage.shared()
+    assert storage.settings()["remote.beside.verify"] == "true"
+    monkeypatch.setenv(storage.URL, "s3://forest/dvc")
+    storage.shared()
+    assert storage.settings()["remote.shared.verify"] == "true"
+
+
+def configured(path: Path) -> set[str]:
+    """Return the options of the remotes that a configuration declares."""
+    parser = ConfigParser()
+    parser.read(path)
+    return {
+        f"remote.{section[9:-2]}.{option}={value}"
+        for section in parser.sections()
+        if section.startswith("'remote ")
+        for option, value in parser[section].items()
+    }
+
+
+def test_a_folder_that_is_not_there_is_no_empty_remote(forge: Forge) -> None:
+    storage.push()
+    forge.remote.rename(forge.root / "elsewhere")
+    with pytest.raises(StorageError, match=r"is the folder .*/remote, which is not there"):
+        storage.pull()
+
+
+def test_a_remote_with_nothing_in_it_holds_nothing(forge: Forge) -> None:
+    assert storage.holds_nothing(storage.missing())
+    forge.clone.run("dvc", "push", "export@sugar")
+    assert not storage.holds_nothing(storage.missing())
 
 
 def test_pulling_one_target_leaves_the_others_away(forge: Forge) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.serving import free_port, serving
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.deployment.asking import complaints, signatures_of, wait_until_served
 from treeline.errors import DeploymentError
 

@@ -1,5 +1,6 @@
 """Images: built from a checkout, checked as they will be run, pushed and found again."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.answering import Answering, answering
 from tests.container.test_image import docker
 from tests.images import (
     REGISTRY,
@@ -21,7 +23,7 @@ from tests.images import (
 )
 from tests.serving import ROOT, free_port
 from tests.tiny_models import IRIS, SURVIVAL
-from treeline.artifact.signature import Signature
+from treeline.contract.signature import Signature
 from treeline.deployment import images
 from treeline.errors import DeploymentError
 
@@ -61,7 +63,7 @@ def left_over(image: str) -> str:
 
 def ship(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "treeline.commands.ship", str(folder)],
+        [sys.executable, "-m", "treeline", "ship", str(folder)],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "IMAGE": "", **environment},
         capture_output=True,
         text=True,
@@ -138,10 +140,42 @@ def test_an_image_exists_once_it_is_pushed(repository: str, tmp_path: Path) -> N
         docker("rmi", image)
 
 
-def test_a_registry_that_cannot_be_reached_is_told() -> None:
+class Refusing(Answering):
+    """A registry that answers every question about an image in its own way."""
+
+    status: int
+    code: str
+
+    def do_GET(self) -> None:
+        if self.path.rstrip("/") == "/v2":
+            self.reply(200, b"{}")
+            return
+        error = {"code": self.code, "message": self.code.lower().replace("_", " ")}
+        self.reply(self.status, json.dumps({"errors": [error]}).encode())
+
+    do_HEAD = do_GET
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, "MANIFEST_UNKNOWN"),
+        (404, "NAME_UNKNOWN"),
+        (404, "NAME_INVALID"),
+        (403, "DENIED"),
+        (401, "UNAUTHORIZED"),
+        (500, "UNKNOWN"),
+    ],
+)
+def test_an_image_is_absent_in_whatever_words_a_registry_says_so(status: int, code: str) -> None:
     need_docker()
-    with pytest.raises(DeploymentError, match=r"its registry cannot be asked: .*refused"):
-        images.exists(f"127.0.0.1:{free_port()}/treeline:latest")
+    with answering(Refusing, status=status, code=code) as url:
+        assert not images.exists(f"{url.removeprefix('http://')}/owner/treeline:sha-1")
+
+
+def test_the_reason_is_what_the_client_says() -> None:
+    need_docker()
+    assert "refused" in images.absence(f"127.0.0.1:{free_port()}/treeline:latest")
 
 
 @pytest.mark.parametrize("name", ["Owner/treeline", "owner/treeline:latest", "treeline@sha256", ""])

@@ -48,7 +48,7 @@ def examine(clone: Checkout, **environment: str) -> subprocess.CompletedProcess[
             (tools / name).symlink_to(str(shutil.which(name)))
     path = os.pathsep.join([str(Path(sys.executable).parent), str(tools)])
     return subprocess.run(
-        [sys.executable, "-m", "treeline.commands.doctor"],
+        [sys.executable, "-m", "treeline", "doctor"],
         cwd=clone.root,
         env={"HOME": str(home), "PATH": path, "PYTHONPATH": "src", **environment},
         capture_output=True,
@@ -403,3 +403,20 @@ def test_a_client_that_is_not_logged_in_is_as_good_as_none(
     done = examine(clone, **{**on_github[1], "GH_TOKEN": ""})
     assert done.returncode == 0, done.stdout
     assert "cannot tell what is set (To get started" in lines(done, "optional")["gh"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"a": '])
+def test_what_a_killed_run_left_half_written_is_told(clone: Checkout, text: str) -> None:
+    path = clone.root / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    found = lines(examine(clone), "wrong")[".dvc/tmp/rwlock"]
+    assert found.endswith("end every dvc, then rm .dvc/tmp/rwlock")
+    path.write_text("{}")
+    assert ".dvc/tmp/rwlock" not in lines(examine(clone), "wrong")
+
+
+@pytest.mark.parametrize("text", ["", "<<<<<<< HEAD\nstages: {\n"])
+def test_a_record_that_dvc_cannot_read_is_told(clone: Checkout, text: str) -> None:
+    (clone.root / "dvc.lock").write_text(text)
+    assert "git checkout dvc.lock" in lines(examine(clone), "wrong")["dvc.lock"]

@@ -7,7 +7,7 @@ import pytest
 from tests.checkout import Checkout
 
 ENTER = "from treeline.delivery import releasing; print(releasing.entered('HEAD'))"
-COMPARE = ("-m", "treeline.commands.compare", "--base")
+COMPARE = ("-m", "treeline", "compare", "--base")
 
 
 def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checkout):

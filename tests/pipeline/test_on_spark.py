@@ -12,18 +12,20 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.commanding import treeline
 from tests.conftest import NAME, Project
 from tests.scoring.test_locally import seedlings
 from tests.spark_cluster import cluster
 from tests.tiny_models import SURVIVAL, write_model
-from treeline.artifact.signature import Signature
-from treeline.commands import score
 from treeline.config import Layout
 from treeline.config.models import Candidate, Search
+from treeline.contract.signature import Signature
 from treeline.errors import DataError, TrainingError
 from treeline.preparation import PREPARERS, whole
 from treeline.registry import resolve
+from treeline.stages.code import write_code
 from treeline.stages.collect import collect
+from treeline.stages.digest import digest
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate
@@ -39,7 +41,7 @@ pytestmark = [
     pytest.mark.xdist_group("spark"),
 ]
 
-STAGES = (collect, prepare, train, evaluate, gate, export)
+STAGES = (digest, collect, prepare, train, evaluate, gate, export)
 XGBOOST = "xgboost.spark.SparkXGBClassifier"
 
 
@@ -99,6 +101,7 @@ def collected(project: Project) -> Layout:
 
 
 def test_one_declaration_goes_from_rows_to_scores_on_the_cluster(declared: Project) -> None:
+    write_code()
     for stage in STAGES:
         stage(declared.spec, declared.paths)
     signature = Signature.read(declared.paths.signature)
@@ -108,7 +111,7 @@ def test_one_declaration_goes_from_rows_to_scores_on_the_cluster(declared: Proje
     found = {}
     for engine in ("local", "spark"):
         command = [NAME, str(declared.paths.raw), engine, "--keep", "Light", "--keep", "Plot"]
-        score.main([*command, "--engine", engine])
+        treeline("score", *command, "--engine", engine)
         found[engine] = pd.read_parquet(engine).sort_values(["Plot", "Light"], ignore_index=True)
     assert len(found["spark"]) == 900
     pd.testing.assert_frame_equal(found["spark"], found["local"], check_exact=True)
@@ -199,8 +202,8 @@ def test_bad_rows_found_by_workers_are_named_and_nothing_is_written(tmp_path: Pa
     paths = [str(tmp_path / name) for name in ("rows.parquet", "scored", "model")]
     command = [SURVIVAL.name, *paths[:2], "--models", paths[2], "--engine", "spark"]
     with pytest.raises(DataError, match=r"rows\.parquet, row 701: Light_ISF: 1\.7 is not admitted"):
-        score.main(command)
+        treeline("score", *command)
     assert {path.name for path in tmp_path.iterdir()} == {"model", "rows.parquet"}
-    assert "1,000 rows" in score.main([*command, "--bad-rows", "report"])
+    assert "1,000 rows" in str(treeline("score", *command, "--bad-rows", "report"))
     found = pd.read_parquet(tmp_path / "scored")
     assert found["prediction"].isna().sum() == found["error"].notna().sum() == 1

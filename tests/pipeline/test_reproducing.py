@@ -32,6 +32,12 @@ def test_every_model_ends_with_an_artifact_a_signature_a_card_and_a_report(repro
         assert f"# {name} passed the gate" in (folder / "report.md").read_text()
 
 
+def test_the_version_of_python_is_no_part_of_what_a_model_is(reproduced: Checkout):
+    for signature in reproduced.bytes_of("model/*/signature.json").values():
+        libraries = json.loads(signature)["lineage"]["libraries"]
+        assert "numpy" in libraries and "python" not in libraries
+
+
 def test_git_holds_the_contract_and_the_numbers_but_no_data_and_no_model(reproduced: Checkout):
     tracked = reproduced.run("git", "ls-files").stdout.split()
     assert {"dvc.lock", "model/flowers/signature.json", "model/flowers/metrics.json"} <= set(
@@ -79,7 +85,7 @@ def test_a_new_model_is_one_block_of_params(clone: Checkout):
     said = clone.run("dvc", "repro").stdout
     assert {line for line in said.splitlines() if "Running stage" in line} == {
         f"Running stage '{stage}@bottles':"
-        for stage in ("collect", "prepare", "train", "evaluate", "gate", "export")
+        for stage in ("digest", "collect", "prepare", "train", "evaluate", "gate", "export")
     }
     assert (clone.root / "model/bottles/artifact/model.onnx").is_file()
 

@@ -1,18 +1,23 @@
 """`python -m treeline.stages STAGE MODEL`: how a stage starts, and what it says when it cannot."""
 
 import platform
+import sys
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.checkout import ROOT, Checkout
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ((), "usage: python -m treeline.stages {collect|prepare|train|evaluate|gate|export} MODEL"),
+        (
+            (),
+            "usage: python -m treeline.stages code | "
+            "{digest|collect|prepare|train|evaluate|gate|export} MODEL",
+        ),
         (("collect", "roses"), "models.roses: not declared; declared are flowers, sugar"),
-        (("colect", "sugar"), "'colect' is not known; choose from ['collect', 'evaluate'"),
+        (("colect", "sugar"), "'colect' is not known; choose from ['collect', 'digest'"),
     ],
     ids=["nothing is named", "an undeclared model", "an unknown stage"],
 )
@@ -22,6 +27,14 @@ def test_a_stage_that_cannot_start_says_why(
     done = fresh.python("-m", "treeline.stages", *arguments, good=False)
     assert told in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stage_runs_no_other_code_than_dvc_writes_down(fresh: Checkout) -> None:
+    command = ("env", f"PYTHONPATH={ROOT / 'src'}", sys.executable, "-m", "treeline.stages")
+    done = fresh.run(*command, "collect", "sugar", good=False)
+    assert f"this Python runs {ROOT / 'src' / 'treeline'}" in done.stderr
+    assert "install this checkout in its place: make setup" in done.stderr
+    assert not (fresh.root / "dataset" / "sugar").exists()
 
 
 # What the libraries chose once the door had been passed; before it they must not be there at all.

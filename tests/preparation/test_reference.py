@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treeline.artifact.features import Feature
+from treeline.contract.features import Feature
 from treeline.preparation.reference import reference
 
 NUMBER = Feature(type="number", nullable=True)

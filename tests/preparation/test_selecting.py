@@ -5,9 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from treeline.artifact.features import Feature
 from treeline.config.models import ModelSpec
 from treeline.config.sources import Range
+from treeline.contract.features import Feature
 from treeline.errors import DataError
 from treeline.preparation.preparing import prepare
 from treeline.preparation.selecting import declared_columns, filled, matching

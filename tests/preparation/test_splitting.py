@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treeline.artifact.features import Target
 from treeline.config.models import Split
+from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation.splitting import folds, split
 

@@ -36,28 +36,29 @@ def summary(target: dict[str, Any], values: list[Any], *, group: str | None = No
 @pytest.mark.parametrize(
     ("target", "values", "classes", "counts"),
     [
-        ({"task": "binary", "positive": 1}, [1.0, 0.0, 1.0], [0.0, 1.0], [1, 2]),
-        ({"task": "binary", "positive": 0}, [1.0, 0.0, 1.0], [1.0, 0.0], [2, 1]),
-        ({"task": "binary", "positive": True}, [1.0, 0.0], [0.0, 1.0], [1, 1]),
+        ({"task": "binary", "positive": 1}, [1.0, 0.0, 1.0], [0, 1], [1, 2]),
+        ({"task": "binary", "positive": 0}, [1.0, 0.0, 1.0], [1, 0], [2, 1]),
+        ({"task": "binary", "positive": True}, [True, False], [False, True], [1, 1]),
         ({"task": "binary", "positive": "alive"}, ["dead", "alive"], ["dead", "alive"], [1, 1]),
-        ({"task": "multiclass"}, [2.0, 10.0, 1.0, 2.0], [1.0, 2.0, 10.0], [1, 2, 1]),
+        ({"task": "multiclass"}, [2.0, 10.0, 1.0, 2.0], [1, 2, 10], [1, 2, 1]),
+        ({"task": "multiclass"}, [0.5, 1.0, 0.5], [0.5, 1.0], [2, 1]),
         ({"task": "multiclass"}, ["b", "a", "c"], ["a", "b", "c"], [1, 1, 1]),
     ],
-    ids=["1 positive", "0 positive", "true positive", "text", "numbers", "texts"],
+    ids=["1 positive", "0 positive", "true positive", "text", "numbers", "decimals", "texts"],
 )
 def test_classes_are_sorted_with_the_positive_one_last(
     target: dict[str, Any], values: list[Any], classes: list[Any], counts: list[int]
 ) -> None:
     found = summary(target, values)["target"]
     assert found == {"classes": classes, "counts": counts}
-    assert not any(isinstance(value, bool) for value in found["classes"])
+    assert [type(value) for value in found["classes"]] == [type(value) for value in classes]
 
 
 @pytest.mark.parametrize(
     ("target", "values", "told"),
     [
-        ({"task": "binary", "positive": 1}, [1.0, 1.0], "every row is 1.0"),
-        ({"task": "binary", "positive": 1}, [2.0, 3.0], "the rows hold 2.0, 3.0"),
+        ({"task": "binary", "positive": 1}, [1.0, 1.0], "every row is 1,"),
+        ({"task": "binary", "positive": 1}, [2.0, 3.0], "the rows hold 2, 3"),
         ({"task": "binary", "positive": "x"}, ["x", "y", "z"], "the rows hold 'x', 'y', 'z'"),
         ({"task": "multiclass"}, ["x", "x"], "every row is 'x'"),
     ],

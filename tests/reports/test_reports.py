@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.tiny_models import DIABETES, SURVIVAL, Recipe, describe
-from treeline.artifact.signature import Parity, Signature, Verdict
+from treeline.contract.signature import Parity, Signature, Verdict
 from treeline.reports.card import card
 from treeline.reports.markdown import interval, number, table
 from treeline.reports.training import Record, report
@@ -127,13 +127,13 @@ def test_rows_are_told_from_source_to_split(kind: str) -> None:
     )
     assert "- 14 groups to learn from, 4 for the test, 0 on both sides." in lines
     assert "- `EMF` is missing in 1,287 rows." in lines
-    assert "- 560 of class `0.0`, 1,545 of class `1.0`." in lines
+    assert "- 560 of class `0`, 1,545 of class `1`." in lines
 
 
 def test_a_card_says_what_the_model_is_given_and_why_it_may_be_used() -> None:
     found = card(signature(), summary=SUMMARY, evaluation=EVALUATION)
     assert found.startswith("# tree-survival\n\nWill this seedling die before")
-    assert "`Event`: 1 when it died. Classes: `0.0`, `1.0`." in found
+    assert "`Event`: 1 when it died. Classes: `0`, `1`." in found
     assert "- roc_auc 0.9 is above its floor of 0.8" in found
     assert "| `EMF` | a number from 0 to 100, in % of root tips | 0 |  |" in found
     assert "| `Phenolics` | a number | missing |  |" in found

@@ -1,101 +1,88 @@
-"""`dvc.yaml` names the code each stage runs, so that DVC knows when to run it again."""
+"""Stages follow the code they run: what is read from the files is what Python would import."""
 
+from importlib import import_module
 from pathlib import Path
 
 import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from treeline.artifact import RUNTIMES
-from treeline.config.metrics import METRICS
-from treeline.lineage import CODE
-from treeline.preparation import PREPARERS
-from treeline.sources import SOURCES
-from treeline.sources.simulators import SIMULATORS
-from treeline.stages.evaluate import GRAPHS
-from treeline.trainers import TRAINERS
-from treeline.trainers.judging import ENGINES
-from treeline.trainers.searching import STRATEGIES
-from treeline.trainers.translated import TRANSLATORS
+from treeline.code import NAME, Module, read_modules
+from treeline.stage_code import OPENS, PICKS, PLUMBING, RUNS_OWN
+from treeline.stage_code import STAGES as FOLLOWING
+from treeline.stages.running import STAGES as RUN
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "src" / "treeline"
 STAGES = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-
-# These carry out what others decide: nothing in them changes what a stage writes.
-PLUMBING = {"treeline", "treeline.errors", "treeline.files", "treeline.registry",
-            "treeline.stages", "treeline.stages.__main__", "treeline.stages.running"}  # fmt: skip
-
-# Looked up by name, so no import shows it.
-TABLES = {
-    "collect": [*SOURCES.values(), *SIMULATORS.values()],
-    "prepare": [*PREPARERS.values()],
-    "train": [
-        *(*TRAINERS.values(), *STRATEGIES.values(), *ENGINES.values(), *TRANSLATORS.values()),
-        *(metric.function for metric in METRICS.values()),
-    ],
-    "evaluate": [*GRAPHS.values(), *(metric.function for metric in METRICS.values())],
-    "export": list(RUNTIMES.values()),
-}
+FOR_A_MODEL = [stage for stage in STAGES if stage != "code"]
 
 
 @pytest.fixture(scope="module")
-def graph() -> grimp.ImportGraph:
-    return grimp.build_graph("treeline")
+def modules() -> dict[str, Module]:
+    return read_modules(ROOT / "src" / "treeline")
 
 
-def _file(module: str) -> Path:
-    path = ROOT / "src" / Path(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+def test_imports_are_those_that_another_reader_of_the_package_sees(modules: dict[str, Module]):
+    graph = grimp.build_graph("treeline", exclude_type_checking_imports=True, cache_dir=None)
+    assert set(modules) == graph.modules
+    for name, module in modules.items():
+        seen = graph.find_modules_directly_imported_by(name)
+        packages = {each.rpartition(".")[0] for each in seen}
+        assert seen <= set(module.imports) <= seen | packages, name
 
 
-def _declared(stage: str) -> list[Path]:
-    return [ROOT / path for path in STAGES[stage]["do"]["deps"] if path.startswith("src/")]
+def test_tables_of_names_are_those_that_python_sees(modules: dict[str, Module]):
+    """However a table is written: one that is put together would be seen by Python alone."""
+    read = [table for module in modules.values() for table in module.tables.values()]
+    for name in modules:
+        try:
+            real = vars(import_module(name)).values()
+        except ModuleNotFoundError as error:  # an engine that is not installed
+            assert not (error.name or "").startswith("treeline")
+            continue
+        for table in filter(_is_table, real):
+            matches = {key: NAME.fullmatch(value) for key, value in table.items()}
+            led = {key: match[1] for key, match in matches.items() if match}
+            led = {key: module for key, module in led.items() if module in modules}
+            assert not led or led in read, name
 
 
-def _run(graph: grimp.ImportGraph, stage: str) -> set[str]:
-    """Return the modules that a stage runs, those it looks up by name included."""
-    named = {text.partition(":")[0] for text in TABLES.get(stage, [])}
-    run = {f"treeline.stages.{stage}", *named}
-    for module in tuple(run):
-        run |= graph.find_upstream_modules(module)
-    return run
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
 
-def _covered(file: Path, declared: list[Path]) -> bool:
-    return any(file == path or path in file.parents for path in declared)
+def test_a_declaration_picks_from_tables_that_are_looked_up_in(modules: dict[str, Module]):
+    lookups = {lookup for module in modules.values() for lookup in module.lookups}
+    assert set(PICKS) <= lookups
+    for lookup in PICKS:
+        holder, _, table = lookup.partition(":")
+        assert modules[holder].tables[table]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_all_the_code_it_runs(graph: grimp.ImportGraph, stage: str):
-    run = _run(graph, stage)
-    lost = [m for m in sorted(run - PLUMBING) if not _covered(_file(m), _declared(stage))]
-    assert lost == []
+def test_every_name_of_a_module_stands_in_a_table(modules: dict[str, Module]):
+    """A name elsewhere would be looked up unseen."""
+    listed = {each for module in modules.values() for t in module.tables.values() for each in t}
+    assert {"sklearn", "local", "onnx"} <= listed
+    tables = {f"{name}:{table}" for name, module in modules.items() for table in module.tables}
+    lookups = {lookup for module in modules.values() for lookup in module.lookups}
+    assert tables <= lookups
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_no_code_that_it_does_not_run(graph: grimp.ImportGraph, stage: str):
-    run = _run(graph, stage)
-    files = {_file(module) for module in run}
-    if stage == "export":  # it puts the digest of this code into the signature
-        files |= {
-            path for name in CODE for path in [PACKAGE / name, *(PACKAGE / name).glob("*.py")]
-        }
-    idle = [path for path in _declared(stage) if not any(_covered(file, [path]) for file in files)]
-    assert idle == []
+def test_plumbing_is_there(modules: dict[str, Module]):
+    assert set(modules) >= PLUMBING
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_what_a_stage_depends_on_exists(stage: str):
-    missing = [path for path in _declared(stage) if not path.exists()]
-    assert missing == []
+def test_each_stage_follows_its_code_and_only_one_follows_files_of_the_package():
+    assert [*FOR_A_MODEL] == [*RUN] and [*FOLLOWING] == FOR_A_MODEL[1:]
+    for stage in FOLLOWING:
+        deps = STAGES[stage]["do"]["deps"]
+        assert f"model/${{key}}/code/{stage}.json" in deps
+        assert not [path for path in deps if path.startswith("src")]
+    assert STAGES["code"]["deps"] == ["src/treeline"]
+    assert set(STAGES["digest"]["do"]["deps"]) == {"model/code.json", "src/own"}
+    assert {*OPENS, *RUNS_OWN} <= set(FOLLOWING)
 
 
-def test_export_runs_again_when_code_of_the_lineage_changes():
-    declared = _declared("export")
-    assert [name for name in CODE if not _covered(PACKAGE / name, declared)] == []
-
-
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", FOR_A_MODEL)
 def test_every_stage_can_tell_that_something_changed(stage: str):
     assert STAGES[stage]["do"]["deps"] and STAGES[stage]["do"]["params"]

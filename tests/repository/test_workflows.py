@@ -293,6 +293,20 @@ def test_a_workflow_that_follows_another_names_one_that_exists() -> None:
 
 # --- the rules see what they are for --------------------------------------------------------------
 
+
+def test_only_the_step_that_stores_gets_a_key_that_writes() -> None:
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GDRIVE_CREDENTIALS_DATA")
+    writing = {
+        step.get("name")
+        for path in WORKFLOWS
+        for step in read(path).steps
+        for key in keys
+        if (value := step.get("env", {}).get(key)) is not None
+        and value != f"${{{{ secrets.DVC_READ_{key} || secrets.{key} }}}}"
+    }
+    assert writing == {"Store, commit and release"}
+
+
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 SOUND = f"""\

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.commanding import treeline
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from treeline.artifact.store import ArtifactStore
-from treeline.commands.score import main
 from treeline.errors import ArtifactRejectedError, DataError, SourceError
 
 ROWS = 300_000  # more than two batches
@@ -32,7 +32,7 @@ def seedlings(rows: int) -> pa.Table:
         "Species": pa.array([SPECIES[each % 4] for each in number]).dictionary_encode(),
         "Light_ISF": (number % 101) / 100,
         "EMF": pa.array(number % 90, mask=number % 3 == 0),
-        "Phenolics": np.where(number % 5 == 0, np.nan, number % 7),
+        "Phenolics": pa.array(number % 7, pa.float64(), mask=number % 5 == 0),
         "Leaves": number % 12,
         "Sterile": number % 2 == 0,
         "Remark": ["of no concern"] * rows,
@@ -43,7 +43,7 @@ def seedlings(rows: int) -> pa.Table:
 def scored(models: Path, recipe: Recipe, table: pa.Table, *options: str) -> pa.Table:
     source, target = models.parent / "rows.parquet", models.parent / "scored.parquet"
     parquet.write_table(table, source)
-    main([recipe.name, str(source), str(target), "--models", str(models), *options])
+    treeline("score", recipe.name, str(source), str(target), "--models", str(models), *options)
     return parquet.read_table(target)
 
 
@@ -91,8 +91,8 @@ def test_a_folder_comes_out_as_a_folder_of_the_same_files(models: Path, tmp_path
     for name in ("a.parquet", "deeper/b.parquet", "_notes/c.parquet"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         parquet.write_table(seedlings(10), folder / name)
-    told = main([SURVIVAL.name, str(folder), str(target), "--models", str(models)])
-    assert "20 rows" in told
+    text = treeline("score", SURVIVAL.name, str(folder), str(target), "--models", str(models))
+    assert "20 rows" in str(text)
     there = {str(path.relative_to(target)) for path in target.rglob("*.parquet")}
     assert there == {"a.parquet", "deeper/b.parquet"}
 
@@ -106,9 +106,9 @@ def test_bad_rows_are_named_and_nothing_is_written(models: Path, tmp_path: Path)
         scored(models, SURVIVAL, pa.table(table))
     told = str(refused.value)
     assert told.startswith("3 of 200,000 rows are bad")
-    assert "rows.parquet, row 4: Species: 'Fagus' is not admitted; needed is one of Acer" in told
-    assert "row 5: Sterile: missing; needed is true or false" in told
-    assert "row 150001: Light_ISF: 1.7 is not admitted; needed is a number from 0 to 1" in told
+    assert 'rows.parquet, row 4: Species: "Fagus" is not admitted; give one of Acer' in told
+    assert "row 5: Sterile: is missing; give true or false" in told
+    assert "row 150001: Light_ISF: 1.7 is not admitted; give a number from 0 to 1" in told
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "rows.parquet"]
 
 
@@ -124,7 +124,7 @@ def test_bad_rows_are_told_in_the_place_of_a_prediction_where_asked(models: Path
     ]
     assert found["probability"][2].as_py() is None
     assert found["error"][2].as_py() == (
-        "rows.parquet, row 3: Leaves: 1.5 is not admitted; needed is a whole number, at least 0"
+        "rows.parquet, row 3: Leaves: 1.5 is not admitted; give a whole number, at least 0"
     )
 
 
@@ -137,7 +137,9 @@ def test_what_may_be_missing_may_be_left_out_and_nothing_else(models: Path) -> N
 
 def test_a_column_of_another_type_is_refused_by_name(models: Path) -> None:
     table = seedlings(3).set_column(2, "Light_ISF", pa.array(["0.1", "0.2", "0.3"]))
-    with pytest.raises(DataError, match="'Light_ISF' holds string; the model needs numbers"):
+    with pytest.raises(
+        DataError, match="'Light_ISF': holds text; give whole, floating or decimal numbers"
+    ):
         scored(models, SURVIVAL, table)
 
 
@@ -152,14 +154,14 @@ def test_no_rows_give_an_empty_table(models: Path) -> None:
     assert (found.num_rows, found.column_names[0]) == (0, "No")
 
 
-def test_what_is_no_parquet_is_refused(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "rows.csv").write_text("a,b\n")
-    command = [SURVIVAL.name, str(tmp_path / "rows.csv"), str(tmp_path / "out"), "--models"]
-    with pytest.raises(SourceError, match=r"rows\.csv: cannot be scored"):
-        main([*command, str(models)])
+def test_what_is_no_table_is_refused(models: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.xlsx").write_text("a,b\n")
+    command = [SURVIVAL.name, str(tmp_path / "rows.xlsx"), str(tmp_path / "out"), "--models"]
+    with pytest.raises(SourceError, match=r"rows\.xlsx: cannot be scored"):
+        treeline("score", *command, str(models))
     command[1] = str(tmp_path / "nowhere")
     with pytest.raises(SourceError, match="no Parquet there"):
-        main([*command, str(models)])
+        treeline("score", *command, str(models))
 
 
 def test_a_pickle_is_opened_only_where_it_is_admitted(models: Path) -> None:

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from api.prediction_log import tables as api_tables
+from api.prediction_log.addresses import SCHEMA_VERSION
 from api.prediction_log.database import Database, url_of
 from tests.databases import opened
 from tests.recorded import HEADERS, KEY_LINE
@@ -19,10 +20,10 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.config.sources import PredictionsSource
 from treeline.errors import SourceError
+from treeline.frames import read_frame
 from treeline.sources import predictions
 from treeline.sources.predictions import PredictionTables
 from treeline.stages.collect import collect
-from treeline.tables import read_frame
 
 DECLARED = {"kind": "predictions", "model": "tree-survival", "target": "Event"}
 FEATURES = list(SURVIVAL.features)
@@ -39,7 +40,7 @@ def rows(url: str, **declared: Any) -> list[dict[str, Any]]:
 
 def logged(number: int, features: Any, **more: Any) -> dict[str, Any]:
     row = {"time": float(number), "model": "tree-survival", "version": "1", "prediction": "1.0"}
-    row |= {"latency_seconds": 0.001, "probability": None, "probabilities": None}
+    row |= {"latency_seconds": 0.001, "probability": None, "probabilities": None, "key": None}
     return row | {"id": f"p{number}", "features": json.dumps(features)} | more
 
 
@@ -57,7 +58,7 @@ def log(tmp_path: Path) -> tuple[Database, str]:
 
 
 def test_the_tables_are_those_of_the_service() -> None:
-    assert api_tables.SCHEMA_VERSION == predictions.LOG_VERSION
+    assert SCHEMA_VERSION == predictions.LOG_VERSION
     known = {name: {*table.c.keys()} for name, table in api_tables.metadata.tables.items()}
     for name, columns in predictions.LOG.items():
         assert {*columns} <= known[name]
@@ -114,6 +115,35 @@ def test_rows_come_by_time_with_types_that_hold_all_values(kind: str, tmp_path: 
         ]
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_truth_by_key_and_the_key_itself_come_along(kind: str, tmp_path: Path) -> None:
+    with opened(kind, tmp_path) as made:
+        log = log_in(made.url)
+        log.add(
+            [
+                logged(1, {"a": 1}, key="x"),
+                logged(2, {"a": 2}, key="y"),
+                logged(3, {"a": 3}),
+                logged(4, {"a": 4}, key="of-no-truth"),
+            ],
+            [
+                {"model": "tree-survival", "key": "x", "time": 2.0, "truth": "1"},
+                {"model": "another", "key": "y", "time": 9.0, "truth": "0"},
+                {"model": "tree-survival", "key": "y", "time": 2.0, "truth": "0"},
+                {"id": "p2", "time": 1.0, "truth": "1"},
+                {"id": "p3", "time": 1.0, "truth": "1"},
+            ],
+        )
+        log.engine.dispose()
+        declared = {"key": "tx", "columns": {"tx": "text"}}
+        assert rows(made.url, **declared) == [
+            {"a": 1, "tx": "x", "Event": 1},
+            {"a": 2, "tx": "y", "Event": 0},
+            {"a": 3, "tx": None, "Event": 1},
+        ]
+        assert "tx" not in rows(made.url)[0]
+
+
 def test_they_follow_the_rows_of_a_base_in_its_columns(log: tuple[Database, str]) -> None:
     database, url = log
     features = {"sepal length (cm)": 5, "petal width (cm)": 0.25, "colour": "blue"}
@@ -148,7 +178,7 @@ def test_a_log_of_another_release_is_refused(log: tuple[Database, str]) -> None:
     database, url = log
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE prediction_log_schema SET version = 99")
-    with pytest.raises(SourceError, match="tables of version 99, and this release reads 1"):
+    with pytest.raises(SourceError, match="tables of version 99, and this release reads 2"):
         rows(url)
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from tests.databases import Filled, opened
 from treeline.config.sources import SqlSource
 from treeline.errors import SourceError
+from treeline.sources.sql.database import Database
 from treeline.sources.sql.tables import SqlTables
 
 pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")
@@ -76,6 +77,24 @@ def test_a_query_comes_as_it_is_ordered_and_says_percent_and_colon_freely(
     asked = "SELECT id, note, ':x' AS mark FROM trees WHERE note IS NULL OR note LIKE 'o%';"
     found = rows(database, query=asked, order_by=["mark", "id"])
     assert found.to_pydict() == {"id": [1, 2], "note": [None, "ok"], "mark": [":x", ":x"]}
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        ";",
+        " -- all of them",
+        ";\n-- all of them",
+        " /* all\nof them */ ; \n",
+        "\n;;",
+        "-- ; --\n--",
+    ],
+)
+@pytest.mark.parametrize("text", ["it''s; -- no comment", "/* nor; */", "--"])
+def test_a_query_may_end_in_comments_and_semicolons(database: Filled, text: str, end: str) -> None:
+    asked = f"-- first\nSELECT id, '{text}' AS said FROM trees WHERE id = 1{end}"
+    found = rows(database, query=asked, order_by=["id"])
+    assert found.to_pydict() == {"id": [1], "said": [text.replace("''", "'")]}
 
 
 def test_a_query_without_rows_still_tells_its_columns(database: Filled) -> None:
@@ -177,11 +196,26 @@ def test_a_password_comes_from_the_environment_and_is_in_no_message(
 
 
 @pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("postgresql+psycopg2", "postgresql+psycopg"),
+        ("postgresql", "postgresql+psycopg"),
+        ("mysql+mysqldb", "mysql+pymysql"),
+        ("mariadb", "mysql+pymysql"),
+    ],
+)
+def test_whatever_driver_a_url_names_the_one_that_is_here_is_used(given: str, used: str) -> None:
+    found = Database(f"{given}://a@127.0.0.1:1/b", password="NONE", place="source.url")
+    assert found.url.drivername == used
+
+
+@pytest.mark.parametrize(
     ("declared", "told"),
     [
         ({"url": "postgresql://a:secret@b/c", "table": "t"}, "set the environment variable"),
         ({"url": "mysql://a@b/c?password=secret", "table": "t"}, "set the environment variable"),
         ({"url": "oracle://a@b/c", "table": "t"}, "give a URL such as postgresql://"),
+        ({"url": "postgres://a@b/c", "table": "t"}, "give a URL such as postgresql://"),
         ({"url": "sqlite:///a.sqlite"}, "give either `table` or `query`"),
         ({"url": "sqlite:///a.sqlite", "query": "SELECT 1"}, "list columns in `order_by`"),
     ],

@@ -12,9 +12,10 @@ from sqlalchemy import make_url
 from tests.databases import Filled, opened
 from treeline.config.sources import SqlSource
 from treeline.errors import SourceError
+from treeline.frames import read_frame
 from treeline.sources.sql import spool
 from treeline.sources.sql.tables import SqlTables
-from treeline.tables import read_frame, write_tables
+from treeline.tables import write_tables
 
 pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")
 

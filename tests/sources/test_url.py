@@ -3,6 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -17,16 +18,21 @@ from treeline.config.sources import UrlSource
 from treeline.errors import SourceError
 from treeline.sources.url import UrlTables
 
+CHUNK = b"1,x\n" * 10_000
 CSV = b"a,b\n1,x\n2,y\n"
 
 
 @dataclass
 class Answer:
-    """What the server says once; `claimed` is the length it promises, if not the true one."""
+    """What the server says once; `claimed` is the length it promises, if not the true one.
+
+    One that is `endless` promises none, and goes on with rows as long as anybody listens.
+    """
 
     body: bytes = CSV
     status: int = 200
-    claimed: int | None = None
+    claimed: int | str | None = None
+    endless: bool = False
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Site:
     answers: list[Answer] = field(default_factory=lambda: [Answer()])
     asked: list[str] = field(default_factory=list)
     port: int = 0
+    sent: int = 0
 
     def url(self, name: str = "rows.csv") -> str:
         return f"http://127.0.0.1:{self.port}/{name}"
@@ -54,9 +61,14 @@ def site() -> Iterator[Site]:
             answer = site.next()
             self.send_response(answer.status)
             length = len(answer.body) if answer.claimed is None else answer.claimed
-            self.send_header("Content-Length", str(length))
+            if not answer.endless:
+                self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(answer.body)
+            with suppress(OSError):
+                while answer.endless:
+                    self.wfile.write(CHUNK)
+                    site.sent += len(CHUNK)
 
         def log_message(self, *_: object) -> None:
             """Say nothing on stderr."""
@@ -92,7 +104,7 @@ def refusal(url: str, **declared: Any) -> str:
 
 
 def test_a_csv_is_read(site: Site) -> None:
-    assert read(site.url()).to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
+    assert read(site.url()).to_dict("list") == {"a": ["1", "2"], "b": ["x", "y"]}
 
 
 def test_a_csv_is_read_as_declared(site: Site) -> None:
@@ -118,6 +130,31 @@ def test_other_content_than_declared_is_refused(site: Site) -> None:
         f"its SHA-256 is {hashlib.sha256(CSV).hexdigest()}, declared is {'0' * 64}; "
         "if the new content is wanted, declare its digest"
     )
+
+
+@pytest.mark.parametrize("length", ["many", "-1", "", "9" * 5000])
+def test_a_length_that_is_no_number_is_none(site: Site, length: str) -> None:
+    site.answers = [Answer(claimed=length)]
+    (table,) = UrlTables(UrlSource(kind="url", url=site.url())).tables()
+    assert table.num_rows == 2
+
+
+def test_more_than_declared_is_refused_before_it_is_fetched(site: Site) -> None:
+    site.answers = [Answer(claimed=10**9)]  # of which hardly any comes
+    assert refusal(site.url(), max_bytes=12) == (
+        "it has 1,000,000,000 bytes or more; at most 12 are fetched; "
+        "if it is wanted, declare source.max_bytes"
+    )
+    assert len(site.asked) == 1
+    site.answers = [Answer()]
+    assert len(read(site.url(), max_bytes=len(CSV))) == 2
+
+
+def test_what_never_ends_is_left_at_the_limit(site: Site) -> None:
+    site.answers = [Answer(endless=True)]
+    assert "at most 1,000,000 are fetched" in refusal(site.url(), max_bytes=1_000_000)
+    assert len(site.asked) == 1
+    assert site.sent < 50_000_000
 
 
 def test_what_is_not_there_is_asked_for_once(site: Site) -> None:

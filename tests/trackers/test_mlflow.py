@@ -17,9 +17,10 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SADeprecationWarning
 
+from tests.commanding import treeline
 from tests.trackers.training import Training
 from treeline.artifact.store import ArtifactStore
-from treeline.commands import publish, track
+from treeline.commands.publish import publish
 from treeline.delivery import tracking
 from treeline.errors import TrackingError
 from treeline.trackers import outbox
@@ -64,7 +65,7 @@ def aliases(client: MlflowClient, name: str) -> dict[str, int]:
 def test_a_training_is_a_run_and_each_of_its_27_trials_is_one_nested_in_it(
     training: Training, client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    track.main([])
+    treeline("track")
     [parent], nested = runs(client, training.name)
     trees = [run for run in nested if run.data.tags["treeline.candidate"] == "tree"]
     assert (len(trees), len(nested)) == (27, 28)
@@ -84,9 +85,9 @@ def test_a_training_is_a_run_and_each_of_its_27_trials_is_one_nested_in_it(
 
 
 def test_recording_again_adds_nothing(training: Training, client: MlflowClient) -> None:
-    track.main([])
+    treeline("track")
     [parent], nested = runs(client, training.name)
-    track.main([])
+    treeline("track")
     again, nested_again = runs(client, training.name)
     assert [run.info.run_id for run in again] == [parent.info.run_id]
     assert len(nested_again) == len(nested)
@@ -98,7 +99,7 @@ def test_recording_again_adds_nothing(training: Training, client: MlflowClient) 
 def test_a_version_predicts_alike_by_our_store_by_mlflow_onnx_and_by_pyfunc(
     training: Training, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track.main([])
+    treeline("track")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
     uri = f"models:/{training.name}@challenger"
     folder = mlflow.artifacts.download_artifacts(uri, dst_path=str(tmp_path / "downloaded"))
@@ -123,18 +124,18 @@ def test_a_version_is_challenger_until_main_holds_it_and_champion_from_then_on(
 ) -> None:
     training.git("checkout", "--quiet", "-b", "idea")
     training.commit()
-    track.main([])
+    treeline("track")
     assert aliases(client, training.name) == {"challenger": 1}, "a branch is a proposal"
     training.git("checkout", "--quiet", "-b", "main")
     first = training.commit()
-    track.main([])
+    treeline("track")
     assert aliases(client, training.name) == {"champion": 1}
     assert client.get_model_version(training.name, "1").tags["treeline.commit"] == first
     training.judge("floor: {roc_auc: 0.6}")
-    track.main([])
+    treeline("track")
     assert aliases(client, training.name) == {"champion": 1, "challenger": 2}
     training.commit()
-    track.main([])
+    treeline("track")
     assert aliases(client, training.name) == {"champion": 2}
 
 
@@ -142,12 +143,12 @@ def test_a_checkout_that_is_behind_does_not_take_the_name_from_the_champion(
     training: Training, client: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     training.commit()
-    track.main([])
+    treeline("track")
     training.judge("floor: {roc_auc: 0.6}")
     training.commit()
-    track.main([])
+    treeline("track")
     training.git("reset", "--quiet", "--hard", "HEAD~1")
-    track.main([])
+    treeline("track")
     assert aliases(client, training.name) == {"champion": 2, "challenger": 1}
     assert "does not follow" in capsys.readouterr().out
 
@@ -157,7 +158,7 @@ def test_a_refused_training_is_recorded_and_registered_nowhere(
 ) -> None:
     training.judge("ceiling: {roc_auc: 0.9}")
     training.commit()
-    track.main([])
+    treeline("track")
     [run], _ = runs(client, training.name)
     assert run.data.tags["treeline.verdict"] == "refused"
     assert "too good to be true" in run.data.tags["mlflow.note.content"]
@@ -168,10 +169,10 @@ def test_a_refused_training_is_recorded_and_registered_nowhere(
 def test_a_checkout_that_was_moved_goes_on_where_it_is(
     training: Training, client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    track.main([])
+    treeline("track")
     moved = training.root.rename(tmp_path / "moved")
     monkeypatch.chdir(moved)
-    track.main([])
+    treeline("track")
     client = MlflowClient(f"sqlite:///{moved}/.treeline/mlflow.db")
     [run], _ = runs(client, training.name)
     assert run.info.artifact_uri.startswith(f"{moved}/.treeline/mlruns/")
@@ -187,11 +188,11 @@ def test_without_the_package_the_training_is_kept_and_the_extra_is_named(
     (training.root / "params.yaml").write_text(
         "tracker: mlflow\n" + (training.root / "params.yaml").read_text()
     )
-    track.main(["--if-chosen"])
+    treeline("track", "--if-chosen")
     told = capsys.readouterr().err
-    assert "pip install '.[mlflow]'" in told and "not recorded yet: seedlings" in told
+    assert "make setup-lab" in told and "not recorded yet: seedlings" in told
     with pytest.raises(TrackingError, match="needs the package 'mlflow'"):
-        track.main([])
+        treeline("track")
     assert len(outbox.waiting()) == 1
 
 
@@ -206,12 +207,26 @@ def test_a_store_that_is_away_is_told_of_in_one_line_and_changes_no_exit_code(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     began = time.monotonic()
-    track.main(["--if-chosen"])
+    treeline("track", "--if-chosen")
     assert time.monotonic() - began < 30
     told = capsys.readouterr().err
     assert "Connection refused" in told and "127.0.0.1:9" in told and "hunter2" not in told
     assert told.count("\n") == 1
     assert len(outbox.waiting()) == 1
+
+
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg2", "postgres", "mysql"])
+def test_a_store_whose_driver_is_not_installed_is_told_with_what_to_write(
+    training: Training,
+    scheme: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://writer:hunter2@127.0.0.1:9/mlflow")
+    treeline("track", "--if-chosen")
+    told = capsys.readouterr().err
+    assert f"in the place of {scheme}:// and the rest stays" in told and "hunter2" not in told
+    assert told.count("\n") == 1
 
 
 def test_publishing_makes_the_champion_once_the_shared_repository_has_it(
@@ -225,9 +240,9 @@ def test_publishing_makes_the_champion_once_the_shared_repository_has_it(
     training.commit()
     training.git("push", "--quiet", "origin", "main")
     training.judge("floor: {roc_auc: 0.6}")
-    track.main(["--if-chosen"])
+    treeline("track", "--if-chosen")
     assert aliases(client, training.name) == {"challenger": 1}
-    published = publish.main()
+    published = publish(reason="")
     assert published.commit == training.git("rev-parse", "origin/main")
     assert aliases(client, training.name) == {"champion": 1}
     version = client.get_model_version(training.name, "1")

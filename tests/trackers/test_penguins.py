@@ -11,8 +11,8 @@ pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")
 from mlflow import MlflowClient
 
 from tests.checkout import ROOT
+from tests.commanding import treeline
 from tests.trackers.training import Training
-from treeline.commands import penguins, track
 from treeline.trackers.mlflow import CHALLENGER
 
 pytestmark = pytest.mark.filterwarnings("ignore::sqlalchemy.exc.SADeprecationWarning")
@@ -25,10 +25,10 @@ def test_all_27_settings_are_in_mlflow_and_the_best_one_is_registered(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shutil.copyfile(ROOT / "examples/penguins/params.yaml", "params.yaml")
     shutil.copytree(ROOT / "dataset/sources/simulate", "dataset/sources/simulate")
-    penguins.main([])
+    treeline("penguins")
     training = Training(tmp_path, "penguins")
     assert training.train(), "the gate lets it pass"
-    track.main(["--if-chosen"])  # the declaration chooses MLflow
+    treeline("track", "--if-chosen")  # the declaration chooses MLflow
 
     client = MlflowClient(f"sqlite:///{tmp_path}/.treeline/mlflow.db")
     experiment = client.get_experiment_by_name("penguins")

@@ -9,6 +9,7 @@ from pathlib import Path
 from treeline.config import Layout, declared_model
 from treeline.errors import GateError
 from treeline.registry import resolve
+from treeline.stages.code import write_code
 from treeline.stages.running import STAGES
 from treeline.trackers.reading import Written, written
 from treeline.trackers.record import Origin, Record
@@ -32,6 +33,8 @@ class Training:
         """Run some stages or all of them; tell whether the gate let the model pass."""
         with chdir(self.root):
             spec, paths = declared_model(self.name)
+            if not stages:
+                write_code()
             try:
                 for stage in stages or STAGES:
                     resolve(STAGES, stage, place="stage")(spec, paths)

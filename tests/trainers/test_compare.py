@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from sklearn.utils import all_estimators
 
-from treeline.artifact.features import Feature
 from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate, ModelSpec, Search
+from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.trainers import Fitted, TrainingSet
 from treeline.trainers.compare import CompareTrainer

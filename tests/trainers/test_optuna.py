@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treeline.artifact.features import Feature
 from treeline.config.models import Candidate, Search
+from treeline.contract.features import Feature
 from treeline.errors import MissingExtraError
 from treeline.preparation.encoding import encoded
 from treeline.preparation.splitting import folds
@@ -116,5 +116,5 @@ def test_a_missing_package_is_told_with_the_way_out(monkeypatch: pytest.MonkeyPa
         tree(**OVER)
     assert str(error.value) == (
         "models.m.search.strategy: 'optuna' needs the package 'optuna'; "
-        "install it with: pip install '.[optuna]'"
+        "install it with: make setup-lab"
     )

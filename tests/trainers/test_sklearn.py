@@ -1,7 +1,6 @@
 """The scikit-learn trainer: any class with fit and predict → the best setting, fitted."""
 
 import pickle
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treeline.artifact.features import Feature
+from tests.own_classes import load_as_own
 from treeline.config.models import Candidate, ModelSpec, Search
+from treeline.contract.features import Feature
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.trainers import Fitted, TrainingSet
 from treeline.trainers.sklearn import SklearnTrainer
@@ -26,7 +26,7 @@ FEW_TREES = {
 METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 
 OWN_CODE = '''
-"""Classes of the user's own, beside params.yaml."""
+"""Classes of the user's own, in src/own."""
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
@@ -174,13 +174,10 @@ def refusal(estimator: str, given: TrainingSet | None = None, **declared_: Any) 
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def own(tmp_path: Path) -> str:
     """Return the name of a module with classes of the user's own."""
-    name = "seedling_steps"
-    (tmp_path / f"{name}.py").write_text(OWN_CODE)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, name, raising=False)
-    return name
+    (tmp_path / "seedling_steps.py").write_text(OWN_CODE)
+    return load_as_own(tmp_path / "seedling_steps.py")
 
 
 @pytest.mark.parametrize(
@@ -223,6 +220,38 @@ def test_a_target_of_words_is_learnt_in_the_order_of_its_classes() -> None:
     dead = (rows()["word"] == "dead").to_numpy()
     assert prediction.scores[dead, 1].mean() > 0.6
     assert prediction.scores[~dead, 1].mean() < 0.4
+
+
+@pytest.mark.parametrize("prepared", [{}, {"categories": "codes"}], ids=["one-hot", "codes"])
+@pytest.mark.parametrize(
+    "estimator", ["sklearn.linear_model.LogisticRegression", "xgboost.XGBClassifier"]
+)
+def test_a_fitted_pipeline_reads_a_frame_by_the_names_of_its_columns(
+    estimator: str, prepared: dict[str, Any]
+) -> None:
+    given = training("binary")
+    fitted = fit(estimator, given, options=FEW_TREES.get(estimator, {}), **prepared).estimator
+    expected = fitted.predict_proba(given.frame)
+    turned = given.frame[given.frame.columns[::-1]].assign(besides=7.0)
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(turned), expected)
+    np.testing.assert_array_equal(again.predict_proba(given.frame.to_numpy()), expected)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.drop(columns="light"),
+        lambda frame: frame.rename(columns={"light": "Light"}),
+        lambda frame: pd.concat([frame, frame[["light"]]], axis="columns"),
+    ],
+    ids=["missing", "misspelt", "twice"],
+)
+def test_a_frame_without_a_feature_is_refused_by_its_name(change: Any) -> None:
+    given = training("binary")
+    fitted = fit("sklearn.linear_model.LogisticRegression", given).estimator
+    with pytest.raises(ValueError, match="the frame needs the column 'light' once"):
+        fitted.predict(change(given.frame))
 
 
 TREE = "sklearn.tree.DecisionTreeRegressor"

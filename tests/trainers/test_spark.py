@@ -16,10 +16,10 @@ pytest.importorskip("pyspark", reason="needs pyspark: make setup-engines")
 
 from tests import spark
 from tests.conftest import Project
-from treeline.artifact.features import Feature
 from treeline.artifact.pickled import predict
-from treeline.artifact.signature import Signature
 from treeline.config.models import Candidate, Search
+from treeline.contract.features import Feature
+from treeline.contract.signature import Signature
 from treeline.conversion import converted, plain_bytes
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.preparation.splitting import folds

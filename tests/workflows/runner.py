@@ -17,8 +17,8 @@ from tests.checkout import PARAMS, ROOT, Checkout, create
 RUNNER = ROOT.parent / "shared" / "tools" / "workflows" / "run_workflow.py"
 OWNER = "acme/toy"
 CARRIED = (
-    ".dockerignore", ".github", ".yamllint.yaml", "Dockerfile", "Makefile",
-    "api", "initializer.sh", "pyproject.toml",
+    ".ci", ".dockerignore", ".github", ".yamllint.yaml", "Dockerfile", "Makefile",
+    "api", "docs", "initializer.sh", "pyproject.toml",
 )  # fmt: skip
 ONE_MODEL = "default: sugar\nmodels:\n" + PARAMS[PARAMS.index("  sugar:") :]
 
@@ -174,7 +174,7 @@ def trained(folder: Path) -> Forge:
     clone.run("git", "remote", "add", "origin", str(origin))
     clone.run("dvc", "remote", "add", "--local", "--default", "shared", str(forge.storage))
     clone.run("dvc", "repro")
-    clone.python("-m", "treeline.commands.publish")
+    clone.python("-m", "treeline", "publish")
     return forge
 
 

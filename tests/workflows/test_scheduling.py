@@ -38,7 +38,7 @@ def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_pa
         (forge.clone.root / "dataset/sources/url").mkdir(parents=True, exist_ok=True)
         forge.clone.run("dvc", "repro")
         forge.push("Take the rows from their own server")
-        forge.clone.python("-m", "treeline.commands.publish")
+        forge.clone.python("-m", "treeline", "publish")
         frame.to_csv(tmp_path / "rows.csv", index=False)
         [run] = forge.run("retrain.yml", event="schedule")
     assert run.conclusion == "success"

@@ -167,6 +167,7 @@ def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge):
 
 def test_the_first_training_fills_an_empty_remote_and_has_no_incumbent_to_beat(forge: Forge):
     shutil.rmtree(forge.storage)
+    forge.storage.mkdir()
     forge.git("update-ref", "-d", "refs/heads/released")
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     pushed = forge.push("Regularise more")

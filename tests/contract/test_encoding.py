@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treeline.artifact.encoding import Encoder, Record
-from treeline.artifact.features import Feature
+from treeline.contract.encoding import Encoder, Record
+from treeline.contract.features import Feature
 
 FEATURES = {
     "soil": Feature(type="category", categories=("clay", "loam", "sand"), fill="loam"),

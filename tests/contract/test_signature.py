@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.tiny_models import IRIS, SURVIVAL, Recipe, write_model
-from treeline.artifact.features import Feature
-from treeline.artifact.signature import Signature, version_of
+from treeline.contract.features import Feature
+from treeline.contract.names import is_slug, slug_of
+from treeline.contract.signature import Signature, version_of
 from treeline.errors import ArtifactRejectedError
 
 
@@ -66,9 +67,32 @@ def test_something_that_is_no_json_is_refused() -> None:
         Signature.parse("<html>", place="here")
 
 
-@pytest.mark.parametrize("name", ["", "../up", "Oak", "a_b", "-a", "a--b", "x" * 64])
+@pytest.mark.parametrize(
+    "name", ["", "../up", "Oak", "_a", "a_", "-a", "a--b", "a__b", "a_-b", "a.b", "a\n", "x" * 64]
+)
 def test_a_name_that_is_no_slug_is_refused(document: dict[str, Any], name: str) -> None:
     assert "name" in refusal(document | {"name": name})
+
+
+@pytest.mark.parametrize("name", ["oak", "my_model", "my-model", "3_d-oak", "x" * 63])
+def test_a_name_may_have_hyphens_and_underscores(document: dict[str, Any], name: str) -> None:
+    assert Signature.parse(json.dumps(document | {"name": name}), place="here").name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("MyModel", "mymodel"),
+        ("My Model.v2", "my-model-v2"),
+        ("_private__thing_", "private_thing"),
+        ("x" * 62 + "-y", "x" * 62),
+        ("Größe", "gr-e"),
+        ("日本", "my-model"),
+    ],
+)
+def test_instead_of_a_name_that_is_none_there_is_one_like_it(name: str, wanted: str) -> None:
+    assert slug_of(name) == wanted
+    assert is_slug(wanted)
 
 
 def test_the_version_changes_with_the_contract_and_with_the_bytes() -> None:

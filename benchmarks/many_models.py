@@ -1,0 +1,120 @@
+"""How `dvc status` grows with the number of models.
+
+A scratch copy of this checkout gets N models, each a renamed copy of one that is up to date here:
+its block of params.yaml, its stages in dvc.lock, its files. Nothing is trained. Seconds are those
+of the processor, which a busy machine does not change as much as those of the clock.
+"""
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from treeline.config import PARAMS, Layout, read_params
+
+COUNTS = (1, 4, 10, 50)
+MODEL = "iris"
+LOCK = Path("dvc.lock")
+FOLDERS = (".dvc/plots", "dataset/sources", "requirements", "src")
+FILES = (".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "model/code.json")
+
+
+def main() -> int:
+    """Print a line per number of models."""
+    read_params()  # says what is wrong where this is no repository
+    for count in COUNTS:
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder) / "checkout"
+            declare(root, count)
+            print(f"{count:>3} models {status(root):8.1f} s", flush=True)
+    return 0
+
+
+def declare(root: Path, count: int) -> None:
+    """Make a repository with `count` copies of the model, all of them up to date."""
+    names = [f"{MODEL}-{number}" for number in range(count)]
+    _copy(root, names)
+    block = _read(PARAMS)["models"][MODEL]
+    _write(root / PARAMS, {"default": names[0], "models": dict.fromkeys(names, block)})
+    lock = _read(LOCK)
+    stages = {"code": lock["stages"]["code"]}
+    for stage in [stage for stage in lock["stages"] if stage.endswith(f"@{MODEL}")]:
+        entries = {name: _renamed(lock["stages"][stage], name) for name in names}
+        stages |= {stage.replace(MODEL, name): entry for name, entry in entries.items()}
+    for name in names:  # the default is another model here
+        stages[f"export@{name}"]["params"][str(PARAMS)]["default"] = names[0]
+    _write(root / LOCK, lock | {"stages": stages})
+
+
+def _copy(root: Path, names: list[str]) -> None:
+    """Copy what DVC follows, the model once for each name; the cache is that of this checkout."""
+    for name in FOLDERS:
+        shutil.copytree(name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in names:
+        shutil.copytree(Layout(MODEL).model, Layout(name, root).model)
+        shutil.copytree(Layout(MODEL).dataset, Layout(name, root).dataset)
+    for name in FILES:
+        shutil.copyfile(name, root / name)
+    cache = subprocess.check_output(["dvc", "cache", "dir"], encoding="utf-8").strip()
+    settings = f"[cache]\n    dir = {Path(cache).resolve()}\n"
+    (root / ".dvc" / "config.local").write_text(settings, encoding="utf-8")
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+
+
+def status(root: Path) -> float:
+    """Return the processor seconds of `dvc status`; the first run, which hashes, is not counted."""
+    for _ in range(2):
+        used = _used()
+        done = subprocess.run(
+            ["dvc", "status"],
+            cwd=root,
+            capture_output=True,
+            encoding="utf-8",
+            check=True,
+        )
+        seconds = _used() - used
+    if "up to date" not in done.stdout:
+        sys.exit(f"the copies are not up to date:\n{done.stdout}{done.stderr}")
+    return seconds
+
+
+def _renamed(value: Any, name: str) -> Any:
+    """Return an entry of dvc.lock with the paths, keys and the command of another model."""
+    if isinstance(value, dict):
+        return {_renamed(key, name): _renamed(each, name) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_renamed(each, name) for each in value]
+    if not isinstance(value, str):
+        return value
+    for old in (f"model/{MODEL}/", f"dataset/{MODEL}/", f"models.{MODEL}."):
+        value = value.replace(old, old.replace(MODEL, name))
+    if value == f"models.{MODEL}" or value.startswith("python -m treeline.stages "):
+        value = value.replace(MODEL, name)
+    return value
+
+
+def _used() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return children.ru_utime + children.ru_stime
+
+
+def _read(path: Path) -> Any:
+    return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, document: Any) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.representer.ignore_aliases = lambda *_: True
+    yaml.sort_base_mapping_type_on_output = False
+    with path.open("w", encoding="utf-8") as file:
+        yaml.dump(document, file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
