@@ -36,7 +36,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
 .PHONY: pull retrain stale publish report comment release ship deploy doctor
-.PHONY: check format test coverage test-wheel fuzz lock image clean
+.PHONY: check format test coverage test-wheel fuzz lock image push-image clean
+.PHONY: site publish-site package upload-package announce
 
 help: ## List the tasks
 	@echo "Treeline ships tabular models from git. Tasks:"
@@ -45,7 +46,7 @@ help: ## List the tasks
 	@echo
 	@echo "Settings, given as NAME=value after the task, and their defaults:"
 	@echo "  MODEL, FILE, NAME (none)  PORT=$(PORT)  BASE=$(BASE)  IMAGE=$(IMAGE)  PYTHON=$(PYTHON)  VENV=$(VENV)"
-	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION (none)"
+	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION, TAG (none)"
 	@echo "  SECONDS=$(SECONDS)  SEED=$(SEED)  FORMAT (all): of make fuzz"
 	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
 	@echo "  ARGS: further options for repro, example, score, test, test-wheel, fuzz, lock, benchmark: make test ARGS='-k gate'"
@@ -176,6 +177,28 @@ benchmark: setup-dev ## Measure the service and the pipeline
 image: ## Build the serving image IMAGE with the models exported here
 	@command -v docker >/dev/null || { echo "make image needs docker" >&2; exit 1; }
 	@docker build --tag "$(IMAGE)" .
+
+push-image: ## Push the image IMAGE
+	@docker push "$(IMAGE)"
+
+site: setup-dev ## Build the documentation as a site, into build/site
+	@sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/site
+	@echo "build/site/index.html"
+
+publish-site: setup-dev ## Push build/site to the branch gh-pages
+	@python .ci/site.py
+
+package: setup-dev ## Build wheel, source and notes of this version into build/dist; TAG must be its tag
+	@python .ci/package.py $(TAG)
+
+upload-package: ## Upload build/dist to the package index, as the workflow that this is
+	@$(create)
+	@python -m pip install -qq --target "$(VENV)/uv" --upgrade "$(UV)"
+	@"$(VENV)/uv/bin/uv" publish --trusted-publishing always build/dist/*.whl build/dist/*.tar.gz
+
+announce: ## Make a release of TAG on GitHub from build/dist
+	@gh release create "$(TAG)" --verify-tag --title "$(TAG)" --notes-file build/dist/NOTES.md \
+		build/dist/*.whl build/dist/*.tar.gz
 
 lock: ## Pin and hash every distribution anew (ARGS=--upgrade takes newer ones)
 	@$(create)

@@ -1,5 +1,7 @@
 """Every error Treeline raises on purpose: one tree, each message naming place, value and way out.
 
+::
+
     TreelineError
     ├── ConfigError             params.yaml is not a valid declaration
     │   ├── UnknownNameError    a declared name is in no table

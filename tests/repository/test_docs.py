@@ -8,7 +8,7 @@ import pytest
 from tests.repository.test_workshop import ROOT, tasks
 from treeline.doctor import settings
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 GUIDE = (ROOT / "docs" / "workflows.md").read_text(encoding="utf-8")
 A_PAGE = 120
 
@@ -43,12 +43,12 @@ def test_the_guide_names_every_task_that_a_workflow_runs() -> None:
     assert run - {"check", "test", "test-wheel"} <= made(GUIDE)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_document_asks_for_no_task_that_does_not_exist(path: Path) -> None:
     assert made(path.read_text(encoding="utf-8")) - tasks() == set()
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_document_links_to_files_that_exist(path: Path) -> None:
     links = linked.findall(path.read_text(encoding="utf-8"))
     assert [link for link in links if not (path.parent / link).exists()] == []

@@ -3,6 +3,7 @@
 import base64
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from treeline.delivery.processes import attempt, run
 from treeline.errors import PublishingError
@@ -87,6 +88,23 @@ def entry(path: str, content: str, *, after: str | None, message: str) -> str:
         "git", "commit-tree", tree.strip(), *parents, "-m", message,
         env=_identity(), error=PublishingError,
     ).strip()  # fmt: skip
+
+
+def folder(path: Path, *, message: str) -> str:
+    """Make a commit without a parent whose tree is a folder, also where git ignores it; return it.
+
+    Neither the checkout nor its index is touched.
+    """
+    with TemporaryDirectory() as scratch:
+        apart = {
+            "GIT_INDEX_FILE": str(Path(scratch, "index")),
+            "GIT_WORK_TREE": str(path.resolve()),
+        }
+        run("git", "add", "--all", "--force", ".", env=apart, cwd=path, error=PublishingError)
+        tree = run("git", "write-tree", env=apart, cwd=path, error=PublishingError).strip()
+    return run(
+        "git", "commit-tree", tree, "-m", message, env=_identity(), error=PublishingError
+    ).strip()
 
 
 def history(tip: str) -> list[str]:

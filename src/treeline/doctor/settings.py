@@ -33,6 +33,8 @@ VARIABLES = {
     "DOCKERHUB_USERNAME": "whose access token it is on Docker Hub",
     "KOYEB_SERVICE": "the id of the Koyeb service that runs the image",
     "KOYEB_API": "another address of Koyeb's API than its own",
+    "PUBLISH_SITE": "true where the documentation is to be published on the branch gh-pages",
+    "UPLOAD_PACKAGE": "true where a release is to be uploaded to the package index",
     "ENDPOINT_URL": "where that service answers; the deployment is asked there, or taken back",
 }
 KINDS = {"secrets": "secret", "vars": "variable"}  # as the workflows call them, and people
