@@ -27,7 +27,12 @@ html_show_sourcelink = False
 myst_heading_anchors = 4
 myst_fence_as_directive = ["mermaid"]
 myst_enable_extensions = ["colon_fence"]
-autodoc_default_options = {"members": True, "member-order": "bysource"}
+autodoc_default_options = {
+    "members": True,
+    "undoc-members": True,
+    "member-order": "bysource",
+    "exclude-members": "model_config",
+}
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
 # JSON and shell with an ellipsis or a placeholder in it are shown as they are.
