@@ -7,9 +7,8 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
-from treeline.contract.features import Feature, Value, whole
+from treeline.contract.features import WHOLE_MAX, Feature, Value, whole
 from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
-from treeline.contract.kinds import INTEGER_MAX
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 
@@ -36,8 +35,8 @@ def key_schema() -> JsonSchema:
     return {
         "type": ["string", "integer", "null"],
         "pattern": KEY_PATTERN,
-        "minimum": -INTEGER_MAX,
-        "maximum": INTEGER_MAX,
+        "minimum": 1 - WHOLE_MAX,
+        "maximum": WHOLE_MAX - 1,
         "description": "Your own key of what the record is about, recorded with the prediction. No "
         "model sees it; `POST /v1/feedback` takes it in the place of the id",
     }

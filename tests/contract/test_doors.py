@@ -63,12 +63,22 @@ def test_every_declared_difference_is_there(table: Table) -> None:
     assert [each.reason for each in DIFFERENCES if each.reason not in seen] == []
 
 
-@pytest.mark.parametrize("label", ["2^53", "2^53 + 1", "2^60", "2^60 as a float", "decimal 2^60"])
+@pytest.mark.parametrize(
+    "label",
+    [
+        *("2^24 + 1", "2^24 + 1 as a float", "decimal 2^24 + 1", "2^53 - 1", "2^53", "2^53 + 1"),
+        *("2^60", "2^60 as a float", "decimal 2^60"),
+    ],
+)
 def test_no_door_admits_an_integer_that_cannot_be_told_from_its_neighbour(
     table: Table, label: str
 ) -> None:
     for outcome in table["integer", label].values():
-        assert "at most 9007199254740991 in size" in outcome.words
+        assert "at most 16777216 in size" in outcome.words
+
+
+def test_every_door_admits_the_largest_integer_that_float32_tells_apart(table: Table) -> None:
+    assert {outcome.code for outcome in table["integer", "2^24"].values()} == {2.0**24}
 
 
 @pytest.mark.parametrize(

@@ -246,6 +246,18 @@ def test_a_number_out_of_bounds_is_refused(
     assert line == f"column 'a', row 1: {value} is not admitted; give {needed}"
 
 
+@pytest.mark.parametrize("value", [2**24 + 1, -(2**24) - 1, 1_764_000_000_000])
+@pytest.mark.parametrize("maximum", [None, 1e13])
+def test_a_whole_number_that_float32_does_not_keep_is_refused_with_the_way_out(
+    value: int, maximum: float | None
+) -> None:
+    feature = {"type": "integer", "maximum": maximum}
+    line, *_, last = refusal(rows(2**24, value), declared(feature))
+    assert line.startswith(f"column 'a', row 2: {value} is not admitted; give a whole number")
+    assert "at most 16777216 in size" in line
+    assert "subtract an offset" in last and "`type: number`" in last
+
+
 def test_bounds_are_admitted() -> None:
     spec = declared({"type": "number", "minimum": 0, "maximum": 1})
     assert check(rows(0, 1), spec)["a"].tolist() == [0, 1]

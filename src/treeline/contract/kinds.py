@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from treeline.contract.features import Feature
 
 FLOAT32_MAX = 3.4028234663852886e38  # the matrix a model sees is float32
-INTEGER_MAX = 2**53 - 1  # a float64, and a reader of JSON, tells it from both its neighbours
+INTEGER_MAX = 2**24  # float32 has every whole number up to here, and not the next
 
 NUMERIC = tuple(f"{kind}{bits}" for kind in ("INT", "UINT") for bits in (8, 16, 32, 64))
 NUMERIC += ("FP16", "FP32", "FP64")
@@ -186,7 +186,7 @@ class Number:
 
 
 class Integer(Number):
-    """A whole number that can be told from its neighbours; 3.0 is one."""
+    """A whole number that float32 tells from its neighbours; 3.0 is one."""
 
     datatype = "INT64"
     whole = True
@@ -195,8 +195,8 @@ class Integer(Number):
     most = float(INTEGER_MAX)
 
     def limit(self) -> str:
-        """Say what can be told from its neighbours."""
-        return f", at most {INTEGER_MAX} in size"
+        """Say what float32 tells from its neighbours."""
+        return f", at most {INTEGER_MAX} in size, as float32 tells them apart"
 
     def admits(self, feature: "Feature", value: object) -> bool:
         """Tell whether a value is a whole number within the limits."""

@@ -1,6 +1,7 @@
 """Checked rows in a folder of Parquet → both splits, a part at a time.
 
-Only the target, the group and the number of each row are ever in memory whole.
+Only the target, the group and the number of each row are ever in memory whole, and one column of
+numbers after the other while it is looked at.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.selecting import filled
+from treeline.preparation.spacing import check_spacing
 from treeline.preparation.splitting import split
 from treeline.preparation.streaming import FAULT, ROW
 from treeline.preparation.summary import summarised
@@ -35,6 +37,7 @@ class CheckedRows:
         self._rows = dataset.dataset(folder, format="parquet")
         self._parts = sorted(folder.glob("*.parquet"), key=_first_row)
         self._refuse_faults()
+        check_spacing(self._column, spec.features)
         self.kept = self._rows.count_rows()
         known = dataset.field(spec.target.name).is_valid()
         self.missing = {
@@ -42,6 +45,12 @@ class CheckedRows:
             for name in spec.features
             if (count := self._rows.count_rows(filter=dataset.field(name).is_null() & known))
         }
+
+    def _column(self, name: str) -> pd.Series:
+        """Return the values of a column of the rows that have a target, in no order."""
+        known = dataset.field(self._spec.target.name).is_valid()
+        column: pd.Series = self._rows.to_table(columns=[name], filter=known).to_pandas()[name]
+        return column
 
     def keys(self) -> pd.DataFrame:
         """Return number, target and group of each row that has a target, in the order of rows."""

@@ -9,9 +9,10 @@ import pandas as pd
 
 from treeline.config.models import ModelSpec
 from treeline.contract.admission import coded
-from treeline.contract.features import Target
+from treeline.contract.features import Feature, Target
 from treeline.contract.keys import KEY_PATTERN, KEY_WANTED
-from treeline.contract.problems import plain, shown, value_problem
+from treeline.contract.kinds import INTEGER_MAX, is_number
+from treeline.contract.problems import as_float, plain, shown, value_problem
 from treeline.errors import DataError
 from treeline.preparation.casting import (
     EXACT,
@@ -37,6 +38,11 @@ with _spark_unheard():
     import pandera.pandas as pa
     from pandera.errors import SchemaErrors
 
+WIDE_INTEGERS = (
+    f"a model computes in float32, which has no whole number beyond {INTEGER_MAX} for itself: "
+    "subtract an offset or take a larger unit in the source, declare a category if it is a code, "
+    "or `type: number` if its first seven digits will do"
+)
 SHOWN = 5  # faults named per column before the rest is only counted
 
 _CARRIED = {"number": "a number", "integer": "a whole number", "text": "a text"}
@@ -137,7 +143,7 @@ def _needed(spec: ModelSpec) -> dict[str, str]:
 
 def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
     """Return what is wrong, column by column, with the words of every other door, and a way out."""
-    lines, missing, needed = [], False, _needed(spec)
+    lines, missing, beyond, needed = [], False, False, _needed(spec)
     for name in faults.columns[faults.any()]:
         rows = faults.index[faults[name]]
         missing = missing or bool(frame.loc[rows, name].isna().any())
@@ -146,7 +152,9 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
             held = frame.loc[row, name]
             value = None if pd.api.types.is_scalar(held) and pd.isna(held) else plain(held)
             if (feature := spec.features.get(name)) is not None:
-                words = value_problem(name, feature, said_by(value, feature)).message
+                said = said_by(value, feature)
+                words = value_problem(name, feature, said).message
+                beyond = beyond or _is_beyond(said, feature)
             else:
                 found = "is missing" if value is None else f"{shown(value)} is not admitted"
                 words = f"{found}; give {needed[name]}"
@@ -156,4 +164,11 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
     way_out = "correct the data, or the declaration of the column in params.yaml"
     if missing:
         way_out += " (a `fill` or `nullable: true` admits missing values of a feature)"
-    return "\n".join([*lines, way_out])
+    return "\n".join([*lines, way_out, *([WIDE_INTEGERS] if beyond else [])])
+
+
+def _is_beyond(value: object, feature: Feature) -> bool:
+    """Tell whether a value breaks the limit of whole numbers, and no declared bound."""
+    if not (feature.kind.whole and is_number(value)):
+        return False
+    return feature.kind.broken_limit(feature, as_float(value)) != ""
