@@ -186,8 +186,8 @@ def test_a_champion_that_has_no_answer_to_a_missing_value_is_refused(path: str, 
 
 def test_rows_are_made_for_every_value_that_is_admitted() -> None:
     rows = drawn(20, seed=1)
-    splits = np.array([0.25, 30], np.float32)
-    made = admitted(rows, FEATURES, thresholds=splits)
+    splits = {"light": np.array([0.25], np.float32)}
+    made = admitted(rows, FEATURES, splits=splits)
     matrix = made.matrix
     assert set(made.kinds) >= {
         *("height missing", "soil missing", "soil 'sand'", "wet true", "wet false"),
@@ -195,7 +195,8 @@ def test_rows_are_made_for_every_value_that_is_admitted() -> None:
     }
     assert np.isnan(matrix[:, [1, 3]]).all(axis=1).any()
     assert not np.isnan(matrix[:, [0, 2, 4]]).any()
-    below, above = np.nextafter(splits[0], np.float32(0)), np.nextafter(splits[0], np.float32(1))
-    assert {below, splits[0], above} <= set(matrix[:, 0])
+    (split,) = splits["light"]
+    below, above = np.nextafter(split, np.float32(0)), np.nextafter(split, np.float32(1))
+    assert {below, split, above, np.nextafter(above, np.float32(1))} <= set(matrix[:, 0])
     assert matrix[:, 0].min() >= 0 and matrix[:, 0].max() <= 1
     assert (matrix[:, 2] % 1 == 0).all()

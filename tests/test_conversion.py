@@ -10,11 +10,12 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import QuantileTransformer
 
 from treeline.artifact.onnx import OnnxRuntime
 from treeline.conversion import OPSET, converted, plain_bytes
 from treeline.errors import ExportError
-from treeline.trainers.columns import NamedColumns
+from treeline.trainers.columns import NamedColumns, TypedColumns
 
 
 class Translated(ClassifierMixin, BaseEstimator):
@@ -88,3 +89,28 @@ def test_a_step_may_write_its_own_graph():
 def test_what_is_no_pipeline_has_no_converter():
     with pytest.raises(ExportError, match="no ONNX converter for LogisticRegression"):
         converted(LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("library", "name"), [("lightgbm.sklearn", "LGBMClassifier"), ("catboost.core", "CatBoost")]
+)
+def test_a_library_that_is_not_converted_says_how_it_is_served(library: str, name: str) -> None:
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    named = type(name, (LogisticRegression,), {"__module__": library})
+    pipeline = Pipeline([("names", NamedColumns(["a", "b"])), ("estimator", named())])
+    with pytest.raises(ExportError) as error:
+        converted(pipeline.fit(rows, [0, 1, 0, 1]))
+    text = str(error.value)
+    assert text.startswith(f"no ONNX converter for {name}: its library is none that is converted")
+    assert "API_ALLOW_PICKLE=1" in text and "xgboost" in text
+
+
+def test_a_step_whose_converter_takes_hours_is_refused_at_once() -> None:
+    rows = np.arange(8, dtype=np.float32).reshape(4, 2)
+    steps = [
+        ("names", NamedColumns(["a", "b"])),
+        ("columns", TypedColumns({}, [QuantileTransformer(n_quantiles=4)])),
+        ("estimator", LogisticRegression()),
+    ]
+    with pytest.raises(ExportError, match="no ONNX converter for QuantileTransformer"):
+        converted(Pipeline(steps).fit(rows, [0, 1, 0, 1]))

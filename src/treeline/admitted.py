@@ -18,7 +18,9 @@ from treeline.errors import TrainingError
 
 BASES = 8  # rows that are taken as they are but for one value
 MOST_ROWS = 20_000
+NOTHING = np.zeros(0, np.float32)
 SEVERAL = 64  # rows in which several values are missing
+MIXED = 4000  # rows in which every value is another one
 
 
 @dataclass(frozen=True)
@@ -39,20 +41,21 @@ def admitted(
     matrix: Matrix,
     features: Mapping[str, Feature],
     *,
-    thresholds: NDArray[np.float32],
+    splits: Mapping[str, NDArray[np.float32]],
 ) -> Admitted:
-    """Return rows with one value changed, and some with several missing.
+    """Return rows with one value changed, some with several missing, and some with all changed.
 
     `matrix` is float32 of shape (n_rows, n_features), at least one row. Each feature is missing
     where it may be, at its bounds or else its extremes here, and each of its categories in turn.
-    Numbers are also at `thresholds`, of shape (n,), and at the float32 on either side.
+    Numbers are also at the last float32 before each of their `splits`, of shape (n,), and at those
+    around it.
     """
     if not len(matrix):
         return Admitted(matrix, ())
     changes = [
         (place, value, kind)
         for place, (name, feature) in enumerate(features.items())
-        for value, kind in _values(name, feature, matrix[:, place], thresholds)
+        for value, kind in _values(name, feature, matrix[:, place], splits.get(name, NOTHING))
     ]
     bases = max(1, min(BASES, MOST_ROWS // max(1, len(changes))))
     changes = changes[: MOST_ROWS // bases]
@@ -60,10 +63,9 @@ def admitted(
     for number, (place, value, _) in enumerate(changes):
         rows[number * bases : (number + 1) * bases, place] = value
     kinds = [kind for _, _, kind in changes for _ in range(bases)]
-    several = _several_missing(matrix, features)
-    return Admitted(
-        np.concatenate([rows, several]), [*kinds, *["several missing values"] * len(several)]
-    )
+    several, mixed = _several_missing(matrix, features), _mixed(matrix, features)
+    kinds += ["several missing values"] * len(several) + ["values of several rows"] * len(mixed)
+    return Admitted(np.concatenate([rows, several, mixed]), kinds)
 
 
 def check_missing(
@@ -102,7 +104,7 @@ def _may_be_missing(feature: Feature) -> bool:
 
 
 def _values(
-    name: str, feature: Feature, column: NDArray[np.float32], thresholds: NDArray[np.float32]
+    name: str, feature: Feature, column: NDArray[np.float32], splits: NDArray[np.float32]
 ) -> Iterator[tuple[float, str]]:
     """Yield what a feature may be, as a code, and how a person calls it."""
     if _may_be_missing(feature):
@@ -112,23 +114,52 @@ def _values(
     elif feature.kind.holds == "boolean":
         yield from ((code, f"{name} {text}") for code, text in enumerate(("false", "true")))
     else:
-        yield from _numbers(name, feature, column, thresholds)
+        yield from _numbers(name, feature, column, splits)
 
 
 def _numbers(
-    name: str, feature: Feature, column: NDArray[np.float32], thresholds: NDArray[np.float32]
+    name: str, feature: Feature, column: NDArray[np.float32], splits: NDArray[np.float32]
 ) -> Iterator[tuple[float, str]]:
-    known = column[np.isfinite(column)]
-    low = feature.minimum if feature.minimum is not None else (known.min() if len(known) else 0)
-    high = feature.maximum if feature.maximum is not None else (known.max() if len(known) else 0)
+    low, high = _limits(feature, column)
     ends = {np.float32(low), np.float32(high)}
     yield from ((float(end), f"{name} {end:g}") for end in sorted(ends) if low <= end <= high)
-    if feature.kind.whole:
-        return
-    for exact in thresholds[(thresholds >= low) & (thresholds <= high)]:
-        for value in (np.nextafter(exact, -np.inf), exact, np.nextafter(exact, np.inf)):
+    for before in splits:
+        after = np.nextafter(before, np.float32(np.inf))
+        near = (np.nextafter(before, np.float32(-np.inf)), before, after)
+        for value in (*near, np.nextafter(after, np.float32(np.inf))):
             if low <= value <= high:
                 yield float(value), f"{name} {value!r}, at a split"
+
+
+def _limits(feature: Feature, column: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the least and the largest number: what is declared, or else what is there."""
+    known = column[np.isfinite(column)]
+    least, most = (float(known.min()), float(known.max())) if len(known) else (0.0, 0.0)
+    return (
+        least if feature.minimum is None else feature.minimum,
+        most if feature.maximum is None else feature.maximum,
+    )
+
+
+def _mixed(matrix: Matrix, features: Mapping[str, Feature]) -> Matrix:
+    """Return rows whose values come from rows of their own, and numbers between those, by chance.
+
+    Half of the numbers stand in the split, the others anywhere between the least and the largest.
+    """
+    chance = np.random.default_rng(0)
+    rows = np.empty((MIXED, matrix.shape[1]), np.float32)
+    for place, feature in enumerate(features.values()):
+        column = matrix[:, place]
+        rows[:, place] = column[chance.integers(0, len(column), MIXED)]
+        known = column[np.isfinite(column)]
+        if feature.kind.holds == "number" and len(known):
+            drawn = chance.uniform(known.min(), known.max(), MIXED).astype(np.float32)
+            drawn = np.clip(drawn, known.min(), known.max())
+            between = np.arange(MIXED) % 2 == 0
+            rows[between, place] = (
+                np.trunc(drawn[between]) if feature.kind.whole else drawn[between]
+            )
+    return rows
 
 
 def _several_missing(matrix: Matrix, features: Mapping[str, Feature]) -> Matrix:

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import compose, helper
 from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
 from skl2onnx import to_onnx, update_registered_converter
@@ -32,10 +31,10 @@ from sklearn.ensemble import (
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import QuantileTransformer
 from xgboost import XGBClassifier, XGBRegressor
 
-from treeline import forests
+from treeline import forests, scalers
 from treeline.artifact.onnx import SIGNATURE_KEY
 from treeline.errors import ExportError
 
@@ -45,9 +44,11 @@ PLAIN = (
     "give the class a method `plain` that returns the fitted scikit-learn object that does the "
     "same (docs/add-a-model.md)"
 )
-# With the plain division a scaler rounds as scikit-learn does, so that no row changes its side of
-# a split behind it; multiplying by the reciprocal, the converter's default, does not.
-EXACT = {StandardScaler: {"div": "div"}}
+PICKLED_LIBRARIES = ("catboost", "lightgbm")  # no lock holds them, so no conversion is tried
+PICKLED = (
+    "its library is none that is converted; it is served as a pickle, where API_ALLOW_PICKLE=1 and "
+    "the library is installed, or take xgboost or sklearn.ensemble.HistGradientBoosting…, which are"
+)
 # In float32 two neighbours that are nearly as far may change places.
 IN_DOUBLES = (KNeighborsClassifier, KNeighborsRegressor)
 
@@ -64,7 +65,7 @@ def converted(pipeline: Pipeline) -> onnx.ModelProto:
 
 
 def _graph_of(pipeline: Pipeline) -> onnx.ModelProto:
-    _register_xgboost()
+    _register()
     (_, named), *steps = pipeline.steps
     rows = named.transform(np.zeros((1, len(named.names)), np.float32))
     graph = None
@@ -94,25 +95,8 @@ def plain_bytes(graph: onnx.ModelProto) -> bytes:
     return payload
 
 
-def thresholds_of(graph: onnx.ModelProto, *, most: int = 200) -> NDArray[np.float32]:
-    """Return float32 values at which trees of a graph split, at most so many of them, in order."""
-    found: list[Any] = []
-    for node in graph.graph.node:
-        for attribute in node.attribute:
-            if attribute.name == "nodes_values":
-                found.append(np.array(attribute.floats))
-            elif attribute.name == "nodes_values_as_tensor":
-                found.append(onnx.numpy_helper.to_array(attribute.t))
-    if not found:
-        return np.zeros(0, np.float32)
-    values = np.unique(np.concatenate(found).astype(np.float32))
-    chosen: NDArray[np.float32] = values[
-        np.linspace(0, len(values) - 1, min(most, len(values))).astype(int)
-    ]
-    return chosen
-
-
-def _register_xgboost() -> None:
+def _register() -> None:
+    scalers.register()
     for estimator, shapes, options in (
         (
             XGBClassifier,
@@ -132,6 +116,13 @@ def _plain(name: str, step: Any) -> Any:
     A class that no converter knows says by its method `plain` which fitted object of scikit-learn
     or XGBoost does the same. That may be a pipeline or a column transformer with more such steps.
     """
+    if isinstance(step, QuantileTransformer):
+        raise ExportError(
+            "no ONNX converter for QuantileTransformer: the library's writes nodes for each of its "
+            "quantiles, for hours; take RobustScaler or PowerTransformer, or serve it as a pickle"
+        )
+    if type(step).__module__.partition(".")[0] in PICKLED_LIBRARIES:
+        raise ExportError(f"no ONNX converter for {_named(step)}: {PICKLED}")
     if getattr(step, "plain", None) is not None:
         step = step.plain()
     elif name != "estimator" and not type(step).__module__.startswith("sklearn."):
@@ -208,7 +199,7 @@ def _equal(step: Any) -> Any:
 
 
 def _converted(step: Any, width: int) -> onnx.ModelProto:
-    options = dict(EXACT)
+    options: dict[Any, Any] = {}
     if hasattr(step, "predict_proba"):
         options[id(step)] = {"zipmap": False}
     exact = isinstance(step, IN_DOUBLES)

@@ -19,10 +19,11 @@ from treeline.config.models import ModelSpec, Onnx
 from treeline.contract.encoding import Matrix
 from treeline.contract.features import Feature, Value
 from treeline.contract.signature import Example, Parity, Signature, version_of
-from treeline.conversion import converted, plain_bytes, sealed, thresholds_of
+from treeline.conversion import converted, plain_bytes, sealed
 from treeline.errors import ExportError
 from treeline.preparation.encoding import encoded
 from treeline.registry import resolve
+from treeline.splits import crossings
 
 ONNX_FILE, PICKLE_FILE = "model.onnx", "model.pkl"
 PICKLE = "pickle"  # the runtime of every estimator that has none of its own
@@ -86,8 +87,13 @@ def graph_found(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str
 
     `test` is the prepared test split. Returns `rows` and `largest_difference`, or `missing`.
     """
+    return repeated(estimator, Proof.of(test, spec))
+
+
+def repeated(estimator: Any, proof: Proof) -> dict[str, Any]:
+    """Tell the same of the rows of a proof."""
     try:
-        _, parity, _ = _repeated(estimator, Proof.of(test, spec))
+        _, parity, _ = _repeated(estimator, proof)
     except ExportError as error:
         return {"missing": str(error)}
     return {"rows": parity.rows, "largest_difference": parity.largest_difference}
@@ -102,7 +108,8 @@ def _repeated(estimator: Any, proof: Proof) -> tuple[onnx.ModelProto, Parity, Pr
         raise ExportError(f"the ONNX graph cannot be run: {error}") from error
     parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
     _refuse_difference("the ONNX graph", parity)
-    made = admitted(proof.matrix, proof.features, thresholds=thresholds_of(graph))
+    splits = crossings(estimator, graph, proof.matrix, proof.features)
+    made = admitted(proof.matrix, proof.features, splits=splits)
     _refuse_admitted(estimator, runtime, made, tolerance=proof.tolerance)
     return graph, parity.model_copy(update={"admitted_rows": len(made)}), found
 
@@ -114,8 +121,13 @@ def _refuse_admitted(
     if not len(made):
         return
     expected, found = predict(estimator, made.matrix), runtime.predict(made.matrix)
-    for kind in dict.fromkeys(made.kinds):
-        rows = np.array([at for at, each in enumerate(made.kinds) if each == kind])
+    if _repeats(compared(expected, found, tolerance=tolerance)):
+        return
+    rows_of: dict[str, list[int]] = {}
+    for row, kind in enumerate(made.kinds):
+        rows_of.setdefault(kind, []).append(row)
+    for kind, listed in rows_of.items():
+        rows = np.array(listed)
         parity = compared(_some(expected, rows), _some(found, rows), tolerance=tolerance)
         _refuse_difference(f"with {kind}, the ONNX graph", parity)
 
@@ -146,8 +158,13 @@ def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str
     return Package(_signed({**draft, **shown}, payload), files)
 
 
+def _repeats(parity: Parity) -> bool:
+    """Tell whether an artifact repeats its estimator closely enough."""
+    return not parity.labels_differing and parity.largest_difference <= parity.tolerance
+
+
 def _refuse_difference(what: str, parity: Parity) -> None:
-    if parity.labels_differing or parity.largest_difference > parity.tolerance:
+    if not _repeats(parity):
         raise ExportError(
             f"{what} differs from the estimator by up to {parity.largest_difference:.2g} "
             f"({parity.tolerance:g} is allowed), and in {parity.labels_differing} of "

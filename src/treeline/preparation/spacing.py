@@ -18,9 +18,7 @@ FEW_STEPS = 2**20  # of float32 over a column; with more of them, values are los
 NOISE = 1e-13  # of the size of a value: what rounding in doubles leaves of equal ones
 
 
-def check_spacing(
-    column_of: Callable[[str], pd.Series], features: Mapping[str, Feature]
-) -> None:
+def check_spacing(column_of: Callable[[str], pd.Series], features: Mapping[str, Feature]) -> None:
     """Raise DataError where float32 takes many different values of a column for the same.
 
     `column_of` returns the float64 values of a column of numbers by its name, NaN where missing.
