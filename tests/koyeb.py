@@ -130,8 +130,8 @@ class _Api(Answering):
             known = {key: found.id if found else "" for key, found in ids.items()}
             return 200, {"service": {"id": SERVICE, "name": "treeline", **known}}
         if found := koyeb.deployments.get(self.path.removeprefix("/v1/deployments/")):
-            told = {"id": found.id, "status": koyeb.look(found), "definition": found.definition}
-            return 200, {"deployment": told}
+            state = {"id": found.id, "status": koyeb.look(found), "definition": found.definition}
+            return 200, {"deployment": state}
         return 404, {"status": 404, "code": "not_found", "message": "not found"}
 
 

@@ -24,10 +24,13 @@ Row = dict[str, Any]
 
 def rows_in(database: Path | str) -> list[Row]:
     """Return the predictions in a database, the oldest first; none where there is no table yet."""
-    is_file = isinstance(database, Path)
-    if is_file and not database.exists():
+    if isinstance(database, Path) and not database.exists():
         return []
-    url = f"sqlite:///{database}" if is_file else str(database).replace("sql://", "sql+psycopg://")
+    url = (
+        f"sqlite:///{database}"
+        if isinstance(database, Path)
+        else str(database).replace("sql://", "sql+psycopg://")
+    )
     engine = create_engine(url)
     try:
         if not inspect(engine).has_table("predictions"):

@@ -16,7 +16,7 @@ import httpx2
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
-START_SECONDS = 90  # a busy machine takes long to import
+START_SECONDS = 300  # a busy machine takes long to import
 STOP_SECONDS = 20
 
 
@@ -64,9 +64,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(
-    models: Path, log: Path, *, start_seconds: float = START_SECONDS, **settings: str
-) -> Iterator[Service]:
+def serving(models: Path, log: Path, **settings: str) -> Iterator[Service]:
     """Start the service over a folder of models and wait until it answers; end it afterwards."""
     port = free_port()
     environment = {
@@ -89,7 +87,7 @@ def serving(
     ):
         service = Service(port, process, log)
         try:
-            wait_until(service.answers, seconds=start_seconds, what="the service answers")
+            wait_until(service.answers, seconds=START_SECONDS, what="the service answers")
             yield service
         finally:
             if process.poll() is None:

@@ -125,7 +125,10 @@ def test_the_record_is_plain_json_with_settings_folds_and_trials(
             "ccp_alpha": {"low": 0, "high": 0.1},
         },
     }
-    changed = {"candidates": {"tree": drawn}, "search": {"strategy": "random", "trials": 3}}
+    changed: dict[str, Any] = {
+        "candidates": {"tree": drawn},
+        "search": {"strategy": "random", "trials": 3},
+    }
     found = record(held(declaration, **changed))
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert (found["champion"], found["metric"]) == ("tree", "roc_auc")

@@ -4,6 +4,7 @@ import csv
 import io
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -20,6 +21,11 @@ ARROW, PARQUET = "application/vnd.apache.arrow.stream", "application/vnd.apache.
 Rows = list[dict[str, Any]]
 
 
+def whole(rng: random.Random, low: int, high: int) -> float:
+    """Return a whole number, as JSON has it that was a float."""
+    return float(rng.randint(low, high))
+
+
 def records(recipe: Recipe, count: int = 20) -> Rows:
     """Return random records of a recipe; what may be missing sometimes is."""
     rng = random.Random(recipe.name)
@@ -29,12 +35,13 @@ def records(recipe: Recipe, count: int = 20) -> Rows:
         for name, feature in recipe.features.items():
             low = -3 if feature.minimum is None else feature.minimum
             high = 9 if feature.maximum is None else feature.maximum
-            record[name] = {
-                "category": lambda f=feature: rng.choice(f.categories),
+            draws: dict[str, Callable[[], Any]] = {
+                "category": partial(rng.choice, feature.categories),
                 "boolean": lambda: rng.random() < 0.5,
-                "integer": lambda low=low, high=high: float(rng.randint(int(low), int(high))),
-                "number": lambda low=low, high=high: rng.uniform(low, high),
-            }[feature.type]()
+                "integer": partial(whole, rng, int(low), int(high)),
+                "number": partial(rng.uniform, low, high),
+            }
+            record[name] = draws[feature.type]()
             if feature.optional and rng.random() < 0.3:
                 record[name] = None
         found.append(record)

@@ -56,7 +56,7 @@ class Caller:
         asked["headers"] = [media_type, KEYED]
         if length is not None:
             asked["headers"].append((b"content-length", b"%d" % length))
-        self.answer = asyncio.create_task(app(asked, self._receive, self._send))  # type: ignore[arg-type]
+        self.answer = asyncio.create_task(app(asked, self._receive, self._send))
 
     def send(self, piece: bytes, *, more: bool = False) -> None:
         self.pieces.put_nowait((piece, more))

@@ -27,7 +27,8 @@ def test_the_service_answers_as_it_documents(tmp_path: Path) -> None:
         options = ["--max-examples", EXAMPLES, "--warnings", "off", "--workers", "1"]
         told = subprocess.run(
             [
-                *(Path(sys.executable).parent / "schemathesis", *command, *options),
+                Path(sys.executable).parent / "schemathesis",
+                *(*command, *options),
                 f"{service.url}/openapi.json",
             ],
             cwd=tmp_path,

@@ -112,7 +112,7 @@ def predicts_a_table(ask: Clients, truth: Truth) -> bool:
     answer = ask.post(path, content=f"{HEADER}\n{ROW}\n", headers={"Content-Type": "text/csv"})
     if answer.status_code != 200:
         return answer.status_code == truth.status
-    return truth.served and truth.version in answer.text
+    return truth.served and str(truth.version) in answer.text
 
 
 def infers(ask: Clients, truth: Truth) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pytest
@@ -30,7 +30,7 @@ BAD: list[Any] = ["", "two words", "x" * 101, "ü", "a\nb", 1.5, True, 2**53, ["
 
 def as_csv(rows: list[dict[str, Any]], *, quoted: bool = False) -> bytes:
     sink = io.StringIO()
-    style = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    style: Literal[0, 1] = csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
     writer = csv.DictWriter(sink, list(rows[0]), quoting=style, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

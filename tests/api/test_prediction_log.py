@@ -1,7 +1,7 @@
 """Every prediction is recorded as it was answered, and can be exported."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,13 @@ def test_every_format_tells_the_same(client: TestClient, answers: Answers, name:
     by_name = client.get(EXPORT, params={"format": name})
     by_header = client.get(EXPORT, headers={"Accept": MEDIA_TYPES[name].partition(";")[0]})
     assert by_name.headers["content-type"] == by_header.headers["content-type"] == MEDIA_TYPES[name]
-    read = {
+    readers: dict[str, Callable[[io.BytesIO], pd.DataFrame]] = {
         "jsonl": lambda body: pd.read_json(body, lines=True),
         "csv": pd.read_csv,
         "parquet": pd.read_parquet,
-    }[name]
+    }
     for answer in (by_name, by_header):
-        table = read(io.BytesIO(answer.content))
+        table = readers[name](io.BytesIO(answer.content))
         assert list(table.columns) == list(lines(client.get(EXPORT).text)[0])
         assert list(table["id"]) == [each["id"] for each in answers]
         assert [str(each) for each in table["prediction"]] == [

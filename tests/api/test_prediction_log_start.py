@@ -91,7 +91,7 @@ def test_tables_of_somebody_else_stop_the_start(
     with postgresql() as name:
         with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as connection:
             for statement in statements:
-                connection.execute(statement)  # type: ignore[call-overload]
+                connection.execute(statement)
         with pytest.raises(ConfigError, match=reason):
             checked(state_dir=tmp_path, prediction_log_url=f"{SERVER}/{name}")
 

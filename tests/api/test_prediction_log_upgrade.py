@@ -59,7 +59,7 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str | 
         return
     with postgresql() as name:
         with psycopg.connect(f"{SERVER}/{name}", autocommit=True) as server:
-            server.execute(script)  # type: ignore[call-overload]
+            server.execute(script)
         yield f"{SERVER}/{name}", tmp_path
 
 

@@ -2,10 +2,10 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 Record = Mapping[str, Any]
 
 
-def question(recipe: Recipe, records: list[Record], **more: Any) -> Json:
+def question(recipe: Recipe, records: Sequence[Record], **more: Any) -> Json:
     """Return the document that asks a model for records, each feature that occurs a tensor."""
     inputs = [
         {
@@ -48,7 +48,7 @@ def path(recipe: Recipe) -> str:
     return f"/v2/models/{recipe.name}/infer"
 
 
-def asked(client: TestClient, recipe: Recipe, records: list[Record], **more: Any) -> Json:
+def asked(client: TestClient, recipe: Recipe, records: Sequence[Record], **more: Any) -> Json:
     """Ask for records, and return the outputs by name, each as an array in its shape."""
     answer = client.post(path(recipe), json=question(recipe, records, **more))
     assert answer.status_code == 200, answer.text
@@ -242,4 +242,4 @@ def test_all_problems_are_told_by_row_and_feature_in_the_words_of_the_one_route(
 
 
 def test_the_datatypes_that_are_named_are_those_that_are_read() -> None:
-    assert set(Datatype.__args__) == set(DTYPES)
+    assert set(get_args(Datatype)) == set(DTYPES)

@@ -122,7 +122,7 @@ def test_what_is_no_json_is_refused(client: TestClient, content: bytes) -> None:
 
 @pytest.mark.parametrize("length", ["-1", "1.5", "x", "9" * 30, "100000", "٣"])
 def test_a_header_length_that_is_none_is_refused(client: TestClient, length: str) -> None:
-    headers = {HEADER_LENGTH: length.encode()}
+    headers = [(HEADER_LENGTH.encode(), length.encode())]
     answer = client.post(INFER, content=changed(), headers=headers)
     assert (answer.status_code, list(answer.json())) == (400, ["error"])
 
@@ -196,7 +196,9 @@ def test_the_document_is_limited_as_any_body_and_binary_data_are_not(
 ) -> None:
     client = serve(models, max_body_bytes=1000)
     much = {"shape": [200], "datatype": "INT64"}
-    sent = [{"name": name, "data": [1000] * 200, **much} for name in ("age", "bmi")]
+    sent: list[dict[str, Any]] = [
+        {"name": name, "data": [1000] * 200, **much} for name in ("age", "bmi")
+    ]
     assert "as binary data" in told(client, 413, json.dumps({"inputs": sent}).encode())
     sent = [
         {"name": name, "parameters": {"binary_data_size": 1600}, **much} for name in ("age", "bmi")
@@ -245,7 +247,7 @@ def test_a_name_that_is_long_is_refused_wherever_it_is_read(
 ) -> None:
     name = "é" * length if length < 900_000 else "x" * length
     tensor = {"name": "features", "datatype": "FP32", "shape": [1], "data": [1]}
-    document = {"inputs": [tensor | ({"name": name} if place == "input" else {})]}
+    document: dict[str, Any] = {"inputs": [tensor | ({"name": name} if place == "input" else {})]}
     document |= {"id": name} if place == "id" else {}
     document |= {"outputs": [{"name": name}]} if place == "output" else {}
     answer = client.post(INFER, json=document)

@@ -89,7 +89,7 @@ def test_the_metadata_is_that_of_the_graph(client: TestClient) -> None:
 @pytest.mark.parametrize("datatype", NUMBERS)
 def test_every_datatype_goes_in_and_out_as_binary_data(client: TestClient, datatype: str) -> None:
     payload = np.array([0, 1, 1, 0], NUMBERS[datatype][1]).tobytes()
-    tensor = {"name": "x", "shape": [2, 2], "datatype": datatype}
+    tensor: dict[str, Any] = {"name": "x", "shape": [2, 2], "datatype": datatype}
     tensor |= {"parameters": {"binary_data_size": len(payload)}}
     body = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
     document = json.dumps(body).encode()
@@ -118,14 +118,14 @@ def test_datatypes_go_in_and_out_as_json(
     client: TestClient, datatype: str, data: list[Any]
 ) -> None:
     known = [0.25 if each is None else each for each in data]
-    tensor = {"name": "x", "shape": [2, 2], "datatype": datatype, "data": known}
+    tensor: dict[str, Any] = {"name": "x", "shape": [2, 2], "datatype": datatype, "data": known}
     answer = client.post(INFER.format(f"same-{datatype.lower()}"), json={"inputs": [tensor]})
     assert answer.json()["outputs"][0]["data"] == known
 
 
 def test_what_json_has_no_number_for_is_null(client: TestClient) -> None:
     data = [1.0, float("nan"), float("inf"), 2.0]
-    tensor = {"name": "x", "shape": [2, 2], "datatype": "FP64", "data": data}
+    tensor: dict[str, Any] = {"name": "x", "shape": [2, 2], "datatype": "FP64", "data": data}
     answer = client.post(INFER.format("same-fp64"), content=json.dumps({"inputs": [tensor]}))
     assert answer.json()["outputs"][0]["data"] == [1.0, None, None, 2.0]
 
@@ -157,7 +157,7 @@ def test_what_does_not_fit_the_graph_is_refused(
 
 def test_fp16_is_answered_as_binary_data_only(client: TestClient) -> None:
     payload = struct.pack("<2e", 1.5, 2.5)
-    tensor = {"name": "x", "shape": [1, 2], "datatype": "FP16"}
+    tensor: dict[str, Any] = {"name": "x", "shape": [1, 2], "datatype": "FP16"}
     tensor |= {"parameters": {"binary_data_size": len(payload)}}
     document = json.dumps({"inputs": [tensor]}).encode()
     headers = {HEADER_LENGTH: str(len(document))}

@@ -1,7 +1,7 @@
 """What is not to be recorded never reaches the disk, however it is written in a request."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,16 +54,16 @@ def test_a_name_of_another_model_is_recorded() -> None:
     assert not Redaction([]).active
 
 
-def with_escapes(record: dict[str, Any], name: str) -> bytes:
+def with_escapes(record: Mapping[str, Any], name: str) -> bytes:
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in name)
     return json.dumps(record).replace(f'"{name}"', f'"{escaped}"').encode()
 
 
-def twice(record: dict[str, Any], name: str) -> bytes:
+def twice(record: Mapping[str, Any], name: str) -> bytes:
     return json.dumps(record).replace("{", f'{{"{name}": "{SECRET}", ', 1).encode()
 
 
-def infer(record: dict[str, Any]) -> dict[str, Any]:
+def infer(record: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {str: "BYTES", float: "FP32", int: "INT64", bool: "BOOL"}
     inputs = [
         {"name": name, "shape": [1], "datatype": kinds[type(value)], "data": [value]}

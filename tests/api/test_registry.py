@@ -146,7 +146,7 @@ def test_any_version_that_is_offered_answers(client: TestClient, registry: Regis
         batch = f"{PATH}/versions/{asked}/predict/batch"
         rows = client.post(batch, json=[SURVIVAL.example] * 3)
         assert [row["version"] for row in rows.json()] == [latest] * 3
-        wide = [SURVIVAL.example | {"plot": 7}]
+        wide = [{**SURVIVAL.example, "plot": 7}]
         assert client.post(batch, json=wide).status_code == 200
         assert client.post(f"{batch}?extra=refuse", json=wide).status_code == 422
         assert client.get(f"/v2/models/tree-survival/versions/{asked}/ready").status_code == 200

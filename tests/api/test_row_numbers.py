@@ -32,10 +32,8 @@ TABLE = pa.Table.from_pylist(ROWS)
 
 def csv_lines(quoted: bool = False) -> list[str]:
     mark = '"' if quoted else ""
-    return [
-        ",".join(f"{mark}{value}{mark}" for value in row)
-        for row in [[*GOOD], *([*row.values()] for row in ROWS)]
-    ]
+    rows: list[list[Any]] = [[*GOOD], *([*row.values()] for row in ROWS)]
+    return [",".join(f"{mark}{value}{mark}" for value in row) for row in rows]
 
 
 def with_a_column(texts: list[str]) -> str:

@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -21,7 +22,7 @@ from treeline.errors import ConfigError
 
 KEY, LINE = new_key("trainer")
 SECOND, SECOND_LINE = new_key("auditor")
-PREDICTED = {"json": SURVIVAL.example}
+PREDICTED: dict[str, Any] = {"json": SURVIVAL.example}
 
 
 def changing(app: FastAPI) -> TestClient:

@@ -16,7 +16,7 @@ from tests.api.conftest import Serve
 from tests.tiny_models import SURVIVAL
 
 KEY, LINE = new_key("trainer")
-PREDICTED = {"json": SURVIVAL.example}
+PREDICTED: dict[str, Any] = {"json": SURVIVAL.example}
 
 
 def test_who_asks_too_often_is_told_when_to_come_back(models: Path, serve: Serve) -> None:

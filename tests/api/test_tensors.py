@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from tests.api.uploading import publish, uploading
 from tests.tiny_graphs import identity, model, product, scaled
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "float16": [1.5, -2.0, 65504.0],
     "float32": [0.1, -2.0, 3e38],
     "float64": [0.1, 1e300, -0.25],
@@ -45,7 +45,7 @@ def everything() -> Any:
     return model(nodes, declared, [(f"{name}'", kind, shape) for name, kind, shape in declared])
 
 
-def classifier(**classes: object) -> Any:
+def classifier(**classes: Any) -> Any:
     """A graph as scikit-learn's converters make them: labels, and a map of probabilities."""
     nodes = [
         helper.make_node("ArgMax", ["x"], ["label"], axis=1, keepdims=0),

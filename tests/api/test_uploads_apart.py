@@ -201,7 +201,9 @@ def test_the_run_of_a_caller_that_has_gone_is_killed(
     publish(tmp_path, "loop", as_often_as_asked())
 
     async def leave(app: ASGIApp) -> None:
-        sent = [{"type": "http.request", "body": json.dumps(ENDLESS[path]).encode()}]
+        sent: list[dict[str, object]] = [
+            {"type": "http.request", "body": json.dumps(ENDLESS[path]).encode()}
+        ]
 
         async def receive() -> dict[str, object]:
             if sent:
@@ -222,7 +224,7 @@ def test_the_run_of_a_caller_that_has_gone_is_killed(
             "headers": [(b"content-type", b"application/json")],
             "client": ("127.0.0.1", 1),
         }
-        await app(scope, receive, send)  # type: ignore[arg-type]
+        await app(scope, receive, send)
 
     with uploading(models, tmp_path, run_seconds=SECONDS, batch_seconds=SECONDS) as client:
         graphs = client.app.state.graphs  # type: ignore[attr-defined]

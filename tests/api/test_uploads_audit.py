@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,7 +43,7 @@ def test_the_fields_have_the_numbers_of_onnx_itself() -> None:
         "LabelsProto": onnx.AttributeProto,
     }
     for message, fields in MESSAGES.items():
-        known = inside.get(message) or getattr(onnx, message)
+        known: Any = inside.get(message) or getattr(onnx, message)
         for name, (number, _) in fields.items():
             assert known.DESCRIPTOR.fields_by_name[name].number == number, (message, name)
 
@@ -384,7 +385,7 @@ def test_names_that_would_be_repeated_are_limited_and_faults_are_told_shortly() 
 )
 def test_classes_are_counted(classes: list[str], message: str | None) -> None:
     def zip_up(model: ModelProto) -> None:
-        labels = {"classlabels_strings": classes}
+        labels: dict[str, Any] = {"classlabels_strings": classes}
         node = helper.make_node("ZipMap", ["x"], ["z"], domain="ai.onnx.ml", **labels)
         model.graph.node.append(node)
         model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 3))

@@ -77,7 +77,7 @@ def with_feature(name: str = FIRST, **changed: Any) -> Recipe:
     return replace(IRIS, features=features, example=example)
 
 
-TOO_LONG = {
+TOO_LONG: dict[str, tuple[Recipe, dict[str, Any], str]] = {
     "the name of a feature": (with_feature("n" * 300), {}, "a name of 300 characters"),
     "the name of a class": (
         replace(IRIS, classes=("setosa", "versicolor", "v" * 300)),

@@ -125,7 +125,7 @@ def test_a_graph_without_any_shape_is_tried_and_takes_what_comes(client: TestCli
     assert values(client, "shapeless")["label"] == fitted.predict(ASKED).tolist()
 
 
-def node(operator: str, given: str, made: str, **attributes: object) -> NodeProto:
+def node(operator: str, given: str, made: str, **attributes: Any) -> NodeProto:
     return helper.make_node(operator, given.split(), [made], **attributes)
 
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def test_every_command_of_the_table_does_what_it_says(service: Service, tmp_path
     (tmp_path / "net.onnx").write_bytes(identity([None, 3, 224, 224]).SerializeToString())
     images.new("RGB", (30, 20), (200, 100, 50)).save(tmp_path / "cat.jpg")
 
-    answers = {}
+    answers: dict[str, Any] = {}
     for to, command in COMMANDS:
         found = subprocess.run(
             [shutil.which("bash") or "bash", "-c", f"{command} --silent --fail-with-body"],

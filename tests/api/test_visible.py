@@ -122,7 +122,7 @@ def test_a_batch_in_csv_repeats_no_formula_of_a_stranger(models: Path, name: str
         answer = client.post(
             "/v1/predict/batch",
             params={"bad_rows": "report", "extra": "refuse"},
-            json=[SURVIVAL.example | {name: 1}, SURVIVAL.example | {"Phenolics": -1.5}],
+            json=[{**SURVIVAL.example, name: 1}, {**SURVIVAL.example, "Phenolics": -1.5}],
             headers={"Accept": "text/csv"},
         )
     assert answer.status_code == 200, answer.text

@@ -47,8 +47,8 @@ def test_the_runtime_repeats_the_estimator(estimator: H2OEstimator) -> None:
     frame = made_up().frame
     runtime = H2ORuntime.load({f"artifact/{k}": v for k, v in estimator.artifact_files().items()})
     expected, found = predict(estimator, frame), runtime.predict(frame.to_numpy())
-    assert np.array_equal(expected.scores, found.scores)
-    assert np.array_equal(expected.labels, found.labels)
+    np.testing.assert_array_equal(expected.scores, found.scores)
+    np.testing.assert_array_equal(expected.labels, found.labels)
     assert runtime.embedded_signature() is None
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,9 +135,9 @@ def shown(folder: Path, **environment: str) -> str:
 # --- JSON ----------------------------------------------------------------------------------------
 
 
-def document(clone: Checkout, *arguments: str, good: bool = True) -> dict[str, object]:
+def document(clone: Checkout, *arguments: str, good: bool = True) -> dict[str, Any]:
     """Return what a command prints on standard output, which is nothing but JSON."""
-    parsed: dict[str, object] = json.loads(
+    parsed: dict[str, Any] = json.loads(
         clone.python("-m", "treeline", *arguments, good=good).stdout
     )
     return parsed
@@ -149,11 +150,11 @@ def test_what_is_declared_is_json_for_machines(reproduced: Checkout) -> None:
 def test_what_a_run_made_is_json_and_its_progress_is_not(clone: Checkout) -> None:
     clone.change("alpha: 0.1", "alpha: 0.2")
     found = document(clone, "train", "--json", "sugar")
-    [row] = found["models"]  # type: ignore[misc]
+    [row] = found["models"]
     version = json.loads((clone.root / "model/sugar/signature.json").read_text())["version"]
     assert (row["model"], row["version"], row["passed"]) == ("sugar", version, True)
     assert row["score"]["low"] <= row["score"]["value"] <= row["score"]["high"]
-    stages = [run["stage"] for run in found["runs"]]  # type: ignore[attr-defined]
+    stages = [run["stage"] for run in found["runs"]]
     assert stages == ["digest", "train", "evaluate", "gate", "export"]
     assert found["failures"] == []
 
@@ -161,7 +162,7 @@ def test_what_a_run_made_is_json_and_its_progress_is_not(clone: Checkout) -> Non
 def test_a_comparison_is_json_for_machines(clone: Checkout) -> None:
     found = document(clone, "compare", "--base", "HEAD", "--json", "sugar")
     assert (found["good"], found["accepted"]) == (True, False)
-    assert list(found["models"]) == ["sugar"]  # type: ignore[call-overload]
+    assert list(found["models"]) == ["sugar"]
 
 
 def test_whether_a_training_is_due_is_json_for_machines(clone: Checkout) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.checkout import Checkout
 from treeline.config import read_params
+from treeline.config.sources import FileSource
 
 ADOPT = ("-m", "treeline", "adopt")
 
@@ -25,18 +26,19 @@ def _flowers(path: Path, *, header: bool = True) -> Path:
     return path
 
 
-def test_a_file_becomes_the_source_and_is_tracked_by_dvc(fresh: Checkout, tmp_path: Path):
+def test_a_file_becomes_the_source_and_is_tracked_by_dvc(fresh: Checkout, tmp_path: Path) -> None:
     file = _flowers(tmp_path / "wild.csv")
     said = fresh.python(*ADOPT, "flowers", str(file)).stdout
     assert "dataset/sources/file/wild.csv" in said
     source = read_params(fresh.root / "params.yaml").models["flowers"].source
+    assert isinstance(source, FileSource)
     assert (source.kind, source.path) == ("file", "dataset/sources/file/wild.csv")
     assert (fresh.root / "dataset/sources/file/wild.csv").read_bytes() == file.read_bytes()
     tracked = fresh.run("git", "status", "--porcelain", "--untracked-files=all").stdout
     assert "wild.csv.dvc" in tracked and "wild.csv\n" not in tracked
 
 
-def test_nothing_else_of_the_declaration_changes(fresh: Checkout, tmp_path: Path):
+def test_nothing_else_of_the_declaration_changes(fresh: Checkout, tmp_path: Path) -> None:
     before = (fresh.root / "params.yaml").read_text().splitlines()
     fresh.python(*ADOPT, "flowers", str(_flowers(tmp_path / "wild.csv")))
     after = (fresh.root / "params.yaml").read_text().splitlines()
@@ -45,7 +47,7 @@ def test_nothing_else_of_the_declaration_changes(fresh: Checkout, tmp_path: Path
     assert len(after) == len(before)
 
 
-def test_the_pipeline_runs_on_it_and_sees_when_it_changes(fresh: Checkout, tmp_path: Path):
+def test_the_pipeline_runs_on_it_and_sees_when_it_changes(fresh: Checkout, tmp_path: Path) -> None:
     fresh.change(
         "      petal length (cm): {type: number, minimum: 0}",
         "      petal length (cm): {type: number, fill: 0}",
@@ -58,7 +60,7 @@ def test_the_pipeline_runs_on_it_and_sees_when_it_changes(fresh: Checkout, tmp_p
     assert "Running stage 'collect@flowers'" in fresh.run("dvc", "repro", "prepare@flowers").stdout
 
 
-def test_a_second_clone_pulls_it(fresh: Checkout, tmp_path: Path):
+def test_a_second_clone_pulls_it(fresh: Checkout, tmp_path: Path) -> None:
     fresh.python(*ADOPT, "flowers", str(_flowers(tmp_path / "wild.csv")))
     fresh.run("dvc", "push")
     fresh.commit("Adopt wild flowers")
@@ -81,7 +83,7 @@ def test_a_second_clone_pulls_it(fresh: Checkout, tmp_path: Path):
 )
 def test_what_cannot_be_adopted_changes_nothing(
     fresh: Checkout, tmp_path: Path, model: str, content: str, told: str
-):
+) -> None:
     file = tmp_path / "bad.csv"
     file.write_text(content)
     done = fresh.python(*ADOPT, model, str(file), good=False)
@@ -89,7 +91,7 @@ def test_what_cannot_be_adopted_changes_nothing(
     assert fresh.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_file_that_is_not_there_is_named(fresh: Checkout):
+def test_a_file_that_is_not_there_is_named(fresh: Checkout) -> None:
     assert (
         "nowhere.csv: not a file"
         in fresh.python(*ADOPT, "flowers", "nowhere.csv", good=False).stderr

@@ -89,7 +89,7 @@ class Stack:
     def inside(self, service: str, program: str, *words: str) -> str:
         """Run a program in Python in a container, and return what it prints."""
         file = ("--file", str(self.top / "deploy" / "compose.yaml"), "--profile", "*")
-        asked = ("exec", "--no-TTY", service, "python", "/app/start.py", "python")
+        asked: tuple[str, ...] = ("exec", "--no-TTY", service, "python", "/app/start.py", "python")
         if service == "lab":
             asked = (*asked[:3], "python")
         return docker("compose", *file, *asked, "-c", program, *words, seconds=120)

@@ -288,11 +288,13 @@ def test_docker_hub_needs_a_name_and_a_token_and_ghcr_neither() -> None:
 
 
 def test_half_a_koyeb_and_one_without_an_image_are_wrong() -> None:
-    whole = {"KOYEB_TOKEN": "the-koyeb-token", "KOYEB_SERVICE": "service"}
+    whole: dict[str, Any] = {"KOYEB_TOKEN": "the-koyeb-token", "KOYEB_SERVICE": "service"}
     assert deployed(IMAGE="ghcr.io/acme/forest", **whole) == []
     assert "a service is set, and no image for it" in deployed(**whole)[0]
     for name in whole:
-        [complaint] = deployed(IMAGE="ghcr.io/acme/forest", **{name: "the-koyeb-token"})
+        [complaint] = deployed(
+            IMAGE="ghcr.io/acme/forest", **dict[str, Any]({name: "the-koyeb-token"})
+        )
         assert complaint.endswith("not set; set both or neither")
         assert "the-koyeb-token" not in complaint
 

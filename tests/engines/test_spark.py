@@ -9,8 +9,10 @@ import pytest
 
 pytest.importorskip("pyspark", reason="needs pyspark: make setup-engines")
 
+from pyspark import SparkContext
+
 from tests.spark import NEEDS_JAVA
-from treeline.engines.spark import SparkContext, answered, labelled, quiet, session
+from treeline.engines.spark import answered, labelled, quiet, session
 from treeline.errors import EngineError
 
 pytestmark = [pytest.mark.xdist_group("spark"), NEEDS_JAVA]

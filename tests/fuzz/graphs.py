@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -82,7 +83,7 @@ def simple(*nodes: NodeProto, **constants: np.ndarray) -> ModelProto:
     return model(list(nodes), [("x", FLOAT, [None])], [("y", FLOAT, None)], constants=constants)
 
 
-def node(kind: str, *inputs: str, output: str = "y", **attributes: object) -> NodeProto:
+def node(kind: str, *inputs: str, output: str = "y", **attributes: Any) -> NodeProto:
     """Return a node of one output."""
     return helper.make_node(kind, list(inputs), [output], **attributes)
 

@@ -1,6 +1,7 @@
 """Whole requests as bytes: lines, headers, lengths and chunks that no client would send."""
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 from tests.fuzz.cases import Format, Mutator, Request, Sample
@@ -125,12 +126,9 @@ BODIES: dict[str, Callable[[], bytes]] = {
         raw(method=b"GET", path=b"/healthz", body=b"").replace(b"close", b"keep-alive") * 5_000
     ),
     "a head within a body": lambda: raw(body=raw()),
-    **{f"header {each[:24]!r}": (lambda each=each: raw(each)) for each in HEADERS},
-    **{f"path {each[:24]!r}": (lambda each=each: raw(path=each)) for each in PATHS},
-    **{
-        f"GET {each[:24]!r}": (lambda each=each: raw(path=each, method=b"GET", body=b""))
-        for each in PATHS
-    },
+    **{f"header {each[:24]!r}": partial(raw, each) for each in HEADERS},
+    **{f"path {each[:24]!r}": partial(raw, path=each) for each in PATHS},
+    **{f"GET {each[:24]!r}": partial(raw, path=each, method=b"GET", body=b"") for each in PATHS},
 }
 
 

@@ -98,7 +98,7 @@ def turning() -> ModelProto:
     del graph.graph.node[:]
     graph.graph.node.extend([*kept, *nodes, *last])
     for name, number in (("bound", THRESHOLD), ("many", 1e15)):
-        graph.graph.initializer.append(numpy_helper.from_array(np.float32(number), name))
+        graph.graph.initializer.append(numpy_helper.from_array(np.array(number, np.float32), name))
     return signed(graph)
 
 

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
 
 import numpy as np
@@ -320,7 +321,7 @@ def of_pictures() -> Format:
     """Return the format of pictures."""
     as_png, as_jpeg, as_webp = request("png"), request("jpeg"), request("webp")
     seeds: dict[str, Build] = {
-        mode: lambda mode=mode: saved(pixels(mode=mode), "PNG")
+        mode: partial(saved, pixels(mode=mode), "PNG")
         for mode in ("RGB", "L", "P", "RGBA", "1", "LA")
     }
     kinds = tuple({"Content-Type": f"image/{kind}"} for kind in ("png", "jpeg", "webp", "gif"))

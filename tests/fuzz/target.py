@@ -24,7 +24,6 @@ EYE = ImageInput(width=24, height=24)
 PICTURED = ("eye", "cat")
 MOST_LINE_BYTES, MOST_FIELD_BYTES = 4094, 8190  # of a head, as gunicorn has them
 ANSWER_SECONDS = 30.0
-START_SECONDS = 300.0  # on a machine that is busy with other things, for one that stands back
 
 # Low, so that a small body reaches them; a setting that this version lacks is left out.
 SETTINGS: Mapping[str, str] = {
@@ -135,7 +134,7 @@ def fuzzed(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator[
     }
     hidden = (key.encode(), line.rpartition(":")[2].encode(), *map(str.encode, planted.values()))
     log = folder / f"log-{secrets.token_hex(4)}.txt"
-    with serving(models, log, start_seconds=START_SECONDS, **environment) as service:
+    with serving(models, log, **environment) as service:
         (worker,) = children(service.process.pid)
         with Watch(service.process.pid, worker, service.port) as watch:
             target = Target(service, state, key, hidden, watch, worker)

@@ -61,7 +61,7 @@ def of_values() -> Format:
         ).encode(),
     }
     # The caller says how long or how much: small requests, whose cost is theirs to choose.
-    chosen = {
+    chosen: dict[str, list[Any]] = {
         "looping": [{"turns": turns, "x": [1]} for turns in (10**6, 10**9, 10**15, 2**63 - 1, -1)],
         "filling": [[n] for n in (10**6, 10**8, 7 * 10**8, 10**10, 2**62, -1)],
         "tiling": [{"x": [1] * 1000, "times": [n]} for n in (10**5, 10**6, 10**9, 2**60, -1)],
@@ -117,7 +117,16 @@ X = tensor("x", "FP32", [1, 3], [1.0, 2.0, 3.0])
 
 def of_oip_json() -> Format:
     """Return the format of infer requests whose tensors are in their document."""
-    shapes = ([2**31, 2**33], [2**62, 4], [0, 2**62], [1] * 5_000, [3, 1], [], [0], [2**63 - 1])
+    shapes: tuple[list[int], ...] = (
+        [2**31, 2**33],
+        [2**62, 4],
+        [0, 2**62],
+        [1] * 5_000,
+        [3, 1],
+        [],
+        [0],
+        [2**63 - 1],
+    )
     own: dict[str, Callable[[], bytes]] = {
         "empty inputs": lambda: b'{"inputs": [' + b",".join([b"{}"] * 330_000) + b"]}",
         "inputs that are numbers": lambda: b'{"inputs": [' + b",".join([b"0"] * 450_000) + b"]}",

@@ -22,7 +22,9 @@ def modules() -> dict[str, Module]:
     return read_modules(ROOT / "src" / "treeline")
 
 
-def test_imports_are_those_that_another_reader_of_the_package_sees(modules: dict[str, Module]):
+def test_imports_are_those_that_another_reader_of_the_package_sees(
+    modules: dict[str, Module],
+) -> None:
     graph = grimp.build_graph("treeline", exclude_type_checking_imports=True, cache_dir=None)
     assert set(modules) == graph.modules
     for name, module in modules.items():
@@ -31,7 +33,7 @@ def test_imports_are_those_that_another_reader_of_the_package_sees(modules: dict
         assert seen <= set(module.imports) <= seen | packages, name
 
 
-def test_tables_of_names_are_those_that_python_sees(modules: dict[str, Module]):
+def test_tables_of_names_are_those_that_python_sees(modules: dict[str, Module]) -> None:
     """However a table is written: one that is put together would be seen by Python alone."""
     read = [table for module in modules.values() for table in module.tables.values()]
     for name in modules:
@@ -51,7 +53,7 @@ def _is_table(value: object) -> bool:
     return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
 
 
-def test_a_declaration_picks_from_tables_that_are_looked_up_in(modules: dict[str, Module]):
+def test_a_declaration_picks_from_tables_that_are_looked_up_in(modules: dict[str, Module]) -> None:
     lookups = {lookup for module in modules.values() for lookup in module.lookups}
     assert set(PICKS) <= lookups
     for lookup in PICKS:
@@ -59,7 +61,7 @@ def test_a_declaration_picks_from_tables_that_are_looked_up_in(modules: dict[str
         assert modules[holder].tables[table]
 
 
-def test_every_name_of_a_module_stands_in_a_table(modules: dict[str, Module]):
+def test_every_name_of_a_module_stands_in_a_table(modules: dict[str, Module]) -> None:
     """A name elsewhere would be looked up unseen."""
     listed = {each for module in modules.values() for t in module.tables.values() for each in t}
     assert {"sklearn", "local", "onnx"} <= listed
@@ -68,11 +70,11 @@ def test_every_name_of_a_module_stands_in_a_table(modules: dict[str, Module]):
     assert tables <= lookups
 
 
-def test_plumbing_is_there(modules: dict[str, Module]):
+def test_plumbing_is_there(modules: dict[str, Module]) -> None:
     assert set(modules) >= PLUMBING
 
 
-def test_each_stage_follows_its_code_and_only_one_follows_files_of_the_package():
+def test_each_stage_follows_its_code_and_only_one_follows_files_of_the_package() -> None:
     assert [*FOR_A_MODEL] == [*RUN] and [*FOLLOWING] == FOR_A_MODEL[1:]
     for stage in FOLLOWING:
         deps = STAGES[stage]["do"]["deps"]
@@ -84,5 +86,5 @@ def test_each_stage_follows_its_code_and_only_one_follows_files_of_the_package()
 
 
 @pytest.mark.parametrize("stage", FOR_A_MODEL)
-def test_every_stage_can_tell_that_something_changed(stage: str):
+def test_every_stage_can_tell_that_something_changed(stage: str) -> None:
     assert STAGES[stage]["do"]["deps"] and STAGES[stage]["do"]["params"]

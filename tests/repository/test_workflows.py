@@ -384,7 +384,7 @@ def seeded(old: str, new: str, text: str = SOUND) -> Document:
     return Document(text.replace(old, new, 1))
 
 
-def name_of(value: object) -> str | None:
+def name_of(value: Any) -> str | None:
     return value.__name__ if callable(value) else None
 
 

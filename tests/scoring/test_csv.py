@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -37,7 +38,7 @@ def test_words_for_missing_values_and_columns_besides_are_read_as_in_training(
 ) -> None:
     found = scored(models, HEADER + GOOD, "--keep", "Plot")
     model = ArtifactStore(models).load(SURVIVAL.name)
-    records = [
+    records: list[dict[str, Any]] = [
         {"Species": "Quercus alba", "Light_ISF": 0.1, "Phenolics": 1.5, "Leaves": 4, "Sterile": 0},
         {"Species": "Prunus serotina", "Light_ISF": 0.2, "Leaves": 5, "Sterile": 1},
         {
@@ -46,6 +47,7 @@ def test_words_for_missing_values_and_columns_besides_are_read_as_in_training(
         },
     ]
     expected = model.runtime.predict(model.encoder.matrix(records))
+    assert expected.scores is not None
     assert found["probability"].to_pylist() == expected.scores[:, 1].tolist()
     assert found["Plot"].to_pylist() == ["3", "3", "4"]
     assert found["error"].null_count == 3

@@ -41,5 +41,5 @@ def test_all_27_settings_are_in_mlflow_and_the_best_one_is_registered(
     best = min(found, key=lambda run: run.data.metrics["cv/log_loss"])
     assert best.data.tags["treeline.best"] == "true"
     version = client.get_model_version_by_alias("penguins", CHALLENGER)
-    parent = client.get_run(version.run_id)
+    parent = client.get_run(str(version.run_id))
     assert parent.data.metrics["cv/log_loss"] == best.data.metrics["cv/log_loss"]

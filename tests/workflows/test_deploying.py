@@ -98,7 +98,9 @@ def version(forge: Forge, revision: str) -> str:
     return str(signature["version"])
 
 
-def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(production: Production):
+def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(
+    production: Production,
+) -> None:
     forge = production.forge
     told = "\n".join(run.log for run in production.runs)
     assert [run.conclusion for run in production.runs] == ["success", "success"], told
@@ -106,7 +108,7 @@ def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(production:
     assert production.serving == version(forge, "main") != version(forge, "main^")
 
 
-def test_the_tests_the_checks_and_the_wheel_came_first(production: Production):
+def test_the_tests_the_checks_and_the_wheel_came_first(production: Production) -> None:
     log = production.runs[0].log
     jobs = production.runs[0].result["jobs"]
     assert jobs["test"]["result"] == "success"
@@ -115,14 +117,14 @@ def test_the_tests_the_checks_and_the_wheel_came_first(production: Production):
     assert "not pulled" not in log[log.index("> make test-wheel") :]
 
 
-def test_the_image_is_tagged_by_commit_and_as_the_latest_good_one(production: Production):
+def test_the_image_is_tagged_by_commit_and_as_the_latest_good_one(production: Production) -> None:
     names = [production.tagged(production.forge.main), f"{production.image}:latest"]
     assert len({docker("image", "inspect", "-f", "{{.Id}}", name) for name in names}) == 1
     with urlopen(f"http://{REGISTRY}/v2/{production.image.partition('/')[2]}/tags/list") as answer:
         assert {f"{production.image}:{tag}" for tag in json.load(answer)["tags"]} == set(names)
 
 
-def test_the_same_again_deploys_nothing(later: Production):
+def test_the_same_again_deploys_nothing(later: Production) -> None:
     before = later.koyeb.images()
     runs = later.forge.run("train.yml", event="workflow_dispatch", chain=True)
     assert [run.conclusion for run in runs] == ["success", "success"]
@@ -131,7 +133,9 @@ def test_the_same_again_deploys_nothing(later: Production):
     assert later.koyeb.images() == before
 
 
-def test_an_image_that_fails_its_check_is_not_pushed_and_the_old_one_stays(later: Production):
+def test_an_image_that_fails_its_check_is_not_pushed_and_the_old_one_stays(
+    later: Production,
+) -> None:
     before, serving = later.koyeb.images(), later.serving
     script = later.forge.clone.root / "initializer.sh"
     script.write_text(
@@ -146,7 +150,7 @@ def test_an_image_that_fails_its_check_is_not_pushed_and_the_old_one_stays(later
     assert later.serving == serving
 
 
-def test_a_deployment_that_is_not_healthy_is_rolled_back(later: Production):
+def test_a_deployment_that_is_not_healthy_is_rolled_back(later: Production) -> None:
     released = later.tagged(json.loads(later.forge.git("show", "released:released.json"))["commit"])
     with koyeb.scripted({released: ["STARTING", "UNHEALTHY"]}) as sick:
         sick.ran_before("acme/toy:good")
@@ -159,7 +163,9 @@ def test_a_deployment_that_is_not_healthy_is_rolled_back(later: Production):
     assert "UNHEALTHY" in run.summary and "acme/toy:good" in run.summary
 
 
-def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(later: Production):
+def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(
+    later: Production,
+) -> None:
     old = version(later.forge, "main^")
     [run] = later.forge.run("deploy.yml", "--input", f"version={old}", event="workflow_dispatch")
     assert run.conclusion == "success"
@@ -169,7 +175,7 @@ def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(later
     assert later.serving == version(later.forge, "main")
 
 
-def test_it_speaks_to_koyeb_at_its_own_address(later: Production):
+def test_it_speaks_to_koyeb_at_its_own_address(later: Production) -> None:
     forge = with_only(later, "IMAGE", "KOYEB_SERVICE")
     [run] = forge.run("deploy.yml", event="workflow_dispatch")
     assert run.conclusion == "success"
@@ -179,7 +185,7 @@ def test_it_speaks_to_koyeb_at_its_own_address(later: Production):
     assert "ENDPOINT_URL is not set" in run.log
 
 
-def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production):
+def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production) -> None:
     forge = with_only(later)
     [run] = forge.run("deploy.yml", event="workflow_dispatch")
     assert run.conclusion == "success"

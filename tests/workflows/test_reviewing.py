@@ -5,7 +5,7 @@ from tests.workflows.runner import Forge
 BRANCH = "more-alpha"
 
 
-def test_a_pull_request_is_commented_and_the_comment_kept_up_to_date(forge: Forge):
+def test_a_pull_request_is_commented_and_the_comment_kept_up_to_date(forge: Forge) -> None:
     main = forge.main
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     forge.push("Regularise more", branch=BRANCH)
@@ -22,7 +22,9 @@ def test_a_pull_request_is_commented_and_the_comment_kept_up_to_date(forge: Forg
     assert forge.main == main and not forge.comments()
 
 
-def test_a_pull_request_from_a_fork_is_green_without_secrets_and_reports_on_its_page(forge: Forge):
+def test_a_pull_request_from_a_fork_is_green_without_secrets_and_reports_on_its_page(
+    forge: Forge,
+) -> None:
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     forge.push("Regularise more", branch=BRANCH)
     [run] = forge.run("review.yml", "--ref", BRANCH, "--fork", event="pull_request")

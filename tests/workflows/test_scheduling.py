@@ -10,7 +10,7 @@ from tests.answering import answering
 from tests.workflows.runner import Forge
 
 
-def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge):
+def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge) -> None:
     before = forge.main
     [run] = forge.run("retrain.yml", event="schedule")
     assert run.conclusion == "success"
@@ -19,7 +19,7 @@ def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge):
     assert forge.main == before
 
 
-def test_a_training_that_was_lost_is_made_up_for(forge: Forge):
+def test_a_training_that_was_lost_is_made_up_for(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed = forge.push("Describe it, while no runner answers")
     runs = forge.run("retrain.yml", event="schedule")
@@ -29,7 +29,7 @@ def test_a_training_that_was_lost_is_made_up_for(forge: Forge):
     assert "Reason: scheduled" in forge.git("log", "-1", "--format=%b", "main")
 
 
-def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_path: Path):
+def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_path: Path) -> None:
     frame = load_diabetes(as_frame=True).frame
     frame.head(400).to_csv(tmp_path / "rows.csv", index=False)
     with answering(_Files, folder=tmp_path) as url:

@@ -43,7 +43,9 @@ def version_of(forge: Forge, revision: str = "main") -> str:
     return str(signature["version"])
 
 
-def test_a_changed_parameter_is_trained_and_committed_on_top(changed: tuple[Forge, Run, str]):
+def test_a_changed_parameter_is_trained_and_committed_on_top(
+    changed: tuple[Forge, Run, str],
+) -> None:
     forge, run, pushed = changed
     assert run.conclusion == "success"
     assert forge.git("rev-parse", "main^") == pushed
@@ -55,7 +57,7 @@ def test_a_changed_parameter_is_trained_and_committed_on_top(changed: tuple[Forg
 
 def test_what_the_commit_points_to_is_in_the_remote(
     changed: tuple[Forge, Run, str], tmp_path: Path
-):
+) -> None:
     forge = changed[0]
     forge.clone.run(
         "git", "clone", "--quiet", str(forge.state / "origin.git"), str(tmp_path / "new")
@@ -71,13 +73,13 @@ def test_what_the_commit_points_to_is_in_the_remote(
 
 def test_it_is_released_by_an_entry_that_names_the_commit_and_the_models(
     changed: tuple[Forge, Run, str],
-):
+) -> None:
     forge = changed[0]
     entry = json.loads(forge.git("show", "released:released.json"))
     assert entry == {"commit": forge.main, "models": {"sugar": version_of(forge)}}
 
 
-def test_cml_comments_the_report_on_the_commit_of_the_bot(changed: tuple[Forge, Run, str]):
+def test_cml_comments_the_report_on_the_commit_of_the_bot(changed: tuple[Forge, Run, str]) -> None:
     forge = changed[0]
     [comment] = forge.comments()
     assert comment["commit_id"] == forge.main
@@ -91,7 +93,7 @@ def test_cml_comments_the_report_on_the_commit_of_the_bot(changed: tuple[Forge, 
 
 def test_the_report_tells_verdict_metrics_candidates_data_and_pictures(
     changed: tuple[Forge, Run, str],
-):
+) -> None:
     forge, run, _ = changed
     body = forge.comments()[0]["body"]
     assert "# Trained and published: sugar" in body
@@ -103,7 +105,7 @@ def test_the_report_tells_verdict_metrics_candidates_data_and_pictures(
     assert "# Trained and published: sugar" in run.summary
 
 
-def test_the_same_again_changes_nothing_and_says_so(changed: tuple[Forge, Run, str]):
+def test_the_same_again_changes_nothing_and_says_so(changed: tuple[Forge, Run, str]) -> None:
     forge = changed[0]
     before = forge.main, forge.released, len(forge.comments())
     [run] = forge.run("train.yml", event="workflow_dispatch")
@@ -113,7 +115,7 @@ def test_the_same_again_changes_nothing_and_says_so(changed: tuple[Forge, Run, s
     assert run.step("Comment") == "skipped"
 
 
-def test_the_button_trains_by_force_gives_the_reason_and_needs_no_cml(forge: Forge):
+def test_the_button_trains_by_force_gives_the_reason_and_needs_no_cml(forge: Forge) -> None:
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     forge.push("Regularise more")
     options = ("reason=the lab found `errors`; $(false)", "model=sugar", "force=true")
@@ -130,7 +132,9 @@ def test_the_button_trains_by_force_gives_the_reason_and_needs_no_cml(forge: For
     assert "Asked for because: the lab found `errors`; $(false)" in comment["body"]
 
 
-def test_a_model_that_the_gate_refuses_turns_the_run_red_and_leaves_main_alone(forge: Forge):
+def test_a_model_that_the_gate_refuses_turns_the_run_red_and_leaves_main_alone(
+    forge: Forge,
+) -> None:
     forge.clone.change("r2: 0.05", "r2: 0.9")
     pushed = forge.push("Ask for more")
     released = forge.released
@@ -143,7 +147,9 @@ def test_a_model_that_the_gate_refuses_turns_the_run_red_and_leaves_main_alone(f
     assert "at least 0.9 is asked" in comment["body"]
 
 
-def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it(forge: Forge):
+def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it(
+    forge: Forge,
+) -> None:
     forge.clone.change("alpha: 0.1", "alpha: 3")
     pushed = forge.push("Regularise far too much")
     [run] = forge.run("train.yml")
@@ -154,7 +160,7 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
     assert "A person accepted" in forge.comments()[1]["body"]
 
 
-def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge):
+def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge) -> None:
     forge.clone.change("linear_model.Ridge", "linear_model.Rigde")
     pushed = forge.push("Misspell the estimator")
     runs = forge.run("train.yml", chain=True)
@@ -165,7 +171,9 @@ def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge):
     assert "'sklearn.linear_model.Rigde' cannot be imported" in body
 
 
-def test_the_first_training_fills_an_empty_remote_and_has_no_incumbent_to_beat(forge: Forge):
+def test_the_first_training_fills_an_empty_remote_and_has_no_incumbent_to_beat(
+    forge: Forge,
+) -> None:
     shutil.rmtree(forge.storage)
     forge.storage.mkdir()
     forge.git("update-ref", "-d", "refs/heads/released")
@@ -190,7 +198,7 @@ def push_from_elsewhere(forge: Forge, change: str) -> list[str]:
     ]
 
 
-def test_a_push_that_comes_meanwhile_is_kept_and_the_models_go_on_top(forge: Forge):
+def test_a_push_that_comes_meanwhile_is_kept_and_the_models_go_on_top(forge: Forge) -> None:
     forge.meanwhile(*push_from_elsewhere(forge, "echo hello > NEWS.md"))
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed, released = forge.push("Describe it"), forge.released
@@ -202,7 +210,7 @@ def test_a_push_that_comes_meanwhile_is_kept_and_the_models_go_on_top(forge: For
     assert "moved on meanwhile" in run.summary
 
 
-def test_a_push_that_changes_what_is_trained_from_goes_first(forge: Forge):
+def test_a_push_that_changes_what_is_trained_from_goes_first(forge: Forge) -> None:
     change = "sed -i 's/bmi: {type: number}/bmi: {type: number, minimum: -1}/' params.yaml"
     forge.meanwhile(*push_from_elsewhere(forge, change))
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
@@ -213,7 +221,9 @@ def test_a_push_that_changes_what_is_trained_from_goes_first(forge: Forge):
     assert "Its own run trains" in run.summary
 
 
-def test_a_remote_that_cannot_be_reached_turns_the_run_red_before_anything_is_trained(forge: Forge):
+def test_a_remote_that_cannot_be_reached_turns_the_run_red_before_anything_is_trained(
+    forge: Forge,
+) -> None:
     forge.secrets |= {"DVC_REMOTE_URL": "s3://nowhere/dvc", "AWS_ACCESS_KEY_ID": "key"}
     forge.secrets |= {"AWS_SECRET_ACCESS_KEY": "word"}
     forge.variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
@@ -227,7 +237,7 @@ def test_a_remote_that_cannot_be_reached_turns_the_run_red_before_anything_is_tr
     assert "make doctor" in run.summary
 
 
-def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Forge):
+def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Forge) -> None:
     forge.secrets = {}
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     pushed, released = forge.push("Regularise more"), forge.released
@@ -239,7 +249,7 @@ def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Fo
     assert "there is nothing to deploy" in runs[1].log
 
 
-def test_a_protected_main_is_told_with_the_way_out(forge: Forge):
+def test_a_protected_main_is_told_with_the_way_out(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed, released = forge.push("Describe it"), forge.released
     [run] = forge.run("train.yml", "--fake=--protect=main")
