@@ -63,6 +63,7 @@ class Bodies:
     def __init__(self, settings: Settings, load: Load) -> None:
         self.load = load
         self.records = Limit(settings.max_body_bytes)
+        self.tensors = Limit(settings.max_whole_bytes, setting="API_MAX_WHOLE_BYTES")
         self._most_held = settings.bodies_bytes
         self._seconds = settings.body_seconds
         self._rate = settings.body_bytes_per_second
@@ -218,9 +219,3 @@ def file_in(form: FormData) -> UploadFile:
 def media_type(request: Request) -> str:
     """Return the Content-Type without its parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def bodies_of(request: Request) -> Bodies:
-    """Return what reads the bodies of an application."""
-    found: Bodies = request.app.state.bodies
-    return found

@@ -20,6 +20,7 @@ from api.errors import STATUS
 from api.prediction.predictor import Predictor
 from api.problems import MEDIA_TYPE, ProblemDocument
 from api.security.documenting import describe as describe_access
+from api.services import Services
 from api.tensors.documents import operation as tensor_operation
 
 Json = dict[str, Any]
@@ -58,11 +59,10 @@ TAGS = (
 )
 
 
-def documenting(app: FastAPI) -> Callable[[], Json]:
+def documenting(app: FastAPI, services: Services) -> Callable[[], Json]:
     """Return what FastAPI calls for the document; made anew each time, as models come and go."""
 
     def document() -> Json:
-        catalogue: Catalogue = app.state.catalogue
         found = get_openapi(
             title=app.title,
             version=app.version,
@@ -79,12 +79,12 @@ def documenting(app: FastAPI) -> Callable[[], Json]:
             responses = found["paths"][path][method]["responses"]
             responses.pop("422", None)
             responses |= failures(statuses)
-        found["paths"] = prediction_paths(catalogue, schemas) | found["paths"]
+        found["paths"] = prediction_paths(services.catalogue, schemas) | found["paths"]
         for each in [each for item in found["paths"].values() for each in item.values()]:
             if "requestBody" in each:
                 schemas |= definitions(each["requestBody"])
                 each["parameters"] = [*each.get("parameters", []), REQUEST_ID]
-        describe_access(found, app.state.settings, failures=failures)
+        describe_access(found, services.settings, failures=failures)
         return found
 
     return document

@@ -1,26 +1,19 @@
 """Every request → what answers it: a prediction by its path, all else FastAPI."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
-from api.bodies import Bodies
-from api.catalogue.freshness import Freshness
-from api.security.load import Load, turn_away
-from api.telemetry.metrics import Metrics
-
-Part = Callable[[], AbstractAsyncContextManager[None]]
+from api.security.load import turn_away
+from api.services import Part, Services
 
 
 class Service(FastAPI):
     """FastAPI, but for what asks a ready model for a prediction: that is answered before it."""
 
-    load: Load
-    bodies: Bodies
-    metrics: Metrics
-    freshness: Freshness
+    services: Services
     around: ASGIApp | None = None
     """What surrounds `inside` where a setting asks for it; everything passes through it."""
 
@@ -33,25 +26,26 @@ class Service(FastAPI):
         if scope["type"] != "http":
             await super().__call__(scope, receive, send)
             return
-        load = self.load
+        services = self.services
+        load = services.load
         if load.full(scope["path"]):
-            self.metrics.busy()
+            services.metrics.busy()
             await turn_away(load, scope, receive, send)
             return
         if scope["method"] == "POST":
-            predictor = self.state.catalogue.by_path.get(scope["path"])
-            if predictor is not None and self.freshness.current(apart=predictor.apart):
+            predictor = services.catalogue.by_path.get(scope["path"])
+            if predictor is not None and services.freshness.current(apart=predictor.apart):
                 # which takes its slot when its record is there
-                await self.state.predicting.answer(predictor, scope, receive, send)
+                await services.predicting.answer(predictor, scope, receive, send)
                 return
         load.under_way += 1
         try:
             if self.openapi_url is not None and scope["path"].endswith(self.openapi_url):
-                await self.freshness.everything()  # its route is FastAPI's own
+                await services.freshness.everything()  # its route is FastAPI's own
             await super().__call__(scope, receive, send)
         finally:
             load.under_way -= 1
-            self.bodies.release(scope)
+            services.bodies.release(scope)
 
 
 def running(parts: Iterable[Part]) -> Lifespan[FastAPI]:

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from api.prediction_log.log import PredictionLog
 from api.security.keyring import new_key
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
@@ -40,6 +41,12 @@ def rows_in(database: Path | str) -> list[Row]:
             return [dict(row) for row in found.mappings()]
     finally:
         engine.dispose()
+
+
+def log_of(app: Any) -> PredictionLog:
+    """Return the log of an application, which has one."""
+    log: PredictionLog = app.services.log
+    return log
 
 
 def ids_in(database: Path | str) -> list[str]:

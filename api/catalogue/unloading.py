@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 
 from api.catalogue.generation import NEVER, Generation
-from api.catalogue.swapping import Swapping
+from api.catalogue.reloading import ModelReloader
 from treeline.files import write_bytes
 
 
@@ -16,7 +16,7 @@ class Unloading:
     """Keeps what a catalogue offers equal to the markers in a folder, and to what was loaded."""
 
     def __init__(
-        self, folder: Path, swapping: Swapping, generation: Generation, *, watched: bool
+        self, folder: Path, reloader: ModelReloader, generation: Generation, *, watched: bool
     ) -> None:
         """Withhold what was unloaded before the start.
 
@@ -25,8 +25,8 @@ class Unloading:
         """
         self.generation = generation
         self._folder = folder
-        self._swapping = swapping
-        self._catalogue = swapping.catalogue
+        self._reloader = reloader
+        self._catalogue = reloader.catalogue
         self._watched = watched
         self._looking = Lock()  # what was read first must not be told last
         self._count = NEVER
@@ -41,7 +41,7 @@ class Unloading:
     def load(self, name: str) -> None:
         """Put a model into service again, as it is on disk now; raises ArtifactNotFoundError."""
         if self._watched:
-            self._swapping.look()
+            self._reloader.look()
         (self._folder / self._catalogue.entry(name).name).unlink(missing_ok=True)
         self._changed()
 
@@ -56,21 +56,21 @@ class Unloading:
 
     def holds(self, name: str) -> bool:
         """Tell whether a model is offered, and loaded, as the disk has it."""
-        if self._watched and not self._swapping.holds(name):
+        if self._watched and not self._reloader.holds(name):
             return False
         return (self._folder / name).exists() == (name in self._names)
 
     def look_at(self, name: str) -> None:
         """Bring the catalogue up to date with the markers, and one model with the disk."""
         if self._watched:
-            self._swapping.look_at(name)
+            self._reloader.look_at(name)
         self._look()
 
     def look(self) -> None:
         """Bring the catalogue up to date with the markers, and with what was loaded, once."""
         count = self.generation.count()
         if self._watched and count != self._count:
-            self._swapping.look()
+            self._reloader.look()
         self._look()
         self._count = count
 

@@ -8,14 +8,14 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from pydantic_core import to_json
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.bodies import Limit
+from api.bodies import Bodies
 from api.catalogue.entries import Entry
 from api.errors import BodyTooLargeError
 from api.ids import new_id
+from api.prediction_log.log import PredictionLog
 from api.protocol.bodies import read_body
 from api.protocol.messages import HEADER_LENGTH, Question, document_bytes, read, write
 from api.protocol.plain import PlainModel, tensors
@@ -24,6 +24,7 @@ from api.protocol.tensors import Tensor
 from api.protocol.typed import TypedModel
 from api.reading import LONG_BYTES, Reading
 from api.sandbox.presence import unless_gone
+from api.telemetry.metrics import Metrics
 from api.tensors.answering import MOST_LOGGED_BYTES, NOTHING, fingerprint
 from api.tensors.apart import Graphs
 from api.tensors.graph import Array
@@ -71,18 +72,25 @@ class Inferring:
     Large requests have a few of their own, so that they hold up nothing but each other.
     """
 
-    def __init__(self, state: State) -> None:
-        """Take settings, metrics and log from the state of the application."""
-        self._document_limit = state.settings.max_body_bytes
-        self._limit = Limit(state.settings.max_whole_bytes, setting="API_MAX_WHOLE_BYTES")
-        self._recorder = Recorder(state.log, state.metrics)
-        self._reading: Reading = state.reading
+    def __init__(
+        self,
+        bodies: Bodies,
+        *,
+        metrics: Metrics,
+        log: PredictionLog | None,
+        reading: Reading,
+        graphs: Graphs,
+    ) -> None:
+        self._bodies = bodies
+        self._document_limit = bodies.records.most
+        self._recorder = Recorder(log, metrics)
+        self._reading = reading
         self._threads = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="infer")
-        self._graphs: Graphs = state.graphs
+        self._graphs = graphs
 
     async def answer(self, model: Served, request: Request) -> Response:
         """Answer a request; raises TreelineError."""
-        body = await read_body(request, self._limit)
+        body = await read_body(request, self._bodies, self._bodies.tensors)
         length = request.headers.get(HEADER_LENGTH)
         if isinstance(model, TypedModel) and document_bytes(body, length) > self._document_limit:
             raise BodyTooLargeError(  # to read it would keep every other request waiting

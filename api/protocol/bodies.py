@@ -5,7 +5,7 @@ import zlib
 
 from starlette.requests import Request
 
-from api.bodies import Limit, bodies_of
+from api.bodies import Bodies, Limit
 from api.errors import MalformedBodyError, UnsupportedMediaTypeError
 
 PLAIN = frozenset({"", "identity"})
@@ -13,7 +13,7 @@ GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS  # how zlib calls what HTTP cal
 WINDOWS = {"gzip": GZIP, "x-gzip": GZIP, "deflate": ZLIB}
 
 
-async def read_body(request: Request, limit: Limit) -> bytes:
+async def read_body(request: Request, bodies: Bodies, limit: Limit) -> bytes:
     """Read a body that is within its limit before and after inflating.
 
     Raises UnsupportedMediaTypeError, MalformedBodyError, and what reading raises.
@@ -24,7 +24,7 @@ async def read_body(request: Request, limit: Limit) -> bytes:
             f"The Content-Encoding is {encoding[:40]!r}; send the body as it is, or as one of: "
             f"{', '.join(WINDOWS)}."
         )
-    body = await bodies_of(request).whole(request, limit)
+    body = await bodies.whole(request, limit)
     if encoding in PLAIN:
         return body
     inflated = await asyncio.to_thread(_inflated, body, WINDOWS[encoding], limit.most + 1)

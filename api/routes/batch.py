@@ -17,14 +17,13 @@ from api.batch.drafts import Draft
 from api.batch.formats import FORMATS, Format, format_for, format_of
 from api.batch.forms import MULTIPART, FormFile
 from api.batch.jobs import Job, rows_of_part
-from api.bodies import DIGITS, Limit, bodies_of, media_type
+from api.bodies import DIGITS, Limit, media_type
 from api.contract.extras import IGNORED, IGNORED_SCHEMA, ignored_header
-from api.deps import CatalogueDep, DefaultDep
+from api.deps import CatalogueDep, DefaultDep, prediction_key, services_of
 from api.errors import CallerGoneError
 from api.ids import new_id
 from api.openapi import failures
 from api.prediction.predictor import Predictor
-from api.security.deps import prediction_key
 
 PIECE_BYTES = 1 << 18
 GONE = 499  # nobody reads it; what nginx logs for a caller that has gone
@@ -155,9 +154,9 @@ async def predict_batch_of(
 
 async def answer(request: Request, predictor: Predictor, *, bad_rows: str, extra: str) -> Response:
     """Answer the table in the body, or in a form; raises TreelineError."""
-    limit = Limit(request.app.state.settings.max_batch_bytes, setting="API_MAX_BATCH_BYTES")
+    limit = Limit(services_of(request).settings.max_batch_bytes, setting="API_MAX_BATCH_BYTES")
     options = {"reporting": bad_rows == "report", "extra": extra}
-    async with aclosing(bodies_of(request).pieces(request, limit)) as pieces:
+    async with aclosing(services_of(request).bodies.pieces(request, limit)) as pieces:
         if media_type(request) != MULTIPART:
             given = format_of(request.headers)
             return await answer_table(request, predictor, Sent(given, pieces), options)
@@ -181,16 +180,16 @@ async def answer_table(
     request: Request, predictor: Predictor, sent: Sent, options: dict[str, Any]
 ) -> Response:
     """Compute a batch, record it, and answer; raises TreelineError."""
-    state, given = request.app.state, sent.given
+    services, given = services_of(request), sent.given
     wanted = format_for(request.headers, otherwise=given)
     check_length(request, given)
     job = job_of(request, predictor, given, wanted)
-    log = state.log.batch() if state.log is not None else None
+    log = services.log.batch() if services.log is not None else None
     batch = Batch(
         replace(job, **options),
         predictor,
-        pools=state.batch_pools,
-        settings=state.settings,
+        pools=services.pools,
+        settings=services.settings,
         log=log,
     )
     draft, gone = None, False
@@ -212,7 +211,7 @@ async def answer_table(
 
 def check_length(request: Request, given: Format) -> None:
     """Raise BodyTooLargeError for a body that says it is too large, before any of it is read."""
-    length, settings = request.headers.get("content-length", ""), request.app.state.settings
+    length, settings = request.headers.get("content-length", ""), services_of(request).settings
     for most, whole in ((settings.max_batch_bytes, False), (settings.max_whole_bytes, True)):
         concerned = not whole or given.cut == "whole"
         if concerned and length.isdecimal() and int(length[:DIGITS]) > most:
@@ -221,8 +220,8 @@ def check_length(request: Request, given: Format) -> None:
 
 def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format) -> Job:
     """Return what is the same for all parts of a batch, under a new id."""
-    state, signature = request.app.state, predictor.signature
-    settings, log = state.settings, state.log
+    services, signature = services_of(request), predictor.signature
+    settings, log = services.settings, services.log
     return Job(
         model_dir=settings.model_dir.absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
@@ -268,7 +267,7 @@ async def unless_gone(request: Request, batch: Batch, sent: Sent) -> Draft:
 
 def count_rows(request: Request, job: Job, batch: Batch, *, answered: bool) -> None:
     """Count good and bad rows, once what becomes of them is settled."""
-    tally, metrics = batch.tally, request.app.state.metrics
+    tally, metrics = batch.tally, services_of(request).metrics
     good = tally.rows - tally.bad_rows if answered else 0
     for outcome, rows in (("answered", good), ("refused", tally.rows - good)):
         if rows:

@@ -8,15 +8,13 @@ from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError, from_json, to_json
 
-from api.bodies import bodies_of
 from api.contract.documents import narrowed
+from api.deps import KeyRequired, LogDep, services_of
 from api.errors import MalformedBodyError, UnsupportedMediaTypeError
 from api.openapi import failures
-from api.prediction_log.deps import LogDep
 from api.prediction_log.writing import Told
 from api.reading import LONG_BYTES
 from api.routes.truths import Judge
-from api.security.deps import KeyRequired
 from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
 from treeline.contract.problems import shown
 from treeline.errors import InvalidInputError, Problem
@@ -119,11 +117,11 @@ async def give_feedback(request: Request, log: LogDep) -> Accepted:
         raise UnsupportedMediaTypeError(
             f"The Content-Type is {media_type!r}; send the truth as application/json."
         )
-    bodies = bodies_of(request)
+    bodies = services_of(request).bodies
     limit = replace(bodies.records, advice="send fewer truths at a time")
     body = await bodies.whole(request, limit)
     if len(body) > LONG_BYTES:
-        written: bytes = await request.app.state.reading.apart(parse_apart, body)
+        written: bytes = await services_of(request).reading.apart(parse_apart, body)
         listed = from_json(written)
     else:
         listed = parse(body)

@@ -11,10 +11,8 @@ from starlette.responses import Response
 
 from api.catalogue.declaration import Changes, ImageInput
 from api.catalogue.entries import Catalogue, Entry, Origin
-from api.deps import CatalogueDep
-from api.security.deps import KeyRequired
+from api.deps import CatalogueDep, KeyRequired, services_of
 from api.tensors.cards import TensorCard, card_of, kind_of
-from api.uploads.changing import changing
 from api.uploads.claims import ClaimedSignature, claimed
 from treeline.contract.features import Task
 from treeline.contract.names import MOST_CHARACTERS, PATTERN, RULE, is_slug, slug_of
@@ -131,7 +129,7 @@ async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -
     With a signature of Treeline inside it takes records, any other one takes values. It is audited
     and tried before it is served; what is refused leaves the former one in its place.
     """
-    replaced = await changing(request.app.state).admit(model, request)
+    replaced = await services_of(request).changing.admit(model, request)
     status = HTTPStatus.OK if replaced else HTTPStatus.CREATED
     served = catalogue.find(model) or catalogue.entry(model)  # one that is unloaded has a card too
     return Response(card(served), status, media_type="application/json")
@@ -146,7 +144,7 @@ async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -
 )
 async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDep) -> Response:
     """Its description, and how pictures become its input; what is left out stays."""
-    await changing(request.app.state).describe(model, request)
+    await services_of(request).changing.describe(model, request)
     return Response(card(catalogue.entry(model)), media_type="application/json")
 
 
@@ -158,8 +156,8 @@ async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDe
 )
 async def delete_model(model: ModelName, request: Request) -> None:
     """Served no more by any worker; requests under way are still answered."""
-    await changing(request.app.state).remove(model)
-    await asyncio.to_thread(request.app.state.unloading.forget, model)
+    await services_of(request).changing.remove(model)
+    await asyncio.to_thread(services_of(request).unloading.forget, model)
 
 
 def card(entry: Entry) -> str:

@@ -4,7 +4,8 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue
+from api.catalogue.entries import DEFAULT_PATH, PATH
+from api.services import Services
 
 
 class PredictionRoute:
@@ -12,21 +13,21 @@ class PredictionRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; raises ArtifactNotFoundError and ArtifactRejectedError."""
-        state, name = scope["app"].state, scope["path_params"].get("model")
-        models: Catalogue = state.catalogue
+        services: Services = scope["app"].services
+        name, models = scope["path_params"].get("model"), services.catalogue
         if name is None and models.default_name is None:
-            await state.freshness.everything()  # it may have come meanwhile
+            await services.freshness.everything()  # it may have come meanwhile
         name = name or models.default_name
         if name is None:
             raise models.no_default()
-        await state.freshness.model(name)
+        await services.freshness.model(name)
         known = models.entry(name)
         if known.tensor is not None:
-            await state.tensors.answer(known, scope, receive, send)
+            await services.tensors.answer(known, scope, receive, send)
             return
         predictor = models.predictor(name)
-        with state.load.returned():  # it takes a slot when the record is there
-            await state.predicting.answer(predictor, scope, receive, send)
+        with services.load.returned():  # it takes a slot when the record is there
+            await services.predicting.answer(predictor, scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

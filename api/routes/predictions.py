@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
+from api.deps import LogDep, ReadKey
 from api.errors import NotAcceptableError
 from api.openapi import failures
 from api.prediction_log.asking import MEDIA_TYPES, Asked, format_of
-from api.prediction_log.deps import LogDep
 from api.prediction_log.log import PredictionLog
-from api.security.deps import ReadKey
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 

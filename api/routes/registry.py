@@ -8,18 +8,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field
-from starlette.datastructures import State
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from api.catalogue.entries import Entry
-from api.deps import Fresh
+from api.deps import Fresh, PredictionKey, services_of
 from api.openapi import EXTRA_PARAMETER, failures
 from api.registry import offers
-from api.registry.following import Following
 from api.routes import batch
 from api.routes.models import card
-from api.security.deps import PredictionKey
+from api.services import Services
 from api.tensors.cards import TensorCard
 from api.uploads.claims import ClaimedSignature
 from treeline.contract.signature import Signature
@@ -101,17 +99,17 @@ class Registry(BaseModel):
 class Delegated(Response):
     """An answer that the model gives itself."""
 
-    def __init__(self, entry: Entry, state: State) -> None:
+    def __init__(self, entry: Entry, services: Services) -> None:
         super().__init__()
-        self._entry, self._state = entry, state
+        self._entry, self._services = entry, services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; raises TreelineError."""
-        entry, state = self._entry, self._state
+        entry, services = self._entry, self._services
         if entry.tensor is not None:
-            await state.tensors.answer(entry, scope, receive, send)
+            await services.tensors.answer(entry, scope, receive, send)
         elif entry.predictor is not None:
-            await state.predicting.answer(entry.predictor, scope, receive, send)
+            await services.predicting.answer(entry.predictor, scope, receive, send)
         else:
             raise ArtifactRejectedError(entry.reason)
 
@@ -121,7 +119,7 @@ class Delegated(Response):
 )
 async def read_registry(request: Request) -> Registry:
     """Models, versions, aliases, tags and metrics, as the registry told of them last."""
-    following: Following = request.app.state.registry
+    following = services_of(request).followed
     at = following.shelf.asked_at()
     return Registry(
         address=following.address,
@@ -140,7 +138,7 @@ async def read_registry(request: Request) -> Registry:
 )
 async def read_version(model: ModelName, version: VersionName, request: Request) -> Response:
     """The signature of a version, which is fetched if it must be."""
-    entry: Entry = await request.app.state.versions.entry(model, version)
+    entry: Entry = await services_of(request).versions.entry(model, version)
     return Response(card(entry), media_type="application/json")
 
 
@@ -157,8 +155,8 @@ async def predict_version(model: ModelName, version: VersionName, request: Reque
     A version that is not loaded is fetched first; where that takes longer than
     API_REGISTRY_WAIT_SECONDS, the answer is 503 with Retry-After.
     """
-    state = request.app.state
-    return Delegated(await state.versions.entry(model, version), state)
+    services = services_of(request)
+    return Delegated(await services.versions.entry(model, version), services)
 
 
 @router.post(
@@ -176,7 +174,7 @@ async def predict_batch_of_version(
     extra: batch.Extra = "auto",
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
-    entry: Entry = await request.app.state.versions.entry(model, version)
+    entry: Entry = await services_of(request).versions.entry(model, version)
     if entry.predictor is None:
         raise ArtifactNotFoundError(f"{model} takes tensors, not records, so no table either.")
     return await batch.answer(request, entry.predictor, bad_rows=bad_rows, extra=extra)

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.deps import SoonDep
+from api.deps import SoonDep, services_of
 from api.errors import NotReadyError
 
 router = APIRouter(tags=["system"])
@@ -58,7 +58,8 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
     """200 when there is a model and all are loaded; else 503 and the reasons."""
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
-    following, graphs = request.app.state.registry, request.app.state.graphs
+    services = services_of(request)
+    following, graphs = services.registry, services.graphs
     state = graphs.state()
     return Readiness(
         models=catalogue.versions(),
@@ -77,7 +78,7 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request) -> Response:
     """What Prometheus reads; for the inside, so a balancer should not pass it on."""
-    state = request.app.state
-    state.metrics.refresh(state)
-    body = await asyncio.to_thread(state.metrics.exposed)
+    services = services_of(request)
+    services.refresh_metrics()
+    body = await asyncio.to_thread(services.metrics.exposed)
     return Response(body, media_type=CONTENT_TYPE_PLAIN_0_0_4)

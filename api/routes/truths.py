@@ -12,9 +12,9 @@ from itertools import islice
 from fastapi import Request
 from pydantic_core import from_json
 
-from api.catalogue.entries import Catalogue
 from api.contract.truths import TAG_DIGITS, Truths, WrongTruthError, like
 from api.contract.validation import MAX_PROBLEMS
+from api.deps import services_of
 from api.prediction_log.log import PredictionLog, Row
 from api.prediction_log.writing import Told
 from treeline.contract.features import Label
@@ -35,11 +35,11 @@ class Judge:
     @classmethod
     async def of(cls, request: Request, named: Iterable[str | None]) -> "Judge":
         """Return what judges truths; of models named, those that another process has are sought."""
-        state = request.app.state
-        models: Catalogue = state.catalogue
+        services = services_of(request)
+        models = services.catalogue
         unknown = (name for name in named if name and models.find(name) is None)
         for name in islice(unknown, MAX_PROBLEMS):
-            await state.freshness.model(name)
+            await services.freshness.model(name)
         served = [entry.predictor for entry in models.entries() if entry.predictor is not None]
         by_name = {each.signature.name: each for each in served}
         return cls(

@@ -6,13 +6,13 @@ Errors have the protocol's own shape below `/v2`, `{"error": "…"}`: see api.pr
 import asyncio
 from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter, FastAPI, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ValidationError
 from starlette.responses import Response
 
-from api.bodies import DOCUMENT_BYTES, Limit, bodies_of
+from api.bodies import DOCUMENT_BYTES, Limit
 from api.catalogue.entries import Catalogue, Entry
-from api.deps import CatalogueDep, Fresh, SoonDep
+from api.deps import CatalogueDep, Fresh, KeyRequired, PredictionKey, SoonDep, services_of
 from api.errors import NotReadyError
 from api.protocol import answering
 from api.protocol.bodies import read_body
@@ -33,7 +33,6 @@ from api.protocol.documents import (
 )
 from api.protocol.messages import BINARY, unreadable
 from api.protocol.tensors import refused
-from api.security.deps import KeyRequired, PredictionKey
 from treeline import __version__
 from treeline.contract.problems import listed
 from treeline.errors import ArtifactRejectedError
@@ -177,7 +176,7 @@ async def load(model: Model, request: Request, catalogue: CatalogueDep) -> Index
     if wanted.parameters:
         names = listed(wanted.parameters)
         raise refused("parameters", f"{names}: not offered; upload with PUT /v1/models/{model}")
-    await asyncio.to_thread(request.app.state.unloading.load, model)
+    await asyncio.to_thread(services_of(request).unloading.load, model)
     entry = catalogue.entry(model)
     if not entry.ready or entry.refused:
         raise ArtifactRejectedError(entry.refused or entry.reason)
@@ -194,7 +193,7 @@ async def load(model: Model, request: Request, catalogue: CatalogueDep) -> Index
 async def unload(model: Model, request: Request, catalogue: CatalogueDep) -> IndexEntry:
     """Until it is loaded again it answers 503, in every worker and over restarts."""
     await document(request, UnloadRequest)
-    await asyncio.to_thread(request.app.state.unloading.unload, model)
+    await asyncio.to_thread(services_of(request).unloading.unload, model)
     return indexed(catalogue.entry(model))
 
 
@@ -205,12 +204,12 @@ def served(catalogue: Catalogue, model: str) -> answering.Served:
 
 async def of_version(request: Request, model: str, version: str) -> answering.Served:
     """Return what answers for a version; raises what `served` raises, and VersionAwaitedError."""
-    return answering.served(await request.app.state.versions.entry(model, version))
+    return answering.served(await services_of(request).versions.entry(model, version))
 
 
 async def inferred(model: answering.Served, request: Request) -> Response:
     """Answer an infer request."""
-    found: Response = await request.app.state.inferring.answer(model, request)
+    found: Response = await services_of(request).inferring.answer(model, request)
     return found
 
 
@@ -219,7 +218,8 @@ async def document(request: Request, kind: type[Body]) -> Body:
 
     Raises BodyTooLargeError, MalformedBodyError and InvalidInputError.
     """
-    body = await read_body(request, Limit(min(DOCUMENT_BYTES, bodies_of(request).records.most)))
+    bodies = services_of(request).bodies
+    body = await read_body(request, bodies, Limit(min(DOCUMENT_BYTES, bodies.records.most)))
     try:
         return kind.model_validate_json(body.strip() or b"{}")
     except ValidationError as error:
@@ -234,8 +234,3 @@ def indexed(entry: Entry) -> IndexEntry:
         state="READY" if entry.ready else "UNAVAILABLE",
         reason=entry.refused or entry.reason,
     )
-
-
-def install(app: FastAPI) -> None:
-    """Give the routes what they work with."""
-    app.state.inferring = answering.Inferring(app.state)

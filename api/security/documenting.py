@@ -3,11 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
-from api.security.deps import BEARER, HEADER
+from fastapi.security import APIKeyHeader, HTTPBearer
+
 from api.security.keyring import PREDICT
 from api.security.load import ALWAYS
 from api.settings import Settings
 
+BEARER = HTTPBearer(
+    scheme_name="bearer", description="An API key that the operator gave you", auto_error=False
+)
+HEADER = APIKeyHeader(
+    name="X-API-Key", scheme_name="header", description="The same, elsewhere", auto_error=False
+)
 PREDICTS = ("/predict", "/predict/batch", "/infer")
 EITHER = [{scheme.scheme_name: [PREDICT]} for scheme in (BEARER, HEADER)]
 SCHEMES = {

@@ -1,15 +1,36 @@
 """What is true of the service at the moment of asking → gauges: load, log, models."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from starlette.datastructures import State
 
 from api.catalogue.entries import Catalogue, Entry
+from api.prediction_log.log import PredictionLog
+from api.sandbox.pool import State
+from api.security.guard import Guard
+from api.security.load import Load
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a process is at: what its gauges tell.
+
+    `kept` are versions of the registry that are loaded besides, `runs` is what graphs of strangers
+    are at; `registry_away` is None where no registry is followed.
+    """
+
+    catalogue: Catalogue
+    kept: Sequence[Entry]
+    load: Load
+    guard: Guard
+    log: PredictionLog | None
+    runs: State
+    registry_away: bool | None
 
 
 class Gauges:
@@ -78,11 +99,11 @@ class Gauges:
             registry=registry,
         )
 
-    def refresh(self, state: State) -> None:
-        """Take over what the parts of an application tell of themselves."""
-        self._under_way.set(state.load.under_way)
-        catalogue, keys = state.catalogue, state.guard.keys
-        refused = state.guard.refusals.total
+    def refresh(self, observed: Observed) -> None:
+        """Take over what the services of an application are at."""
+        self._under_way.set(observed.load.under_way)
+        catalogue, keys = observed.catalogue, observed.guard.keys
+        refused = observed.guard.refusals.total
         self._refused_requests.inc(refused - self._refused_before)
         self._refused_before = refused
         broken = [
@@ -93,20 +114,21 @@ class Gauges:
         self._refused_models.set(len(broken))
         keys.look()
         self._keys_refused.set(bool(keys.refused))
-        if (log := getattr(state, "log", None)) is not None:
+        if (log := observed.log) is not None:
             self._waiting_records.set(log.waiting_records)
             self._waiting_bytes.set(log.waiting_bytes())
             self._set_aside.set(log.set_aside())
             lost = log.lost_total
             self._lost.inc(lost - self._lost_before)
             self._lost_before = lost
-        if (graphs := getattr(state, "graphs", None)) is not None:
-            now = graphs.state()
-            for reason, count in {"killed": now.killed, "crashed": now.crashed}.items():
-                self._killed.labels(reason).inc(count - self._ended_before[reason])
-                self._ended_before[reason] = count
-        if (following := getattr(state, "registry", None)) is not None:
-            self._registry_away.set(bool(following.away()))
+        for reason, count in {
+            "killed": observed.runs.killed,
+            "crashed": observed.runs.crashed,
+        }.items():
+            self._killed.labels(reason).inc(count - self._ended_before[reason])
+            self._ended_before[reason] = count
+        if observed.registry_away is not None:
+            self._registry_away.set(observed.registry_away)
 
 
 class CatalogueCollector(Collector):

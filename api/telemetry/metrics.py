@@ -7,7 +7,7 @@ its own. `api.telemetry.gauges` adds what is true at the moment of asking.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,11 +19,10 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector
-from starlette.datastructures import State
 
 from api.background import beside
 from api.telemetry import shared_files
-from api.telemetry.gauges import CatalogueCollector, Gauges
+from api.telemetry.gauges import CatalogueCollector, Gauges, Observed
 from treeline.contract.features import Label
 from treeline.contract.texts import text_of
 
@@ -189,12 +188,11 @@ class Metrics:
         """Count rows of a batch: `answered` or `refused`."""
         self._rows.labels(*self._labels(model, version), outcome).inc(rows)
 
-    def refresh(self, state: State) -> None:
+    def refresh(self, observed: Observed) -> None:
         """Note what is true of this worker process now, for whichever process is asked."""
         shared_files.restore()
-        self._gauges.refresh(state)
-        versions = getattr(state, "versions", None)
-        self._catalogue.look(state.catalogue, versions.kept() if versions is not None else ())
+        self._gauges.refresh(observed)
+        self._catalogue.look(observed.catalogue, observed.kept)
 
     def exposed(self) -> bytes:
         """Return everything in the text format of Prometheus, the gauges as last refreshed.
@@ -223,12 +221,12 @@ def remembered(label: Hashable, known: set[Any]) -> bool:
 
 
 @asynccontextmanager
-async def keeping_fresh(metrics: Metrics, state: State) -> AsyncIterator[None]:
+async def keeping_fresh(metrics: Metrics, refresh: Callable[[], None]) -> AsyncIterator[None]:
     """Note every second what is true of this process, where another may be asked for it."""
 
     async def run() -> None:
         while metrics.shared:
-            metrics.refresh(state)
+            refresh()
             await asyncio.sleep(REFRESH_SECONDS)
 
     async with beside(run()):

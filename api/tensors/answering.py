@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from time import perf_counter, time
 
 from pydantic_core import to_json
-from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.bodies import MULTIPART, Bodies, Limit, media_type
+from api.bodies import MULTIPART, Bodies, media_type
 from api.catalogue.declaration import ImageInput
 from api.catalogue.entries import Entry
 from api.errors import UnsupportedMediaTypeError, kind_of
 from api.ids import new_id
+from api.prediction_log.log import Log
 from api.sandbox.presence import unless_gone
+from api.security.guard import Guard
 from api.telemetry.metrics import Metrics, ModelMetrics
 from api.tensors.apart import Graphs
 from api.tensors.graph import TensorModel
@@ -41,17 +42,23 @@ class Asked:
 class Answering:
     """Answers for tensor models; counts and records what it answers."""
 
-    def __init__(self, state: State) -> None:
-        """Take settings, guard, metrics and log from the state of the application."""
-        self._state = state
-        self._bodies: Bodies = state.bodies
-        self._limit = Limit(state.settings.max_whole_bytes, setting="API_MAX_WHOLE_BYTES")
-        self._graphs: Graphs = state.graphs
+    def __init__(
+        self,
+        bodies: Bodies,
+        *,
+        guard: Guard,
+        metrics: Metrics,
+        log: Log | None,
+        graphs: Graphs,
+    ) -> None:
+        self._bodies = bodies
+        self._guard, self._metrics, self._log = guard, metrics, log
+        self._graphs = graphs
 
     async def answer(self, entry: Entry, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body, run the graph, answer; raises TreelineError."""
         started = perf_counter()
-        self._state.guard.prediction(scope)
+        self._guard.prediction(scope)
         model = entry.tensor
         if model is None:
             raise TypeError(f"{entry.name} is no tensor model")
@@ -64,19 +71,19 @@ class Answering:
             raise
         seconds = perf_counter() - started
         self._counts(model).answered(None, seconds)
-        if self._state.log is not None:
+        if self._log is not None:
             names = frozenset(spec.name for spec in model.inputs)
-            hidden = names & self._state.log.redacted(model.name)
+            hidden = names & self._log.redacted(model.name)
             alone = len(names) == 1
             recorded = await asyncio.to_thread(logged, asked, answer, told, hidden, alone)
-            self._state.log.record(time(), seconds, *recorded)
+            self._log.record(time(), seconds, *recorded)
         await Response(answer, media_type="application/json")(scope, receive, send)
 
     async def _asked(self, entry: Entry, model: TensorModel, request: Request) -> Asked:
         """Return what is asked; raises UnsupportedMediaTypeError and BodyTooLargeError."""
         kind, bodies = media_type(request), self._bodies
         if not kind or kind == "application/json" or kind.endswith("+json"):
-            return Asked(await bodies.whole(request, self._limit))
+            return Asked(await bodies.whole(request, bodies.tensors))
         image = entry.upload.image if entry.upload is not None else None
         admitted = ["application/json", *((*MEDIA_TYPES, MULTIPART) if image else ())]
         if image is None or kind not in admitted:
@@ -85,9 +92,9 @@ class Answering:
                 f"The Content-Type is {kind!r}; send one of: {', '.join(admitted)}{declare}."
             )
         if kind == MULTIPART:
-            body = await bodies.part(request, self._limit)
+            body = await bodies.part(request, bodies.tensors)
         else:
-            body = await bodies.whole(request, self._limit)
+            body = await bodies.whole(request, bodies.tensors)
         return Asked(body, image)
 
     async def _answer(self, model: TensorModel, asked: Asked, told: dict[str, str]) -> bytes:
@@ -97,9 +104,8 @@ class Answering:
         return await self._graphs.answer_picture(model.graph, asked.body, asked.image, told)
 
     def _counts(self, model: TensorModel) -> ModelMetrics:
-        metrics: Metrics = self._state.metrics
         names = [spec.name for spec in model.inputs]
-        return metrics.model(model.name, model.version, (), features=names)
+        return self._metrics.model(model.name, model.version, (), features=names)
 
     def _refused(self, model: TensorModel, error: TreelineError) -> None:
         counts = self._counts(model)

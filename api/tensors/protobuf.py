@@ -8,12 +8,12 @@ never given to another field; a test compares them with the package.
 from functools import cache
 from typing import Any
 
-from google.protobuf import (  # type: ignore[import-untyped]  # it ships no types
+from google.protobuf import (
     descriptor_pb2,
     descriptor_pool,
     message_factory,
 )
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 __all__ = ["EXTERNAL", "DecodeError", "labels_of", "model_class"]
 

@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import State
 from starlette.requests import Request
 
+from api.bodies import Bodies
 from api.catalogue.declaration import Changes
 from api.catalogue.entries import Catalogue, Entry
 from api.catalogue.freshness import Freshness
 from api.errors import NameTakenError, NotRemovableError
 from api.settings import Settings
-from api.tensors.answering import Answering
 from api.tensors.images import misfits
 from api.uploads.receiving import changes_in, received
-from api.uploads.store import UploadStore, writing
+from api.uploads.store import writing
 from api.uploads.swapping import Uploads
 from api.uploads.trying import Trials
 from treeline.contract.names import twin_of
@@ -26,10 +25,16 @@ class Changing:
     """Changes the store of uploads, and what this process serves of it at once."""
 
     def __init__(
-        self, uploads: Uploads, catalogue: Catalogue, settings: Settings, freshness: Freshness
+        self,
+        uploads: Uploads,
+        catalogue: Catalogue,
+        settings: Settings,
+        freshness: Freshness,
+        bodies: Bodies,
     ) -> None:
         self._uploads = uploads
         self._freshness = freshness
+        self._bodies = bodies
         self._store = uploads.store
         self._catalogue = catalogue
         self._settings = settings
@@ -46,7 +51,7 @@ class Changing:
         with self._store.draft() as draft:
             with writing(draft.parent):
                 most = self._settings.max_upload_bytes
-                upload = await received(request, draft, most_bytes=most)
+                upload = await received(request, self._bodies, draft, most_bytes=most)
             await self._trials.run(name, draft, upload)
             self._check_origin(name)
             most = self._settings.max_uploads
@@ -59,7 +64,7 @@ class Changing:
 
     async def describe(self, name: str, request: Request) -> None:
         """Change what is said of a model; raises NotRemovableError and InvalidInputError."""
-        changes = await changes_in(request)
+        changes = await changes_in(request, self._bodies)
         entry = await self._uploaded(name)
         if entry.upload is None or not entry.ready:  # broken, or unloaded by hand
             raise ArtifactRejectedError(entry.reason)
@@ -116,19 +121,3 @@ def given_by(changes: Changes, entry: Entry) -> Mapping[str, Any]:
             problems = [Problem("image", each.removeprefix("image: ")) for each in reasons]
             raise InvalidInputError(problems)
     return {name: getattr(changes, name) for name in changes.model_fields_set}
-
-
-def changing(state: State) -> Changing:
-    """Return what changes the uploads of an application."""
-    found: Changing = state.changing
-    return found
-
-
-def install(state: State) -> None:
-    """Add to the state of an application its uploads, what changes them, and what answers."""
-    settings, catalogue = state.settings, state.catalogue
-    store = UploadStore(settings.state_dir / "uploads")
-    state.uploads = Uploads(store, catalogue, state.graphs, state.metrics.swap)
-    state.freshness = Freshness(state.unloading, state.uploads, state.registry)
-    state.changing = Changing(state.uploads, catalogue, settings, state.freshness)
-    state.tensors = Answering(state)

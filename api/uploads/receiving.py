@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from api.bodies import DOCUMENT_BYTES, MULTIPART, Limit, bodies_of, file_in, media_type
+from api.bodies import DOCUMENT_BYTES, MULTIPART, Bodies, Limit, file_in, media_type
 from api.catalogue.declaration import Changes, ImageInput, Upload
 from api.contract.documents import narrow_json
 from api.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
@@ -71,9 +71,9 @@ class Written:
         stream.write(chunk)
 
 
-async def received(request: Request, draft: Path, *, most_bytes: int) -> Upload:
+async def received(request: Request, bodies: Bodies, draft: Path, *, most_bytes: int) -> Upload:
     """Write the model of a request to `draft`; raises TreelineError and OSError."""
-    kind, bodies = media_type(request), bodies_of(request)
+    kind = media_type(request)
     written = Written(draft, most_bytes)
     try:
         if kind == MULTIPART:
@@ -103,12 +103,11 @@ async def from_form(sent: AbstractAsyncContextManager[FormData], written: Writte
         return written.upload(said)
 
 
-async def changes_in(request: Request) -> Changes:
+async def changes_in(request: Request, bodies: Bodies) -> Changes:
     """Return what a PATCH changes; raises MalformedBodyError and InvalidInputError."""
     kind = media_type(request)
     if kind and kind != "application/json" and not kind.endswith("+json"):
         raise UnsupportedMediaTypeError(f"The Content-Type is {kind!r}; send application/json.")
-    bodies = bodies_of(request)
     body = await bodies.whole(request, Limit(min(DOCUMENT_BYTES, bodies.records.most)))
     try:
         return Changes.model_validate_json(narrow_json(body, CHANGED))

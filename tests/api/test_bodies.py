@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from api.app import create_app
 from api.security.keyring import new_key
+from api.service import Service
 from api.settings import Settings
 from tests.api.test_security_limits import scope
 from tests.tiny_models import SURVIVAL
@@ -48,7 +48,7 @@ ENDLESS = {
 class Caller:
     """Sends a body piece by piece, and keeps what is answered."""
 
-    def __init__(self, app: FastAPI, door: Door, *, length: int | None = None) -> None:
+    def __init__(self, app: Service, door: Door, *, length: int | None = None) -> None:
         method, path, media_type = door
         self.pieces: asyncio.Queue[tuple[bytes, bool]] = asyncio.Queue()
         self.status, self.headers, self.body = 0, {}, b""  # type: ignore[var-annotated]
@@ -71,7 +71,7 @@ class Caller:
         self.body += message.get("body", b"")
 
 
-Story = Callable[[FastAPI], Coroutine[Any, Any, None]]
+Story = Callable[[Service], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def play(models: Path, tmp_path: Path) -> Callable[..., None]:
 
 @pytest.mark.parametrize("door", DOORS, ids=str)
 def test_a_body_that_does_not_come_ends_with_408(play: Callable[..., None], door: Door) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         caller = Caller(app, door)
         caller.send(b"-", more=True)
         await asyncio.wait_for(caller.answer, WAIT_SECONDS)
@@ -101,7 +101,7 @@ def test_a_body_that_does_not_come_ends_with_408(play: Callable[..., None], door
 def test_a_body_that_comes_slowly_is_waited_for_as_long_as_it_comes(
     play: Callable[..., None],
 ) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         slow, slower = Caller(app, PREDICT), Caller(app, PREDICT)
         for at in range(len(RECORD)):
             last = at == len(RECORD) - 1
@@ -117,7 +117,7 @@ def test_a_body_that_comes_slowly_is_waited_for_as_long_as_it_comes(
 
 @pytest.mark.parametrize("door", DOORS, ids=str)
 def test_half_sent_bodies_turn_no_one_away(play: Callable[..., None], door: Door) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         waiting = []
         for _ in range(6):
             waiting.append(Caller(app, door))
@@ -131,15 +131,15 @@ def test_half_sent_bodies_turn_no_one_away(play: Callable[..., None], door: Door
         for each in waiting:
             each.answer.cancel()
         await asyncio.gather(*(each.answer for each in waiting), return_exceptions=True)
-        assert app.state.load.under_way == 0
-        assert app.state.load.streams == 0
+        assert app.services.load.under_way == 0
+        assert app.services.load.streams == 0
 
     play(story, max_requests=2, body_seconds=FOREVER)
 
 
 @pytest.mark.parametrize("door", [DOORS[1], DOORS[7], DOORS[8]], ids=str)
 def test_there_are_fewer_streams_than_requests(play: Callable[..., None], door: Door) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         first = Caller(app, DOORS[1])
         first.send(b"a", more=True)
         await asyncio.sleep(0.2)
@@ -151,7 +151,7 @@ def test_there_are_fewer_streams_than_requests(play: Callable[..., None], door: 
         assert int(second.headers[b"retry-after"]) >= 1
         first.answer.cancel()
         await asyncio.gather(first.answer, return_exceptions=True)
-        assert (app.state.load.under_way, app.state.load.streams) == (0, 0)
+        assert (app.services.load.under_way, app.services.load.streams) == (0, 0)
 
     play(story, max_streams=1, body_seconds=FOREVER)
 
@@ -160,7 +160,7 @@ def test_there_are_fewer_streams_than_requests(play: Callable[..., None], door: 
 def test_all_bodies_together_fill_no_more_than_their_budget(
     play: Callable[..., None], door: Door
 ) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         first, second = Caller(app, PREDICT), Caller(app, door)
         first.send(b" " * 9000, more=True)
         await asyncio.sleep(0.1)
@@ -169,11 +169,11 @@ def test_all_bodies_together_fill_no_more_than_their_budget(
         assert second.status == 503
         assert b"API_BODIES_BYTES" in second.body
         assert int(second.headers[b"retry-after"]) >= 1
-        assert app.state.bodies.held == 9000
+        assert app.services.bodies.held == 9000
         first.send(RECORD)
         await first.answer
         assert first.status == 200
-        assert app.state.bodies.held == 0
+        assert app.services.bodies.held == 0
 
     play(story, bodies_bytes=10_000, body_seconds=FOREVER)
 
@@ -182,7 +182,7 @@ def test_all_bodies_together_fill_no_more_than_their_budget(
 def test_a_body_that_says_it_is_too_large_is_refused_unread(
     play: Callable[..., None], door: Door
 ) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         caller = Caller(app, door, length=10**19)
         await asyncio.wait_for(caller.answer, WAIT_SECONDS)
         assert caller.status == 413
@@ -194,7 +194,7 @@ def test_a_body_that_says_it_is_too_large_is_refused_unread(
 def test_a_body_that_says_no_length_is_refused_while_it_comes(
     play: Callable[..., None], door: Door
 ) -> None:
-    async def story(app: FastAPI) -> None:
+    async def story(app: Service) -> None:
         caller, (head, rest) = Caller(app, door), ENDLESS.get(door[2], (b"", BLANK))
         caller.send(head, more=True)
         for _ in range(20):  # of which some are never read

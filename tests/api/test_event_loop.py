@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi import FastAPI
 
 from api.app import create_app
 from api.contract.documents import FEW_BYTES, narrow_json
+from api.service import Service
 from api.settings import Settings
 from tests.api.test_bodies import LINE, Caller
 from tests.api.uploading import publish
@@ -25,20 +25,20 @@ MOST_SECONDS = 0.1  # five times what is promised, as processors differ
 
 
 @pytest.fixture(scope="module")
-def app(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FastAPI]:
+def app(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     state = tmp_path_factory.mktemp("state")
     publish(state, PLAIN, identity((None,)))
     app = create_app(Settings(model_dir=models, state_dir=state, keys=LINE))
-    app.state.uploads.look()
+    app.services.uploads.look()
     gc.collect()
     gc.freeze()  # as in the service: what is loaded at the start is not looked at again
     yield app
     gc.unfreeze()
-    app.state.batch_pools.readers.stop()
-    app.state.reading.stop()
+    app.services.pools.readers.stop()
+    app.services.reading.stop()
 
 
-async def longest_hold(app: FastAPI, request: Worst) -> tuple[int, float]:
+async def longest_hold(app: Service, request: Worst) -> tuple[int, float]:
     """Return the status of the answer, and how long this thread had no other turn, in seconds."""
     caller = Caller(app, (request.method, request.path, (b"content-type", b"application/json")))
     caller.send(request.body)
@@ -52,7 +52,7 @@ async def longest_hold(app: FastAPI, request: Worst) -> tuple[int, float]:
 
 
 @pytest.mark.parametrize("request_", list(worst()), ids=lambda each: each.name)
-def test_no_body_holds_the_event_loop(app: FastAPI, request_: Worst) -> None:
+def test_no_body_holds_the_event_loop(app: Service, request_: Worst) -> None:
     status, seconds = asyncio.run(longest_hold(app, request_))
     assert 200 <= status < 500
     assert seconds < MOST_SECONDS

@@ -19,7 +19,7 @@ from api.prediction_log.log import EXPORT_THREADS, PredictionLog
 from api.prediction_log.reading import LogReader
 from api.prediction_log.writing import Told
 from api.settings import Settings
-from tests.recorded import HEADERS, KEY_LINE, SERVER, postgresql
+from tests.recorded import HEADERS, KEY_LINE, SERVER, log_of, postgresql
 
 EXPORT = "/v1/predictions"
 
@@ -34,7 +34,7 @@ def test_an_export_says_what_waits_and_what_was_set_aside(models: Path, tmp_path
         {"model_dir": models, "state_dir": tmp_path, "keys": KEY_LINE}
     )
     app = create_app(settings)
-    log: PredictionLog = app.state.log
+    log: PredictionLog = log_of(app)
     alive = log.spool.create()
     shipper = log.spool.shipper_lock()  # so that nobody ships
     assert shipper is not None
@@ -88,7 +88,7 @@ def test_exports_that_wait_hold_up_nothing_else(models: Path, tmp_path: Path) ->
         {"model_dir": models, "state_dir": tmp_path, "keys": KEY_LINE}
     )
     with TestClient(create_app(settings), headers=HEADERS) as client:
-        log: PredictionLog = client.app.state.log  # type: ignore[attr-defined]
+        log: PredictionLog = log_of(client.app)
         over = threading.Event()
 
         def stuck() -> Iterator[bytes]:

@@ -283,7 +283,7 @@ def test_one_that_cannot_be_loaded_just_now_is_not_answered_by_the_former(
         assert one.put("/v1/models/double", content=payloads[0]).status_code == 201
         assert value(other) == [2]
         with monkeypatch.context() as patched:
-            patched.setattr(other.app.state.graphs, "contract", busy)  # type: ignore[attr-defined]
+            patched.setattr(other.app.services.graphs, "contract", busy)  # type: ignore[attr-defined]
             assert one.put("/v1/models/double", content=payloads[1]).status_code == 200
             assert (value(one), value(other)) == ([3], 503)
             assert "is not loaded yet" in other.get("/readyz").json()["refused"]["double"]

@@ -16,7 +16,7 @@ from api.prediction_log.redaction import Redaction
 from api.prediction_log.spool import LINES, Spool
 from api.prediction_log.writing import Writer
 from api.settings import Settings
-from tests.recorded import HEADERS, KEY_LINE
+from tests.recorded import HEADERS, KEY_LINE, log_of
 from tests.serving import ROOT, serving
 from tests.tiny_models import SURVIVAL
 from tests.waiting import wait_until
@@ -74,13 +74,13 @@ def test_a_truth_is_accepted_when_it_is_on_disk_and_only_then(models: Path, smal
     with TestClient(app, headers=HEADERS) as client:
         assert client.post(FEEDBACK, json=truth).status_code == 202
         wait_until(
-            lambda: app.state.log.spool.segments(LINES) == [], seconds=30, what="it is shipped"
+            lambda: log_of(app).spool.segments(LINES) == [], seconds=30, what="it is shipped"
         )
         fill(small)
         refused = client.post(FEEDBACK, json=[truth] * 5000)
         assert refused.status_code == 503 and int(refused.headers["Retry-After"]) > 0
         assert "No space left" in refused.json()["detail"]
-        assert app.state.log.waiting_records == 0
+        assert log_of(app).waiting_records == 0
         assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
         (small / FILLER).unlink()
         assert client.post(FEEDBACK, json=[truth] * 5000).status_code == 202

@@ -92,11 +92,11 @@ def document(folder: Path) -> Json:
     """The document of a service that follows a registry too, which has the most operations."""
     models, state = folder / "models", folder / "state"
     app = create_app(Settings(model_dir=models, state_dir=state, registry=("champion",)))
-    app.state.uploads.look()
+    app.services.uploads.look()
     try:
         found = app.openapi()
     finally:
-        app.state.graphs.stop()
+        app.services.graphs.stop()
     (folder / "openapi.json").write_text(json.dumps(found))
     return found
 

@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.settings import Settings
 from tests.api.conftest import Serve
-from tests.recorded import HEADERS, KEY_LINE, ids_in, lines, rows_in
+from tests.recorded import HEADERS, KEY_LINE, ids_in, lines, log_of, rows_in
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL
 from tests.waiting import wait_until
 
@@ -163,7 +163,7 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_answer(
     over_lines = b'\n{"age": 1,\n\n"bmi": 2}\n'
     with TestClient(app) as client:
         assert client.post("/v1/models/diabetes/predict", content=over_lines).status_code == 200
-        assert app.state.log.waiting_records == 1
+        assert log_of(app).waiting_records == 1
         in_the_way.unlink()
         wait_until(
             lambda: ids_in(tmp_path / "predictions.sqlite") != [],
@@ -172,7 +172,7 @@ def test_a_folder_that_cannot_be_written_costs_the_log_and_no_answer(
         )
     (row,) = rows_in(tmp_path / "predictions.sqlite")
     assert row["features"] == '{"age":1,"bmi":2}'
-    assert app.state.log.waiting_records == app.state.log.lost_total == 0
+    assert log_of(app).waiting_records == log_of(app).lost_total == 0
 
 
 def test_a_full_spool_loses_what_comes_after_and_says_how_much(
@@ -189,11 +189,11 @@ def test_a_full_spool_loses_what_comes_after_and_says_how_much(
     with TestClient(app, headers=HEADERS) as client:
         for _ in range(20):
             assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
-            app.state.log.feedback([], at=0)  # which writes what there is
+            log_of(app).feedback([], at=0)  # which writes what there is
         told = client.post("/v1/feedback", json=[{"id": "x", "truth": 1}] * 50)
         assert told.status_code == 503
-        assert 10 < app.state.log.lost_total < 20
-        assert 0 < app.state.log.waiting_bytes() <= 1500
+        assert 10 < log_of(app).lost_total < 20
+        assert 0 < log_of(app).waiting_bytes() <= 1500
         unread = client.get(EXPORT)
         assert unread.status_code == 503
         assert unread.json()["type"].endswith("log-unavailable")

@@ -69,7 +69,7 @@ def test_a_service_that_starts_without_the_registry_serves_what_was_served_last(
         assert "there is no such file" in (told(restarted) or "")
         assert "treeline_registry_away 1.0" in restarted.get("/metrics").text
         assert restarted.get("/readyz").status_code == 200
-        shelf = restarted.app.state.registry.shelf  # type: ignore[attr-defined]
+        shelf = restarted.app.services.registry.shelf  # type: ignore[attr-defined]
     assert not (tmp_path / "absent.db").exists()
     wait_until(lambda: not shelf.has_follower(), seconds=90, what="the follower ends too")
 
@@ -130,9 +130,9 @@ from api.main import app
 
 async def main() -> None:
     async with app.router.lifespan_context(app):
-        while not app.state.catalogue.versions():
+        while not app.services.catalogue.versions():
             await asyncio.sleep(0.1)
-        print(*app.state.catalogue.versions())
+        print(*app.services.catalogue.versions())
         print("mlflow" in sys.modules)
 
 asyncio.run(asyncio.wait_for(main(), timeout=90))

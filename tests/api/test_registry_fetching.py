@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.catalogue.entries import Catalogue
-from api.catalogue.swapping import load_entry
+from api.catalogue.reloading import load_entry
 from api.registry.fetching import Asked, Fetching
 from api.registry.following import Following
 from api.registry.offers import Model, Offers, Served, Version

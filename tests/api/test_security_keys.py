@@ -11,8 +11,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.deps import KeyRequired
 from api.security import keyring
-from api.security.deps import KeyRequired
 from api.security.keyring import new_key
 from api.settings import Settings
 from tests.api.conftest import Serve

@@ -139,7 +139,7 @@ def test_without_an_endpoint_nothing_surrounds_the_service(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "")
-    assert create_app(Settings(model_dir=models)).around is None  # type: ignore[attr-defined]
+    assert create_app(Settings(model_dir=models)).around is None
 
 
 def test_a_missing_extra_is_told_and_the_service_starts(

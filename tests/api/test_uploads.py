@@ -15,6 +15,7 @@ from api.app import create_app
 from api.settings import Settings
 from api.uploads.store import UploadStore
 from tests.api.uploading import HEADERS, publish, uploading
+from tests.recorded import rows_in
 from tests.tiny_graphs import endless, greedy, growing, identity, scaled
 from tests.tiny_models import ARTIFACT, IRIS, SURVIVAL
 from tests.waiting import wait_until
@@ -331,21 +332,10 @@ def test_what_is_served_no_more_is_removed_after_a_while(state: Path) -> None:
 def test_predictions_are_recorded_with_long_ones_as_digests(models: Path, state: Path) -> None:
     publish(state, "double", scaled(2))
     settings = Settings(model_dir=models, state_dir=state)
-    app = create_app(settings.model_copy(update={"prediction_log": False}))
-    kept: list[tuple[bytes, bytes]] = []
-
-    class Notes:
-        def record(self, time: float, seconds: float, features: bytes, answer: bytes) -> None:
-            assert time > 0 and seconds > 0
-            kept.append((features, answer))
-
-        def redacted(self, model: str) -> frozenset[str]:
-            return frozenset()
-
-    app.state.log = Notes()
-    with TestClient(app, headers=HEADERS) as client:
+    with TestClient(create_app(settings), headers=HEADERS) as client:
         client.post("/v1/models/double/predict", json={"values": [1]})
         client.post("/v1/models/double/predict", json={"values": [1.0] * 20_000})
-    assert json.loads(kept[0][0]) == {"values": [1]}
-    assert json.loads(kept[1][0]).keys() == {"sha256", "bytes"}
-    assert json.loads(kept[1][1])["model"] == "double"
+    short, long = rows_in(state / "predictions.sqlite")
+    assert json.loads(short["features"]) == {"values": [1]}
+    assert json.loads(long["features"]).keys() == {"sha256", "bytes"}
+    assert [row["model"] for row in (short, long)] == ["double", "double"]

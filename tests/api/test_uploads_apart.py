@@ -227,7 +227,7 @@ def test_the_run_of_a_caller_that_has_gone_is_killed(
         await app(scope, receive, send)
 
     with uploading(models, tmp_path, run_seconds=SECONDS, batch_seconds=SECONDS) as client:
-        graphs = client.app.state.graphs  # type: ignore[attr-defined]
+        graphs = client.app.services.graphs  # type: ignore[attr-defined]
         assert client.get("/readyz").json()["models"].keys() >= {"flowers", "loop"}
         started = time.monotonic()
         asyncio.run(leave(client.app))

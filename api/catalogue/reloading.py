@@ -28,7 +28,7 @@ LOOKS = 3  # in a row
 logger = logging.getLogger(__name__)
 
 
-class Swapping:
+class ModelReloader:
     """Keeps a catalogue equal to the folder of its store."""
 
     def __init__(
@@ -37,14 +37,14 @@ class Swapping:
         store: ArtifactStore,
         *,
         default: str | None,
-        told: Callable[[str, str], None],
+        changed: Callable[[str, str], None],
     ) -> None:
         """Load the catalogue of what is below `folder`, which is that of the store.
 
-        `told` hears of each change: the model, and `swapped`, `refused` or `removed`.
+        `changed` is called after each change, with the model and `swapped`, `refused` or `removed`.
         """
         self._folder = folder
-        self._told = told
+        self._changed = changed
         self._store = store
         self._looking = Lock()
         self._missed: dict[str, int] = {}
@@ -86,7 +86,7 @@ class Swapping:
             if looks >= LOOKS:
                 self._seen.pop(name, None)
                 self.catalogue.remove(name)
-                self._told(name, "removed")
+                self._changed(name, "removed")
                 logger.info("%s is gone from %s, and served no more", name, self._folder)
 
     def _load(self, name: str) -> None:
@@ -96,7 +96,7 @@ class Swapping:
 
     def _try(self, name: str) -> None:
         found, served = load_entry(self._store, name), self.catalogue.find(name)
-        self._told(name, "refused" if found.predictor is None else "swapped")
+        self._changed(name, "refused" if found.predictor is None else "swapped")
         if served is not None and served.origin == "uploaded":
             served = None  # the name belongs to what is exported
         if found.predictor is None and served is not None and served.predictor is not None:
@@ -134,8 +134,8 @@ def load_entry(store: ArtifactStore, name: str) -> Entry:
 
 
 @asynccontextmanager
-async def watching(swapping: Swapping, *, pause_seconds: float) -> AsyncIterator[None]:
+async def reloading(reloader: ModelReloader, *, pause_seconds: float) -> AsyncIterator[None]:
     """Look at the models on disk: now, as they may have changed since they were loaded, and on."""
-    await asyncio.to_thread(swapping.look)
-    async with beside(swapping.run(pause_seconds=pause_seconds)):
+    await asyncio.to_thread(reloader.look)
+    async with beside(reloader.run(pause_seconds=pause_seconds)):
         yield

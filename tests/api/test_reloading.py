@@ -14,7 +14,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.catalogue.swapping import LOOKS
+from api.catalogue.reloading import LOOKS
+from api.services import Services
 from api.settings import Settings
 from tests.serving import serving
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
@@ -85,22 +86,22 @@ def test_a_new_model_is_served_and_documented(client: TestClient, folder: Path) 
 
 
 def test_a_model_that_is_removed_and_written_anew_is_served_meanwhile(folder: Path) -> None:
-    swapping = create_app(Settings(model_dir=folder, prediction_log=False)).state.swapping
-    before = swapping.catalogue.versions()
+    reloader = Services.of(Settings(model_dir=folder, prediction_log=False)).reloader
+    before = reloader.catalogue.versions()
     for part in ("signature.json", ARTIFACT):
         (folder / "tree-survival" / part).unlink()
-    swapping.look()
-    assert swapping.catalogue.versions() == before
+    reloader.look()
+    assert reloader.catalogue.versions() == before
     write_model(folder, OTHER)
-    swapping.look()
-    after = swapping.catalogue.versions()
+    reloader.look()
+    after = reloader.catalogue.versions()
     assert after["tree-survival"] != before["tree-survival"]
     (folder / "tree-survival" / "signature.json").unlink()
     for _ in range(LOOKS - 1):
-        swapping.look()
-    assert swapping.catalogue.versions() == after
-    swapping.look()
-    assert "tree-survival" not in swapping.catalogue.versions()
+        reloader.look()
+    assert reloader.catalogue.versions() == after
+    reloader.look()
+    assert "tree-survival" not in reloader.catalogue.versions()
 
 
 def test_a_model_that_is_gone_is_served_no_more(client: TestClient, folder: Path) -> None:

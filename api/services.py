@@ -1,0 +1,157 @@
+"""Settings → the services of one application: all that its routes work with, built in one place."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from api.batch.drafts import Drafts
+from api.batch.pool import Pools
+from api.bodies import Bodies
+from api.catalogue.entries import Catalogue
+from api.catalogue.freshness import Freshness
+from api.catalogue.generation import Generation
+from api.catalogue.reloading import ModelReloader, reloading
+from api.catalogue.unloading import Unloading
+from api.predicting import Predicting
+from api.prediction_log.log import PredictionLog, recording
+from api.protocol.answering import Inferring
+from api.protocol.messages import Question
+from api.protocol.tensors import Tensor
+from api.reading import Reading
+from api.registry.following import Following
+from api.registry.versions import Versions
+from api.security.guard import Guard
+from api.security.load import Load
+from api.settings import Settings
+from api.telemetry.gauges import Observed
+from api.telemetry.metrics import Metrics, keeping_fresh
+from api.tensors.answering import Answering
+from api.tensors.apart import Graphs
+from api.uploads.changing import Changing
+from api.uploads.store import UploadStore
+from api.uploads.swapping import Uploads
+from treeline.artifact.store import ArtifactStore
+
+Part = Callable[[], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a running application has, each under its own type; `registry` and `log` may be off."""
+
+    settings: Settings
+    metrics: Metrics
+    catalogue: Catalogue
+    reloader: ModelReloader
+    unloading: Unloading
+    uploads: Uploads
+    changing: Changing
+    registry: Following | None
+    versions: Versions
+    freshness: Freshness
+    guard: Guard
+    load: Load
+    bodies: Bodies
+    log: PredictionLog | None
+    reading: Reading
+    pools: Pools
+    graphs: Graphs
+    predicting: Predicting
+    inferring: Inferring
+    tensors: Answering
+
+    @property
+    def followed(self) -> Following:
+        """The registry that is followed; raises TypeError where none is."""
+        if self.registry is None:
+            raise TypeError("no registry is followed: API_REGISTRY is empty")
+        return self.registry
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Services":
+        """Build the services that settings ask for, and load the models; nothing runs yet.
+
+        Raises ConfigError and MissingExtraError.
+        """
+        metrics = Metrics()
+        load = Load(settings.max_requests, most_streams=settings.max_streams)
+        bodies, guard = Bodies(settings, load), Guard(settings)
+        log = PredictionLog(settings) if settings.prediction_log else None
+        graphs, reading = Graphs(settings), Reading(settings, Question, Tensor)
+        store = ArtifactStore(
+            settings.model_dir, admitted=settings.admitted, left_out=settings.leave_out
+        )
+        reloader = ModelReloader(
+            settings.model_dir, store, default=settings.default_model, changed=metrics.swap
+        )
+        catalogue = reloader.catalogue
+        registry = (
+            Following(settings, catalogue, metrics.swap, graphs) if settings.registry else None
+        )
+        unloading = Unloading(
+            settings.state_dir / "unloaded",
+            reloader,
+            Generation(settings.state_dir / "changes" / "unloaded"),
+            watched=settings.watch_seconds > 0,
+        )
+        uploads = Uploads(
+            UploadStore(settings.state_dir / "uploads"), catalogue, graphs, metrics.swap
+        )
+        freshness = Freshness(unloading, uploads, registry)
+        return cls(
+            settings=settings,
+            metrics=metrics,
+            catalogue=catalogue,
+            reloader=reloader,
+            unloading=unloading,
+            uploads=uploads,
+            changing=Changing(uploads, catalogue, settings, freshness, bodies),
+            registry=registry,
+            versions=Versions(catalogue, registry, settings),
+            freshness=freshness,
+            guard=guard,
+            load=load,
+            bodies=bodies,
+            log=log,
+            reading=reading,
+            pools=Pools.of(settings),
+            graphs=graphs,
+            predicting=Predicting(bodies, guard=guard, metrics=metrics, log=log),
+            inferring=Inferring(bodies, metrics=metrics, log=log, reading=reading, graphs=graphs),
+            tensors=Answering(bodies, guard=guard, metrics=metrics, log=log, graphs=graphs),
+        )
+
+    def parts(self, around: Part) -> list[Part]:
+        """Return what runs beside the requests; the log begins first, and ends last.
+
+        `around` is what runs for all that surrounds the requests, such as traces.
+        """
+        log, settings = self.log, self.settings
+        parts: list[Part] = [] if log is None else [lambda: recording(log)]
+        parts += [
+            around,
+            lambda: keeping_fresh(self.metrics, self.refresh_metrics),
+            lambda: self.pools.running(Drafts(settings.state_dir)),
+            self.graphs.running,
+            self.freshness.running,
+            self.reading.running,
+        ]
+        if self.registry is not None:
+            parts.append(self.registry.running)
+        if settings.watch_seconds:
+            parts.append(lambda: reloading(self.reloader, pause_seconds=settings.watch_seconds))
+        return parts
+
+    def refresh_metrics(self) -> None:
+        """Note in the metrics what is true of this process now."""
+        self.metrics.refresh(
+            Observed(
+                self.catalogue,
+                kept=self.versions.kept(),
+                load=self.load,
+                guard=self.guard,
+                log=self.log,
+                runs=self.graphs.state(),
+                registry_away=None if self.registry is None else bool(self.registry.away()),
+            )
+        )
