@@ -53,7 +53,7 @@ def judged(rows: int, known: tuple[float, float, float], *, seed: int) -> tuple[
     champion = both + noise * rng.normal(size=rows) + more * rest
     baseline = both + noise_of_baseline * rng.normal(size=rows)
     predictions = {CHAMPION: _prediction(champion), BASELINE: _prediction(baseline)}
-    found = evaluate(truth, predictions, [METRIC], seed=0)
+    found = evaluate(truth, predictions, [METRIC])
     verdict = decide({**found, "rows": rows}, Gate(), metric=METRIC)
     word = next(word for word in WORDS if word in verdict.reasons[0])
     return found["advantage"][BASELINE][METRIC]["value"], word

@@ -29,7 +29,6 @@ def compared(
         {"incumbent": incumbent, "candidate": candidate},
         metrics=list(metrics or ["accuracy", "log_loss"]),
         may_drop_by=may_drop_by,
-        seed=0,
     )
 
 

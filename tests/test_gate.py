@@ -211,3 +211,26 @@ def test_the_pipeline_looks_for_the_graph_that_is_required(
         run([stage, NAME])
     assert "an ONNX graph repeats it on" in capsys.readouterr().out
     assert (project.paths.artifact / "model.onnx").exists()
+
+
+def few_groups(lead: float) -> Any:
+    """Return an evaluation in which four plots are too few for an interval."""
+    found = evaluation({"f1": 0.8 + lead}, {"f1": 0.8})
+    found["advantage"]["baseline"]["f1"] = {"value": lead, "low": None, "high": None}
+    return found | {"judged": {"units": "4 groups of Plot"}}
+
+
+@pytest.mark.parametrize(("undecided", "passed"), [("refuse", False), ("pass", True)])
+def test_a_lead_without_an_interval_is_undecided(undecided: str, passed: bool) -> None:
+    gate = Gate.model_validate({"undecided": undecided})
+    verdict = decide(few_groups(0.05), gate, metric="f1")
+    assert verdict.passed is passed
+    (reason,) = verdict.reasons
+    assert "without an interval: 4 groups of Plot are too few for one" in reason
+    assert ("`evaluation: {folds: all}`" in reason) is not passed
+
+
+def test_a_champion_behind_without_an_interval_is_refused() -> None:
+    verdict = decide(few_groups(-0.05), Gate(undecided="pass"), metric="f1")
+    assert not verdict.passed
+    assert verdict.reasons[0].endswith("it does not beat the baseline")

@@ -31,6 +31,7 @@ def test_cases_counted_by_hand() -> None:
         "accuracy": 7 / 8,
         "f1": pytest.approx(6 / 7),  # 3 found of 4, all of them right
         "roc_auc": 14.5 / 16,  # of 16 pairs one is the wrong way round, and one is a draw
+        "average_precision": pytest.approx(11 / 12),  # the lowest one has two zeros beside it
         "ks": 0.75,  # at 0.4 all zeros are passed and one of the four ones
         "log_loss": pytest.approx(
             -np.log([0.9, 0.6, 0.35, 0.8, 0.9, 0.65, 0.6, 0.8]).mean(), rel=1e-12
@@ -59,11 +60,18 @@ def test_scores_are_those_of_scikit_learn(classes: int) -> None:
     exact = scores.astype(float)
     positive = scores[:, 1] if classes == 2 else scores / scores.sum(axis=1, keepdims=True)
     assert metrics.score(
-        truth, Prediction(labels=labels, scores=scores), ["accuracy", "f1", "roc_auc", "log_loss"]
+        truth,
+        Prediction(labels=labels, scores=scores),
+        ["accuracy", "f1", "roc_auc", "average_precision", "log_loss"],
     ) == {
         "accuracy": library.accuracy_score(truth, labels),
         "f1": library.f1_score(truth, labels, average=average),
         "roc_auc": library.roc_auc_score(truth, positive, multi_class="ovr"),
+        "average_precision": pytest.approx(
+            library.average_precision_score(truth, positive)
+            if classes == 2
+            else library.average_precision_score(np.eye(classes)[truth], positive)
+        ),
         "log_loss": pytest.approx(
             library.log_loss(truth, exact / exact.sum(axis=1, keepdims=True)), rel=1e-6
         ),
@@ -109,6 +117,25 @@ def test_a_sure_and_wrong_answer_costs_much_but_not_infinitely() -> None:
 def test_without_probabilities_their_metrics_are_left_out() -> None:
     found = metrics.score(TRUTH, Prediction(labels=LABELS), metrics_of("binary"))
     assert list(found) == ["accuracy", "f1"]
+
+
+@pytest.mark.parametrize("percent", [1, 10, 50, 90, 99])
+def test_the_loss_of_a_quantile_is_that_of_scikit_learn(percent: int) -> None:
+    truth, values = np.random.default_rng(0).normal(size=(2, 50))
+    name = f"pinball_{percent}"
+    assert metrics.score(truth, Prediction(values=values), [name]) == {
+        name: pytest.approx(library.mean_pinball_loss(truth, values, alpha=percent / 100))
+    }
+
+
+def test_quantiles_are_metrics_where_they_are_declared() -> None:
+    assert "pinball_90" not in metrics_of("regression")
+    assert "pinball_90" in metrics_of("regression", "rmse", "pinball_90")
+    assert "pinball_90" not in metrics_of("binary", "pinball_90")
+    for name in ("pinball_0", "pinball_100", "pinball_9.5", "pinball"):
+        assert name not in metrics_of("regression", name)
+        with pytest.raises(KeyError):
+            METRICS[name]
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -20,16 +20,15 @@ def compare(
     *,
     metrics: list[str],
     may_drop_by: Mapping[str, float],
-    seed: int,
 ) -> dict[str, Any]:
     """Set `candidate` beside `incumbent`, predictions for the same rows, and decide.
 
-    Returns the metrics of both and the candidate's `advantage` with paired bootstrap intervals,
+    Returns the metrics of both and the candidate's `advantage` with paired intervals,
     and the verdict: a metric may drop by no more than is allowed. Without any declared drop the
     first metric may not drop at all.
     """
     ordered = {name: predictions[name] for name in (CANDIDATE, INCUMBENT)}
-    found = evaluate(truth, ordered, metrics, seed=seed)
+    found = evaluate(truth, ordered, metrics)
     allowed = may_drop_by or {metrics[0]: 0.0}
     verdict = decide(found, allowed)
     return {**found, "rows": len(truth), "verdict": verdict.model_dump(mode="json")}
@@ -75,7 +74,7 @@ def told(name: str, found: Mapping[str, Any], *, base: str) -> str:
         [
             f"## {name} {verdict}",
             "\n".join(f"- {reason}" for reason in found["verdict"]["reasons"]),
-            f"On the same {found['rows']:,} test rows, with paired 95 % bootstrap intervals; a "
+            f"On the same {found['rows']:,} test rows, with paired 95 % intervals; a "
             "positive lead is better, whichever way the metric points.",
             table(["metric", "candidate", f"incumbent ({base})", "lead"], rows),
         ]

@@ -25,7 +25,10 @@ def decide(
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
     if gate.beats == BASELINE:
-        checks.append(_beats(evaluation, gate.beats_by or metric, undecided=gate.undecided))
+        by = gate.beats_by or metric
+        lead = evaluation["advantage"][BASELINE].get(by, {"low": 0})
+        judge = _untold if lead["low"] is None else _beats
+        checks.append(judge(evaluation, by, undecided=gate.undecided))
     if onnx == "required":
         checks.append(_graph(evaluation["graph"]))
     passed = all(good for good, _ in checks)
@@ -76,6 +79,23 @@ def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) 
     if undecided == "pass":
         return True, f"{text}, and `undecided: pass` lets it"
     return False, f"{text}; collect more, or declare `undecided: pass` in the gate"
+
+
+def _untold(
+    evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided
+) -> tuple[bool, str]:
+    """Judge a lead without an interval: what is behind is refused, what is ahead is undecided."""
+    lead = evaluation["advantage"][BASELINE][metric]["value"]
+    text = f"{metric} leads the baseline's by {lead:.4g}, without an interval"
+    if lead <= 0:
+        return False, f"{text}: it does not beat the baseline"
+    text += f": {evaluation['judged']['units']} are too few for one"
+    if undecided == "pass":
+        return True, f"{text}, and `undecided: pass` lets it"
+    return False, (
+        f"{text}; judge by folds of all rows (`evaluation: {{folds: all}}`), collect more groups, "
+        "or declare `undecided: pass` in the gate"
+    )
 
 
 def _rows_needed(lead: Mapping[str, float], rows: int) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from treeline.artifact.prediction import Prediction
-from treeline.config.metrics import METRICS
+from treeline.config.metrics import METRICS, percent_of
 from treeline.registry import resolve
 
 Array = NDArray[Any]
@@ -26,7 +26,11 @@ def score(truth: Array, prediction: Prediction, names: Iterable[str]) -> dict[st
     found = {}
     for name in names:
         judged = getattr(prediction, METRICS[name].judges)
-        if judged is not None:
+        if judged is None:
+            continue
+        if (percent := percent_of(name)) is not None:
+            found[name] = pinball(truth, judged, quantile=percent / 100)
+        else:
             function = resolve({name: METRICS[name].function}, name, place="metric")
             found[name] = float(function(truth, judged))
     return found
@@ -39,9 +43,14 @@ def accuracy(truth: Array, labels: Array) -> float:
 
 def f1(truth: Array, labels: Array) -> float:
     """Harmonic mean of precision and recall: of class 1 of two, else the mean over classes."""
+    classes = judged_classes(truth, labels)
+    return float(np.mean([_f1(truth == code, labels == code) for code in classes]))
+
+
+def judged_classes(truth: Array, labels: Array) -> Array:
+    """Return the codes of the classes that F1 looks at: 1 of two, else all that are there."""
     classes = np.union1d(truth, labels)
-    judged = [1] if classes[-1] <= 1 else classes
-    return float(np.mean([_f1(truth == code, labels == code) for code in judged]))
+    return np.array([1]) if classes[-1] <= 1 else classes
 
 
 def _f1(truth: Array, found: Array) -> float:
@@ -55,10 +64,18 @@ def roc_auc(truth: Array, scores: Array) -> float:
     Computed from ranks (Mann and Whitney 1947), tied scores sharing theirs; NaN where a class is
     missing.
     """
+    return float(np.mean([_area(hit, score) for hit, score in sides(truth, scores)]))
+
+
+def sides(truth: Array, scores: Array) -> list[tuple[Array, Array]]:
+    """Return whether each row is of a class, and its score: of each class, of two that of code 1.
+
+    Arrays have shape (n,); of more than two classes the scores of a row sum to 1.
+    """
     if scores.shape[1] == 2:
-        return _area(truth == 1, scores[:, 1])
+        return [(truth == 1, scores[:, 1])]
     shares = scores / scores.sum(axis=1, keepdims=True)
-    return float(np.mean([_area(truth == code, share) for code, share in enumerate(shares.T)]))
+    return [(truth == code, share) for code, share in enumerate(shares.T)]
 
 
 def _area(positive: Array, scores: Array) -> float:
@@ -68,6 +85,24 @@ def _area(positive: Array, scores: Array) -> float:
         return float("nan")
     ranks = float(np.sum(rankdata(scores)[positive]))
     return (ranks - ones * (ones + 1) / 2) / (ones * zeros)
+
+
+def average_precision(truth: Array, scores: Array) -> float:
+    """Mean of the precision at the score of each row of a class (Zhu 2004), without interpolation.
+
+    Of the positive class of two; beyond two the mean of each class against the rest. NaN where a
+    class is missing.
+    """
+    return float(np.mean([_precision(hit, score) for hit, score in sides(truth, scores)]))
+
+
+def _precision(positive: Array, scores: Array) -> float:
+    if not positive.any():
+        return float("nan")
+    order = np.argsort(-scores, kind="stable")
+    falling, hit = -scores[order], positive[order]
+    last = np.searchsorted(falling, falling, side="right")  # rows with at least this score
+    return float(np.mean((np.cumsum(hit)[last - 1] / last)[hit]))
 
 
 def ks(truth: Array, scores: Array) -> float:
@@ -82,8 +117,14 @@ def ks(truth: Array, scores: Array) -> float:
 
 def log_loss(truth: Array, scores: Array) -> float:
     """Mean negative log of the probability given to the true class, in nats."""
+    return float(np.mean(log_losses(truth, scores)))
+
+
+def log_losses(truth: Array, scores: Array) -> Array:
+    """Return the log loss of each row, shape (n,)."""
     given = scores[np.arange(len(truth)), truth] / scores.sum(axis=1)
-    return float(-np.mean(np.log(np.clip(given, np.finfo(np.float32).eps, 1))))
+    losses: Array = -np.log(np.clip(given, np.finfo(np.float32).eps, 1))
+    return losses
 
 
 def brier(truth: Array, scores: Array) -> float:
@@ -92,9 +133,14 @@ def brier(truth: Array, scores: Array) -> float:
     For two classes that of the positive class, from 0 to 1; beyond two, summed over the classes,
     from 0 to 2.
     """
+    return float(np.mean(squared_errors(truth, scores)))
+
+
+def squared_errors(truth: Array, scores: Array) -> Array:
+    """Return the squared error of the probabilities of each row, as `brier` counts it."""
     if scores.shape[1] == 2:
-        return float(np.mean((scores[:, 1] - truth) ** 2))
-    return float(np.mean(np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1)))
+        return np.asarray((scores[:, 1] - truth) ** 2)
+    return np.asarray(np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1))
 
 
 def rmse(truth: Array, values: Array) -> float:
@@ -111,3 +157,15 @@ def r2(truth: Array, values: Array) -> float:
     """Share of the variance explained; 0 for always answering the mean, NaN where all are equal."""
     spread = float(np.sum((truth - np.mean(truth)) ** 2))
     return 1 - float(np.sum((truth - values) ** 2)) / spread if spread else float("nan")
+
+
+def pinball(truth: Array, values: Array, *, quantile: float) -> float:
+    """Mean loss of a predicted quantile, in the unit of the target (Koenker and Bassett 1978)."""
+    return float(np.mean(pinball_losses(truth, values, quantile)))
+
+
+def pinball_losses(truth: Array, values: Array, quantile: float) -> Array:
+    """Return the loss of each row: `quantile` a unit of too little, `1 - quantile` of too much."""
+    short = np.asarray(truth, dtype=np.float64) - values
+    losses: Array = np.maximum(quantile * short, (quantile - 1) * short)
+    return losses

@@ -64,6 +64,7 @@ def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None
         task=spec.target.task,
         folds=drawn,
         classes=tuple(classes or ()),
+        metrics=spec.metrics,
     )
 
 

@@ -1,11 +1,14 @@
 """params.yaml → specs: what it may say, and what is told when it says something else."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.conftest import Project
 from treeline.config import declared_model, read_params
+from treeline.config.models import ModelSpec
 from treeline.config.sources import Range, admitted
 from treeline.errors import ConfigError
 
@@ -390,3 +393,31 @@ def test_a_condition_on_rows_can_be_said_in_words(condition: object, words: str)
 def test_the_declaration_of_this_repository_is_good() -> None:
     params = read_params(Path(__file__).parents[2] / "params.yaml")
     assert params.default in params.models
+
+
+def test_folds_are_declared_as_a_number_or_all(declaration: dict[str, Any]) -> None:
+    for folds in (2, 18, "all", None):
+        spec = ModelSpec.model_validate(declaration | {"evaluation": {"folds": folds}})
+        assert spec.evaluation.folds == folds
+    for wrong in ({"folds": 1}, {"folds": "some"}, {"folds": "all", "repeats": 2}, {"repeats": 2}):
+        with pytest.raises(ValidationError):
+            ModelSpec.model_validate(declaration | {"evaluation": wrong})
+
+
+def test_folds_are_refused_for_what_is_not_refitted(declaration: dict[str, Any]) -> None:
+    declaration["candidates"]["auto"] = {"trainer": "h2o", "options": {"models": 1}}
+    declaration["evaluation"] = {"folds": 5}
+    with pytest.raises(ValidationError, match="`trainer: h2o` does not let"):
+        ModelSpec.model_validate(declaration)
+
+
+def test_a_quantile_is_a_metric_of_a_regression_only(declaration: dict[str, Any]) -> None:
+    declaration["champion"] = {"metric": "pinball_90"}
+    with pytest.raises(ValidationError, match="no metric of a binary target"):
+        ModelSpec.model_validate(declaration)
+    declaration |= {"target": {"name": "Event", "task": "regression"}, "gate": {}}
+    spec = ModelSpec.model_validate(declaration)
+    assert spec.metrics[-1] == "pinball_90"
+    declaration["champion"] = {"metric": "pinball_0"}
+    with pytest.raises(ValidationError, match="rmse, mae, r2, pinball_1 to pinball_99"):
+        ModelSpec.model_validate(declaration)

@@ -175,6 +175,24 @@ class Search(Closed):
         return self
 
 
+class Evaluation(Closed):
+    """How the champion is judged.
+
+    With `folds` all rows are judged rather than those of the test split: champion and baseline are
+    refitted, with the settings that won, without each of so many parts in turn, groups whole, and
+    predict that part; `all` leaves out one group (or row) at a time. `repeats` draws other parts.
+    """
+
+    folds: Annotated[int, Field(ge=2)] | Literal["all"] | None = None
+    repeats: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if self.repeats > 1 and not isinstance(self.folds, int):
+            raise ValueError("`repeats` draws the parts of `folds` anew; declare a number of those")
+        return self
+
+
 class Champion(Closed):
     """The metric by which candidates are ranked."""
 
@@ -220,6 +238,7 @@ class ModelSpec(Closed):
     candidates: Annotated[dict[Slug, Candidate], Field(min_length=1)]
     search: Search
     champion: Champion
+    evaluation: Evaluation = Evaluation()
     gate: Gate
     export: Export = Export()
 
@@ -241,6 +260,15 @@ class ModelSpec(Closed):
         if not isinstance(source, Delimited):
             words = tuple(word for word in words if word not in taken)
         return tuple(word for word in words if word)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics that it is judged by: those of its task, and of the declared quantiles."""
+        gate = self.gate
+        named = [self.champion.metric, *([gate.beats_by] if gate.beats_by else [])]
+        return tuple(
+            metrics_of(self.target.task, *named, *gate.floor, *gate.ceiling, *gate.may_drop_by)
+        )
 
     @field_validator("export", mode="before")
     @classmethod
@@ -305,8 +333,18 @@ class ModelSpec(Closed):
         return self
 
     @model_validator(mode="after")
+    def _can_be_refitted(self) -> Self:
+        trainers = {each.trainer for each in self.candidates.values()}
+        if self.evaluation.folds is not None and (foreign := trainers & {"h2o", SPARK}):
+            raise ValueError(
+                f"`evaluation.folds` refits the champion, which `trainer: {min(foreign)}` does not "
+                "let here; leave out `folds`, or the candidate"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _metrics_are_known(self) -> Self:
-        known, task = metrics_of(self.target.task), self.target.task
+        task = self.target.task
         asked = {
             "champion.metric": [self.champion.metric],
             "gate.beats_by": [self.gate.beats_by] if self.gate.beats_by else [],
@@ -315,10 +353,12 @@ class ModelSpec(Closed):
             "gate.may_drop_by": self.gate.may_drop_by,
         }
         for place, names in asked.items():
+            known = metrics_of(task, *names)
             if unknown := [name for name in names if name not in known]:
+                quantiles = ", pinball_1 to pinball_99" if task == "regression" else ""
                 raise ValueError(
                     f"`{place}` names {unknown[0]!r}, which is no metric of a {task} target; "
-                    f"choose from {', '.join(known)}"
+                    f"choose from {', '.join(metrics_of(task))}{quantiles}"
                 )
         return self
 

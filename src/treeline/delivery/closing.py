@@ -63,11 +63,9 @@ def _row(name: str, spec: ModelSpec) -> dict[str, Any]:
 
 def _line(row: Mapping[str, Any]) -> tuple[str, ...]:
     score = row["score"]
-    figure = (
-        f"{row['metric']} {score['value']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
-        if score
-        else "-"
-    )
+    figure = f"{row['metric']} {score['value']:.4f}" if score else "-"
+    if score and score["low"] is not None:
+        figure += f" ({score['low']:.4f} to {score['high']:.4f})"
     gate = {True: "passed", False: "refused"}.get(row["passed"], "-")
     return row["model"], row["version"] or "-", figure, gate, row["report"] or "-"
 

@@ -11,7 +11,6 @@ import pandas as pd
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
 from treeline.comparison import CANDIDATE, INCUMBENT, compare, told
 from treeline.config import Layout
-from treeline.config.metrics import metrics_of
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
@@ -92,13 +91,12 @@ def _compared(spec: ModelSpec, paths: Layout, *, signature: str, base: str) -> d
         models = {CANDIDATE: candidate, INCUMBENT: incumbent}
         predictions = {name: _predicted(model, test) for name, model in models.items()}
     classes = list(candidate.signature.classes) or None
-    names = [spec.champion.metric, *metrics_of(spec.target.task)]
+    names = [spec.champion.metric, *spec.metrics]
     found = compare(
         encoded_target(test[spec.target.name], classes),
         predictions,
         metrics=list(dict.fromkeys(names)),
         may_drop_by=spec.gate.may_drop_by,
-        seed=spec.split.seed,
     )
     return {**found, "base": base}
 

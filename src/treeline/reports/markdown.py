@@ -19,7 +19,9 @@ def number(value: float) -> str:
 
 
 def interval(found: Mapping[str, Any]) -> str:
-    """Return `value (low to high)`."""
+    """Return `value (low to high)`, or the value alone where it has no interval."""
+    if found["low"] is None:
+        return number(found["value"])
     return f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
 
 

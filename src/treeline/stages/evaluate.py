@@ -1,9 +1,11 @@
-"""Evaluate stage: model.pkl, baseline.pkl, test.parquet → metrics, evaluation, pictures.
+"""Evaluate stage: model.pkl, baseline.pkl, both splits → metrics, evaluation, pictures.
 
 Where the declaration requires an ONNX graph, the gate must know whether one repeats the champion.
+The training split is read only where the declaration judges all rows, by refits.
 """
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -12,56 +14,110 @@ from numpy.typing import NDArray
 from treeline.artifact.pickled import opened, predict
 from treeline.artifact.prediction import Prediction
 from treeline.config import Layout
-from treeline.config.metrics import metrics_of
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
-from treeline.evaluation import evaluate as evaluated
-from treeline.evaluation import importances
+from treeline.evaluation import Units, evaluate_repeats, importances
+from treeline.evaluation.folds import parts_of, predicted
 from treeline.files import write_json
 from treeline.frames import read_frame, write_frame
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.registry import resolve
+from treeline.reports.markdown import interval
 
 # By name, because converters take seconds to import, which only this declaration asks for.
 GRAPHS = {"required": "treeline.exporting:graph_found"}
 
 
+@dataclass(frozen=True)
+class Rows:
+    """Rows that are judged: prepared, as estimators see them, their truth, and what is one unit."""
+
+    table: pd.DataFrame
+    frame: pd.DataFrame
+    truth: NDArray[Any]
+    units: Units
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None) -> "Rows":
+        """Encode prepared rows."""
+        truth = encoded_target(table[spec.target.name], classes)
+        return cls(table, encoded(table, spec.features), truth, _units(table, spec))
+
+
 def evaluate(spec: ModelSpec, paths: Layout) -> str:
-    """Judge champion and baseline on the test split."""
-    test, seed, metric = read_frame(paths.test), spec.split.seed, spec.champion.metric
+    """Judge champion and baseline on the test split, or on all rows where folds are declared."""
+    metric = spec.champion.metric
     classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
-    truth = encoded_target(test[spec.target.name], classes)
-    frame = encoded(test, spec.features)
+    test = Rows.of(read_frame(paths.test), spec, classes)
     training = json.loads(paths.training.read_text(encoding="utf-8"))
     champion, baseline = (
         opened(path, digests=training.get("digests", {}))
         for path in (paths.estimator, paths.baseline)
     )
-    prediction = predict(champion, frame)
-    predictions = {CHAMPION: prediction, BASELINE: predict(baseline, frame)}
-    document = evaluated(truth, predictions, list(metrics_of(spec.target.task)), seed=seed)
-    document["rows"] = len(test)
+    estimators = {CHAMPION: champion, BASELINE: baseline}
+    on_test = {name: predict(estimator, test.frame) for name, estimator in estimators.items()}
+    prediction = on_test[CHAMPION]
+    rows, repeats = test, [on_test]
+    if spec.evaluation.folds is not None:
+        both = [read_frame(paths.train), test.table]
+        rows = Rows.of(pd.concat(both, ignore_index=True), spec, classes)
+        repeats = refits(rows, estimators, spec)
+    document = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
+    document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
     document["importances"] = importances(
-        frame, truth, lambda shuffled: predict(champion, shuffled), metric=metric, seed=seed
+        test.frame,
+        test.truth,
+        lambda shuffled: predict(champion, shuffled),
+        metric=metric,
+        seed=spec.split.seed,
     )
     if spec.export.onnx in GRAPHS:
         look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
-        document["graph"] = look(champion, test, spec)
+        document["graph"] = look(champion, test.table, spec)
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
     write_json(paths.evaluation, document)
-    table = saved(truth, prediction, classes)
+    table = saved(test.truth, prediction, classes)
     if spec.source.key is not None:
-        table.insert(0, "key", test[spec.source.key].to_numpy())
+        table.insert(0, "key", test.table[spec.source.key].to_numpy())
     write_frame(paths.predictions, table)
     shown = document["importances"]
     draw(
-        Judged(spec.target, classes or [], truth, prediction, shown, metric, training),
+        Judged(spec.target, classes or [], test.truth, prediction, shown, metric, training),
         curves=paths.plots,
         images=paths.images,
     )
-    found = document[CHAMPION][metric]
-    return f"{metric} {found['value']:.4f} ({found['low']:.4f} to {found['high']:.4f})"
+    return f"{metric} {interval(document[CHAMPION][metric])}, {document['judged']['units']}"
+
+
+def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[dict[str, Prediction]]:
+    """Return the predictions of all rows by refits, once for each repeat."""
+    declared = spec.evaluation
+    assert declared.folds is not None  # the caller has looked
+    found = []
+    for repeat in range(declared.repeats):
+        parts = parts_of(rows.units, declared.folds, seed=spec.split.seed, repeat=repeat)
+        found.append(predicted(rows.frame, rows.truth, estimators, parts=parts))
+    return found
+
+
+def _units(table: pd.DataFrame, spec: ModelSpec) -> Units:
+    if spec.split.group is None:
+        return Units.rows(len(table))
+    return Units.groups(table[spec.split.group], name=spec.split.group)
+
+
+def _judged(rows: Rows, test: Rows, spec: ModelSpec) -> dict[str, Any]:
+    """Say which rows were judged, by what, and what is independent among them."""
+    declared = spec.evaluation
+    return {
+        "by": "test split" if declared.folds is None else "folds",
+        "folds": rows.units.count if declared.folds == "all" else declared.folds,
+        "repeats": declared.repeats,
+        "units": rows.units.words,
+        "intervals": rows.units.enough,
+        "test_units": test.units.words,
+    }
 
 
 def saved(truth: NDArray[Any], prediction: Prediction, classes: list[Any] | None) -> pd.DataFrame:

@@ -77,7 +77,8 @@ def _judged(evaluation: Mapping[str, Any]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, it in evaluation[CHAMPION].items():
         found |= {f"test/{name}": it["value"]}
-        found |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
+        if it["low"] is not None:
+            found |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
     return found | {f"baseline/{name}": it["value"] for name, it in evaluation[BASELINE].items()}
 
 

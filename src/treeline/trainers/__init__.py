@@ -34,7 +34,8 @@ class TrainingSet:
 
     `frame` is float32 of shape (n_rows, n_features); `target` holds int64 class codes or float64
     values, shape (n_rows,); every candidate is judged on the same `folds`. `classes` are in the
-    order of their codes.
+    order of their codes. `metrics` are those that candidates are judged by; where none are named,
+    all of the task.
     """
 
     frame: pd.DataFrame
@@ -43,6 +44,7 @@ class TrainingSet:
     task: Task
     folds: Sequence[Fold]
     classes: tuple[Label, ...] = ()
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,7 @@ def _trial(server: H2OServer, key: str, training: TrainingSet) -> Trial:
         judged = _model(server, learner["name"])
     frame = judged["output"]["cross_validation_holdout_predictions_frame_id"]["name"]
     held_out = prediction(server.frame_csv(frame), classes=_classes(training))
-    names = list(metrics_of(training.task))
+    names = list(training.metrics or metrics_of(training.task))
     folds: dict[str, list[float]] = {}
     for _, rows in training.folds:
         for name, value in score(training.target[rows], _of(rows, held_out), names).items():

@@ -59,7 +59,7 @@ def trial(
     pipeline: Pipeline, training: TrainingSet, setting: dict[str, Any], *, jobs: int
 ) -> Trial:
     """Cross-validate one setting by every metric of the task that the estimator allows."""
-    names = list(metrics_of(training.task))
+    names = list(training.metrics or metrics_of(training.task))
 
     def scored(estimator: Pipeline, frame: pd.DataFrame, target: NDArray[Any]) -> dict[str, float]:
         return score(target, predict(estimator, frame), names)

@@ -1,0 +1,7 @@
+"""Test split + predictions → metrics with intervals, leads with intervals, importances."""
+
+from treeline.evaluation.importances import importances
+from treeline.evaluation.intervals import LEVEL, evaluate, evaluate_repeats
+from treeline.evaluation.units import Units
+
+__all__ = ["LEVEL", "Units", "evaluate", "evaluate_repeats", "importances"]

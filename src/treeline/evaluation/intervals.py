@@ -1,0 +1,181 @@
+"""Predictions for the same rows → metrics with intervals, and leads with intervals of their own.
+
+Each row has an influence on a metric (`influence`); the sums over units that are independent of
+each other (`units`) have a deviation, and that of the metric is theirs over the root of their
+number. Where two models are judged, the influences are subtracted row by row (a paired interval).
+The quantiles are Student's for as many units as there are, on a scale on which the metric has no
+bound: the logit of a share, the log of an error. Sums of groups are enlarged for their leverage
+(Bell and McCaffrey 2002), so that ten groups do not look like a hundred. Only the test rows vary:
+an interval says how far a metric could have come out on others, not after another training.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from scipy.stats import t as student
+
+from treeline.artifact.prediction import Prediction
+from treeline.config.metrics import METRICS
+from treeline.evaluation.influence import influence
+from treeline.evaluation.units import Units
+from treeline.metrics import score
+
+LEVEL = 0.95
+
+Array = NDArray[Any]
+Interval = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A scale on which a metric has no bound: there, back, and the slope at a value."""
+
+    there: Callable[[float], float]
+    back: Callable[[float], float]
+    slope: Callable[[float], float]
+
+
+PLAIN = Scale(lambda value: value, lambda value: value, lambda _: 1.0)
+SCALES = {
+    "share": Scale(logit, expit, lambda value: 1 / (value * (1 - value))),
+    "error": Scale(np.log, np.exp, lambda value: 1 / value),
+    "explained": Scale(
+        lambda value: -np.log1p(-value), lambda it: -np.expm1(-it), lambda value: 1 / (1 - value)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an interval rests on: the truth of the rows, what is one unit, and the level."""
+
+    truth: Array
+    units: Units
+    level: float = LEVEL
+
+    @property
+    def quantile(self) -> float:
+        """How many deviations an interval reaches to either side."""
+        return float(student.ppf((1 + self.level) / 2, self.units.effective - 1))
+
+
+def evaluate(
+    truth: Array,
+    predictions: Mapping[str, Prediction],
+    names: list[str],
+    *,
+    units: Units | None = None,
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Judge a champion beside others on the same rows, in the order of `predictions`.
+
+    Returns for each prediction `{metric: {value, low, high}}`, and under `advantage` for each but
+    the first the first's lead over it, positive where the first is better. `low` and `high` are
+    None where there are too few `units` (rows, where none are given) for an interval of `level`.
+    """
+    return evaluate_repeats(truth, [predictions], names, units=units, level=level)
+
+
+def evaluate_repeats(
+    truth: Array,
+    repeats: Sequence[Mapping[str, Prediction]],
+    names: list[str],
+    *,
+    units: Units | None = None,
+    level: float = LEVEL,
+) -> dict[str, Any]:
+    """Do so where the same rows were predicted several times; a metric is the mean over them."""
+    basis = Basis(truth, units or Units.rows(len(truth)), level)
+    first, *others = repeats[0]
+    values, moves = {}, {}
+    for name in repeats[0]:
+        each = [repeat[name] for repeat in repeats]
+        scores = [score(truth, prediction, names) for prediction in each]
+        values[name] = {metric: float(np.mean([s[metric] for s in scores])) for metric in scores[0]}
+        moves[name] = {
+            metric: np.mean([_influence(metric, truth, prediction) for prediction in each], axis=0)
+            for metric in scores[0]
+        }
+    judged: dict[str, Any] = {
+        name: {
+            metric: interval(metric, value, moves[name][metric], basis)
+            for metric, value in found.items()
+        }
+        for name, found in values.items()
+    }
+    judged["advantage"] = {
+        other: {
+            metric: _lead(
+                METRICS[metric].sign,
+                values[first][metric] - values[other][metric],
+                moves[first][metric] - moves[other][metric],
+                basis,
+            )
+            for metric in values[first]
+            if metric in values[other]
+        }
+        for other in others
+    }
+    return judged
+
+
+def interval(metric: str, value: float, moves: Array, basis: Basis) -> Interval:
+    """Return value, low and high of a metric, given the influence of each row on it."""
+    if not basis.units.enough:
+        return _rounded(value, None, None)
+    deviation = deviation_of(moves, basis.units)
+    if not deviation > 0:
+        return _rounded(value, *_ends_of_extreme(metric, value, basis))
+    scale = SCALES[METRICS[metric].scale]
+    reach = basis.quantile * deviation * scale.slope(value)
+    at = scale.there(value)
+    return _rounded(value, float(scale.back(at - reach)), float(scale.back(at + reach)))
+
+
+def deviation_of(moves: Array, units: Units) -> float:
+    """Return the standard error of a metric: the deviation of the units' sums.
+
+    A sum is divided by the root of what its unit leaves of the rows, the more the larger it is.
+    """
+    n_rows = len(moves)
+    sums = np.bincount(units.codes, weights=moves, minlength=units.count) / n_rows
+    left = 1 - units.sizes / n_rows
+    return float(np.sqrt(np.sum(sums**2 / left)))
+
+
+def _influence(metric: str, truth: Array, prediction: Prediction) -> Array:
+    return influence(metric, truth, getattr(prediction, METRICS[metric].judges))
+
+
+def _lead(sign: int, lead: float, moves: Array, basis: Basis) -> Interval:
+    if not basis.units.enough:
+        return _rounded(sign * lead, None, None)
+    reach = basis.quantile * deviation_of(moves, basis.units)
+    return _rounded(sign * lead, sign * lead - reach, sign * lead + reach)
+
+
+def _ends_of_extreme(metric: str, value: float, basis: Basis) -> tuple[float, float]:
+    """Return the ends for a share of 1 or 0: no failure in m units (Clopper and Pearson 1934).
+
+    Accuracy rests on all units, any other share on those of the rarest class. Where nothing varies
+    in between, or an error is 0, the rows tell no more than the value.
+    """
+    if METRICS[metric].scale != "share" or value not in (0, 1):
+        return value, value
+    count, truth = basis.units.effective, basis.truth
+    if metric != "accuracy":
+        present = [len(np.unique(basis.units.codes[truth == code])) for code in np.unique(truth)]
+        count = min(count, *present)
+    reach = float(((1 - basis.level) / 2) ** (1 / count))
+    return (reach, value) if value == 1 else (value, 1 - reach)
+
+
+def _rounded(value: float, low: float | None, high: float | None) -> Interval:
+    ends = {"low": low, "high": high}
+    return {"value": round(value, 6)} | {
+        name: None if end is None else round(end, 6) for name, end in ends.items()
+    }
