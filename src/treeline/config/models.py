@@ -21,6 +21,7 @@ BASELINE = "baseline"  # the candidate that stands in every table and can never 
 
 Onnx = Literal["preferred", "required"]
 Undecided = Literal["refuse", "pass"]
+Suspicion = Literal["allow", "warn", "refuse"]
 
 
 class Step(Closed):
@@ -199,6 +200,20 @@ class Champion(Closed):
     metric: str
 
 
+class Leaks(Closed):
+    """What becomes of a model whose data may give the answer away, by what was seen of them.
+
+    `warn` says it, `refuse` refuses it, `allow` says that somebody has looked. Of twins only those
+    are refused that are many and beyond chance.
+    """
+
+    twins: Suspicion = "refuse"
+    telling: Suspicion = "warn"
+    ids: Suspicion = "warn"
+    clocks: Suspicion = "warn"
+    groups: Suspicion = "warn"
+
+
 class Gate(Closed):
     """What the champion must reach on the test split before it may be exported.
 
@@ -213,6 +228,7 @@ class Gate(Closed):
     beats_by: str | None = None
     undecided: Undecided = "refuse"
     may_drop_by: dict[str, Annotated[float, Field(ge=0)]] = {}
+    leaks: Leaks = Leaks()
 
 
 class Export(Closed):

@@ -4,20 +4,24 @@ import json
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.contract.signature import Verdict
 from treeline.errors import GateError
 from treeline.files import write_json, write_text
 from treeline.gate import decide
+from treeline.preparation import suspected
 from treeline.reports.training import Record, report
 
 
 def gate(spec: ModelSpec, paths: Layout) -> str:
     """Decide whether the champion may be exported; raises GateError with the reasons if not."""
     evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
+    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
     verdict = decide(evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
+    verdict = _with_leaks(verdict, *suspected.decide(summary["leaks"], spec.gate.leaks))
     record = Record(
         name=paths.name,
         description=spec.description,
-        summary=json.loads(paths.summary.read_text(encoding="utf-8")),
+        summary=summary,
         training=json.loads(paths.training.read_text(encoding="utf-8")),
         evaluation=evaluation,
         verdict=verdict,
@@ -28,3 +32,13 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
     if not verdict.passed:
         raise GateError("refused: " + "; ".join(verdict.reasons))
     return "passed: " + "; ".join(verdict.reasons)
+
+
+def _with_leaks(verdict: Verdict, refused: list[str], said: list[str]) -> Verdict:
+    """Join what the data give away to a verdict; a refusal gives the reasons to refuse alone."""
+    if refused:
+        reasons = refused if verdict.passed else [*verdict.reasons, *refused]
+        return Verdict(passed=False, reasons=tuple(reasons))
+    return Verdict(
+        passed=verdict.passed, reasons=(*verdict.reasons, *(said if verdict.passed else ()))
+    )

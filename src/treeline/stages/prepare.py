@@ -1,9 +1,13 @@
 """Prepare stage: dataset/<model>/raw.parquet → train.parquet, test.parquet, summary.json."""
 
+import pandas as pd
+from pyarrow import parquet
+
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
 from treeline.preparation import PREPARERS
+from treeline.preparation.leaks import leaks
 from treeline.registry import resolve
 
 
@@ -11,6 +15,7 @@ def prepare(spec: ModelSpec, paths: Layout) -> str:
     """Check, fill and split the collected rows, where the declaration says."""
     prepare_files = resolve(PREPARERS, spec.split.engine, place=f"models.{paths.name}.split.engine")
     summary = prepare_files(spec, paths)
+    summary["leaks"] = leaks(lambda name: _sides(paths, name), spec)
     write_json(paths.summary, summary)
     rows = summary["rows"]
     return (
@@ -18,3 +23,12 @@ def prepare(spec: ModelSpec, paths: Layout) -> str:
         f"({rows['left_out_by_where']:,} left out by `where`, "
         f"{rows['without_target']:,} without a target)"
     )
+
+
+def _sides(paths: Layout, name: str) -> tuple[pd.Series, pd.Series]:
+    """Read one column of both splits, so that no more than that is in memory."""
+    train, test = (
+        parquet.read_table(path, columns=[name]).to_pandas()[name]
+        for path in (paths.train, paths.test)
+    )
+    return train, test
