@@ -17,7 +17,7 @@ from api.routes import (
 from api.service import Service, running
 from api.services import Part, Services
 from api.settings import Settings
-from api.telemetry.around import Around
+from api.telemetry.surroundings import Surroundings
 from treeline import __version__
 
 DESCRIPTION = """Models shipped from git, each behind the contract it was trained on.
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> Service:
         generate_unique_id_function=operation_id,
     )
     app.services = services = Services.of(settings)
-    around = Around(app.inside, settings, catalogue=services.catalogue)
+    around = Surroundings(app.inside, settings, catalogue=services.catalogue)
     app.around = around.app
     parts += services.parts(around.running)
     routers = (*ROUTERS, registry.router) if settings.registry else ROUTERS

@@ -17,7 +17,7 @@ LONG_BYTES = 64 << 10  # of JSON: at worst some milliseconds of reading
 SWELLING = 24  # times the length of a body: what its lists take as objects, and the arrays of them
 
 
-class Reading:
+class DocumentReaders:
     """Reads long documents elsewhere, with limits of time and memory."""
 
     def __init__(self, settings: Settings, *classes: type) -> None:

@@ -36,7 +36,7 @@ class Service(FastAPI):
             predictor = services.catalogue.by_path.get(scope["path"])
             if predictor is not None and services.freshness.current(apart=predictor.apart):
                 # which takes its slot when its record is there
-                await services.predicting.answer(predictor, scope, receive, send)
+                await services.record_endpoint.answer(predictor, scope, receive, send)
                 return
         load.under_way += 1
         try:

@@ -11,25 +11,25 @@ from api.catalogue.entries import Catalogue
 from api.catalogue.freshness import Freshness
 from api.catalogue.generation import Generation
 from api.catalogue.reloading import ModelReloader, reloading
-from api.catalogue.unloading import Unloading
-from api.predicting import Predicting
+from api.catalogue.unloading import UnloadedModels
 from api.prediction_log.log import PredictionLog, recording
-from api.protocol.answering import Inferring
+from api.protocol.endpoint import InferEndpoint
 from api.protocol.messages import Question
 from api.protocol.tensors import Tensor
-from api.reading import Reading
-from api.registry.following import Following
+from api.reading import DocumentReaders
+from api.record_endpoint import RecordEndpoint
+from api.registry.reloading import RegistryReloader
 from api.registry.versions import Versions
 from api.security.guard import Guard
 from api.security.load import Load
 from api.settings import Settings
 from api.telemetry.gauges import Observed
 from api.telemetry.metrics import Metrics, keeping_fresh
-from api.tensors.answering import Answering
 from api.tensors.apart import Graphs
-from api.uploads.changing import Changing
+from api.tensors.endpoint import TensorEndpoint
+from api.uploads.manager import UploadManager
+from api.uploads.reloading import UploadReloader
 from api.uploads.store import UploadStore
-from api.uploads.swapping import Uploads
 from treeline.artifact.store import ArtifactStore
 
 Part = Callable[[], AbstractAsyncContextManager[None]]
@@ -43,25 +43,25 @@ class Services:
     metrics: Metrics
     catalogue: Catalogue
     reloader: ModelReloader
-    unloading: Unloading
-    uploads: Uploads
-    changing: Changing
-    registry: Following | None
+    unloading: UnloadedModels
+    uploads: UploadReloader
+    upload_manager: UploadManager
+    registry: RegistryReloader | None
     versions: Versions
     freshness: Freshness
     guard: Guard
     load: Load
     bodies: Bodies
     log: PredictionLog | None
-    reading: Reading
+    reading: DocumentReaders
     pools: Pools
     graphs: Graphs
-    predicting: Predicting
-    inferring: Inferring
-    tensors: Answering
+    record_endpoint: RecordEndpoint
+    infer_endpoint: InferEndpoint
+    tensor_endpoint: TensorEndpoint
 
     @property
-    def followed(self) -> Following:
+    def followed(self) -> RegistryReloader:
         """The registry that is followed; raises TypeError where none is."""
         if self.registry is None:
             raise TypeError("no registry is followed: API_REGISTRY is empty")
@@ -77,7 +77,7 @@ class Services:
         load = Load(settings.max_requests, most_streams=settings.max_streams)
         bodies, guard = Bodies(settings, load), Guard(settings)
         log = PredictionLog(settings) if settings.prediction_log else None
-        graphs, reading = Graphs(settings), Reading(settings, Question, Tensor)
+        graphs, reading = Graphs(settings), DocumentReaders(settings, Question, Tensor)
         store = ArtifactStore(
             settings.model_dir, admitted=settings.admitted, left_out=settings.leave_out
         )
@@ -86,15 +86,17 @@ class Services:
         )
         catalogue = reloader.catalogue
         registry = (
-            Following(settings, catalogue, metrics.swap, graphs) if settings.registry else None
+            RegistryReloader(settings, catalogue, metrics.swap, graphs)
+            if settings.registry
+            else None
         )
-        unloading = Unloading(
+        unloading = UnloadedModels(
             settings.state_dir / "unloaded",
             reloader,
             Generation(settings.state_dir / "changes" / "unloaded"),
             watched=settings.watch_seconds > 0,
         )
-        uploads = Uploads(
+        uploads = UploadReloader(
             UploadStore(settings.state_dir / "uploads"), catalogue, graphs, metrics.swap
         )
         freshness = Freshness(unloading, uploads, registry)
@@ -105,7 +107,7 @@ class Services:
             reloader=reloader,
             unloading=unloading,
             uploads=uploads,
-            changing=Changing(uploads, catalogue, settings, freshness, bodies),
+            upload_manager=UploadManager(uploads, catalogue, settings, freshness, bodies),
             registry=registry,
             versions=Versions(catalogue, registry, settings),
             freshness=freshness,
@@ -116,9 +118,13 @@ class Services:
             reading=reading,
             pools=Pools.of(settings),
             graphs=graphs,
-            predicting=Predicting(bodies, guard=guard, metrics=metrics, log=log),
-            inferring=Inferring(bodies, metrics=metrics, log=log, reading=reading, graphs=graphs),
-            tensors=Answering(bodies, guard=guard, metrics=metrics, log=log, graphs=graphs),
+            record_endpoint=RecordEndpoint(bodies, guard=guard, metrics=metrics, log=log),
+            infer_endpoint=InferEndpoint(
+                bodies, metrics=metrics, log=log, reading=reading, graphs=graphs
+            ),
+            tensor_endpoint=TensorEndpoint(
+                bodies, guard=guard, metrics=metrics, log=log, graphs=graphs
+            ),
         )
 
     def parts(self, around: Part) -> list[Part]:

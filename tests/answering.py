@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Answering(BaseHTTPRequestHandler):
+class TensorEndpoint(BaseHTTPRequestHandler):
     """What both servers have in common: bodies in, JSON out, no log."""
 
     def log_message(self, *_: Any) -> None:

@@ -8,7 +8,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
-from tests.answering import Answering, answering
+from tests.answering import TensorEndpoint, answering
 from tests.container.test_image import docker
 
 START_SECONDS = 30
@@ -68,7 +68,7 @@ class Containers:
         return False
 
 
-class _Edge(Answering):
+class _Edge(TensorEndpoint):
     """Leads to the container in service, whichever that is."""
 
     containers: Containers

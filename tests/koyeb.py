@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
-from tests.answering import Answering, answering
+from tests.answering import TensorEndpoint, answering
 from tests.hosting import Containers, hosting
 
 TOKEN = "token-of-the-stand-in"
@@ -102,7 +102,7 @@ class Running(Koyeb):
         deployment.statuses = ["HEALTHY" if ready else "UNHEALTHY"]
 
 
-class _Api(Answering):
+class _Api(TensorEndpoint):
     koyeb: Koyeb
 
     def do_GET(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
-from api.batch.apart import Apart
+from api.batch.apart import SeparateBatch
 from api.batch.arrow_lengths import too_many_rows
 from api.batch.bodies import (
     gathered,
@@ -64,7 +64,7 @@ class Batch:
         self._job, self._signature = job, predictor.signature
         self._settings = settings
         self._deadline = monotonic() + settings.batch_seconds
-        self._apart = Apart(predictor, pools, self._deadline)
+        self._apart = SeparateBatch(predictor, pools, self._deadline)
         self._drafts = Drafts(settings.state_dir)
         self._waiting: deque[asyncio.Task[Part]] = deque()
         self._open: list[Draft] = []

@@ -18,7 +18,7 @@ T = TypeVar("T")
 BESIDE = frozenset({"onnx", "pickle"})  # H2O has its own process, which serves the worker
 
 
-class Apart:
+class SeparateBatch:
     """The parts of one batch, of which the worker itself reads none."""
 
     def __init__(self, predictor: Predictor, pools: Pools, deadline: float) -> None:

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from api.batch import reading, writing
-from api.batch.jobs import Absent, Job, Part, Payload, Taken
+from api.batch.jobs import EncodedPart, Job, ModelAbsent, Part, Payload
 from api.batch.predicting import predict
 from api.batch.rows import Contract
 from treeline.artifact.prediction import Prediction
@@ -30,11 +30,11 @@ def prepare() -> None:
         resolve(ARROW, "prepare", place="Content-Type", extra="arrow")()
 
 
-def compute_here(job: Job, payload: Payload, first: int) -> Part | Absent:
+def compute_here(job: Job, payload: Payload, first: int) -> Part | ModelAbsent:
     """Read, predict and write a part, where the model is here; raises TreelineError."""
     found = model_of(job)
     if found is None:
-        return Absent()
+        return ModelAbsent()
     model, contract = found
     taken = reading.take(contract, job, payload, first)
     if isinstance(taken, Part):
@@ -49,12 +49,12 @@ def begin_here(signature: str, job: Job, payload: Payload) -> bytes:
     return writing.head(contract.signature, job)
 
 
-def take_here(signature: str, job: Job, payload: Payload, first: int) -> Taken | Part:
+def take_here(signature: str, job: Job, payload: Payload, first: int) -> EncodedPart | Part:
     """Read a part whose model is elsewhere; raises TreelineError."""
     return reading.take(contract_of(signature), job, payload, first)
 
 
-def finish_here(signature: str, job: Job, taken: Taken, prediction: Prediction) -> Part:
+def finish_here(signature: str, job: Job, taken: EncodedPart, prediction: Prediction) -> Part:
     """Write a part whose model is elsewhere; raises UnusableAnswerError."""
     return writing.finish(contract_of(signature).signature, job, taken, prediction)
 

@@ -60,7 +60,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Taken:
+class EncodedPart:
     """The rows of a part on their way to a model: float32 codes of the good ones, n_good rows.
 
     `numbers` of shape (n_rows,) are what people count the rows by, `bad` of shape (n_bad,) the
@@ -79,7 +79,7 @@ class Taken:
 
 
 @dataclass(frozen=True)
-class Absent:
+class ModelAbsent:
     """The very model is not on disk, where a process beside the worker looks for it."""
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from api.background import beside
 from api.batch.computing import prepare
 from api.batch.drafts import Drafts
-from api.batch.jobs import Absent, Part, Taken
+from api.batch.jobs import EncodedPart, ModelAbsent, Part
 from api.sandbox.limits import Limits
 from api.sandbox.pool import Plan, Pool
 from api.settings import Settings
@@ -44,7 +44,7 @@ class Pools:
         most = settings.max_requests * 4
         readers = Pool(
             "batches",
-            Plan(limits, imports=imports, classes=(Absent, Part, Taken), warm=prepare),
+            Plan(limits, imports=imports, classes=(ModelAbsent, Part, EncodedPart), warm=prepare),
             processes=settings.batch_processes,
             most_waiting=most,
             tries=TRIES,

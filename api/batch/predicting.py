@@ -11,7 +11,7 @@ from treeline.artifact.store import Model
 from treeline.contract.encoding import Matrix
 
 RUN_ROWS = 8192  # what a model is given at once: more leave the processor's cache
-LEAST_ROWS = 2  # see api.prediction.gathering: a row that is alone goes another way
+LEAST_ROWS = 2  # see api.prediction.micro_batching: a row that is alone goes another way
 
 
 def predict(model: Model, matrix: Matrix) -> Prediction:

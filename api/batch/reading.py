@@ -9,7 +9,7 @@ from pydantic_core import to_json
 
 from api.batch import tables
 from api.batch.csv_columns import CsvColumns
-from api.batch.jobs import SPOOLED, Job, Part, Payload, Taken
+from api.batch.jobs import SPOOLED, EncodedPart, Job, Part, Payload
 from api.batch.json_records import JsonRecords
 from api.batch.rows import Contract, Rows
 from api.batch.tables import Table
@@ -32,7 +32,7 @@ def inspect(contract: Contract, job: Job, payload: Payload) -> None:
         check(table_of(job, payload), contract, extra=job.extra)
 
 
-def take(contract: Contract, job: Job, payload: Payload, first: int) -> Taken | Part:
+def take(contract: Contract, job: Job, payload: Payload, first: int) -> EncodedPart | Part:
     """Read the rows of a part; raises TreelineError.
 
     `first` is the number of the first row, or that of the part of a table. There is nothing
@@ -50,7 +50,7 @@ def take(contract: Contract, job: Job, payload: Payload, first: int) -> Taken | 
     bad = np.array(list(rows.bad), dtype=np.int64)
     found = rows.good_keys()
     keys = b"" if found is None else to_json(found)
-    return Taken(counts, matrix, rows.numbers, bad, reasons, started, keys)
+    return EncodedPart(counts, matrix, rows.numbers, bad, reasons, started, keys)
 
 
 def read(contract: Contract, job: Job, payload: Payload, first: int) -> Rows | None:

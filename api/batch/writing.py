@@ -9,7 +9,7 @@ import numpy as np
 from pydantic_core import from_json
 
 from api.batch.answers import CsvForm, Form, JsonForm, ListForm, answered, of_no_rows, usable
-from api.batch.jobs import Job, Part, Taken
+from api.batch.jobs import EncodedPart, Job, Part
 from api.prediction_log.rows import RowsFrame
 from treeline.artifact.prediction import Prediction
 from treeline.contract.signature import Signature
@@ -29,7 +29,7 @@ def head(signature: Signature, job: Job) -> bytes:
     return found
 
 
-def finish(signature: Signature, job: Job, taken: Taken, prediction: Prediction) -> Part:
+def finish(signature: Signature, job: Job, taken: EncodedPart, prediction: Prediction) -> Part:
     """Write the rows of a part; raises UnusableAnswerError.
 
     Where bad rows are reported, one that the model has no answer for is one of them.

@@ -12,7 +12,7 @@ from api.catalogue.reloading import ModelReloader
 from treeline.files import write_bytes
 
 
-class Unloading:
+class UnloadedModels:
     """Keeps what a catalogue offers equal to the markers in a folder, and to what was loaded."""
 
     def __init__(

@@ -5,7 +5,7 @@ from math import isfinite
 from pydantic_core import to_json
 
 from api.errors import UnusableAnswerError
-from api.prediction.gathering import Predicted
+from api.prediction.micro_batching import Predicted
 from treeline.contract.features import ANSWER_KEYS, Value
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 from api.contract.records import Records
 from api.contract.truths import Truths
 from api.prediction.answers import Answer, Answers
-from api.prediction.gathering import Gathering, Predicted
+from api.prediction.micro_batching import MicroBatcher, Predicted
 from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import Model
 from treeline.contract.encoding import Matrix, Record
@@ -35,7 +35,7 @@ class Predictor:
         self.validate: Callable[[object], Record] = records.validate
         self.without_extra = records.without_extra
         self._encoded = model.encoder.row
-        self._gathering = Gathering(model.runtime.predict, apart=apart)
+        self._gathering = MicroBatcher(model.runtime.predict, apart=apart)
         self._answers = Answers(model.signature)
         try:
             self.example_answer = self.predict(self.parse(to_json(self.signature.example.record)))

@@ -31,7 +31,7 @@ def boot_seconds() -> float:
 
 
 @dataclass
-class Belief:
+class RememberedClock:
     """What is remembered over restarts: the time believed last; one that is doubted, for how long.
 
     `trusted` and `doubted` are seconds since 1970; `steady_seconds` is how long the doubted clock
@@ -57,7 +57,7 @@ class TrustedClock:
         """Remember in `file` what is believed; a step ahead of `tolerance_seconds` is no jump."""
         self._file, self._tolerance = file, tolerance_seconds
         self._wall, self._steady = wall, steady
-        self._belief: Belief | None = None
+        self._belief: RememberedClock | None = None
         self._read_at = steady()
 
     def now(self, *, evidence: Callable[[], float | None]) -> float | None:
@@ -73,14 +73,14 @@ class TrustedClock:
         if ahead <= self._tolerance or self._steady_for(belief, wall, elapsed) >= HOLD_SECONDS:
             if belief.doubted is not None:
                 logger.warning("The clock is believed again: it is %s", shown(wall))
-            self._belief = Belief(wall)
+            self._belief = RememberedClock(wall)
         else:
             belief.trusted += elapsed
         with suppress(OSError):  # a full disk: it is remembered until the process ends
             write_bytes(self._file, to_json(asdict(self._belief)))
         return wall if self._belief.doubted is None else None
 
-    def _steady_for(self, belief: Belief, wall: float, elapsed: float) -> float:
+    def _steady_for(self, belief: RememberedClock, wall: float, elapsed: float) -> float:
         """Note that the clock is doubted, and return for how long it has gone on evenly."""
         doubted = belief.doubted
         if doubted is None or abs(wall - doubted - elapsed) > self._tolerance:
@@ -95,12 +95,12 @@ class TrustedClock:
         belief.doubted = wall
         return belief.steady_seconds
 
-    def _remembered(self, wall: float, evidence: Callable[[], float | None]) -> Belief:
+    def _remembered(self, wall: float, evidence: Callable[[], float | None]) -> RememberedClock:
         try:
-            return Belief(**from_json(self._file.read_bytes()))
+            return RememberedClock(**from_json(self._file.read_bytes()))
         except (FileNotFoundError, TypeError, ValueError):
             known = evidence()
-            return Belief(wall if known is None else known)
+            return RememberedClock(wall if known is None else known)
 
 
 class SteadyTime:

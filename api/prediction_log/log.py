@@ -27,7 +27,7 @@ from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.keeping import ShipperKeeper
 from api.prediction_log.redaction import Redaction
 from api.prediction_log.spool import LINES, Spool, Waiting
-from api.prediction_log.writing import Told, Writer, feedback_line
+from api.prediction_log.writing import TruthEntry, Writer, feedback_line
 from api.processes import Lock
 from api.settings import Settings
 from treeline.errors import ConfigError
@@ -148,7 +148,7 @@ class PredictionLog:
         """
         self._writer.record((time, latency_seconds, features, answer, key))
 
-    def feedback(self, truths: Iterable[Told], *, at: float) -> None:
+    def feedback(self, truths: Iterable[TruthEntry], *, at: float) -> None:
         """Take what proved to be true of predictions: afterwards it is on disk.
 
         Raises LogUnavailableError when there is no room for it, or the disk fails.

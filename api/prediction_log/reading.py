@@ -12,8 +12,8 @@ from sqlalchemy import Select, case, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.errors import LogUnavailableError
-from api.prediction_log.asking import Asked
 from api.prediction_log.database import Database, Limits, url_of
+from api.prediction_log.query import PredictionQuery
 from api.prediction_log.tables import feedback, feedback_by_key, predictions
 from api.settings import Settings
 
@@ -42,7 +42,7 @@ class LogReader:
         """Close the connections that nobody uses."""
         self._database.engine.dispose()
 
-    def pages(self, asked: Asked) -> Iterator[list[Row]]:
+    def pages(self, asked: PredictionQuery) -> Iterator[list[Row]]:
         """Yield the rows that are asked for; raises LogUnavailableError."""
         last: Row | None = None
         while page := self._page(asked, last):
@@ -67,7 +67,7 @@ class LogReader:
                 found |= {row["id"]: dict(row) for row in rows}
         return found
 
-    def _page(self, asked: Asked, last: Row | None) -> list[Row]:
+    def _page(self, asked: PredictionQuery, last: Row | None) -> list[Row]:
         with self._asking(), self._database.engine.connect() as connection:
             found = connection.execute(query_of(asked, last)).mappings()
             return [dict(row) for row in found]
@@ -87,7 +87,7 @@ class LogReader:
             ) from error
 
 
-def query_of(asked: Asked, last: Row | None) -> Select[Any]:
+def query_of(asked: PredictionQuery, last: Row | None) -> Select[Any]:
     """Return the query for the page after a row."""
     columns, place = predictions.c, tuple_(predictions.c.time, predictions.c.id)
     by_key = feedback_by_key.c

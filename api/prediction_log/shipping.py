@@ -75,7 +75,7 @@ class Queue:
         return self._paths[kind]
 
 
-class Shipping:
+class LogShipper:
     """Takes one step after the other; raises SQLAlchemyError while the database is away."""
 
     def __init__(

@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Told:
+class TruthEntry:
     """What proved to be true of a prediction, by its id, or of all with a key of a model.
 
     `place` is where the truth stood in the body.
@@ -238,7 +238,7 @@ def without_key(features: bytes, name: str) -> tuple[bytes, bytes]:
     return to_json(record), b"" if key is None else b'"key":%b,' % to_json(key)
 
 
-def feedback_line(told: Told, *, at: float) -> bytes:
+def feedback_line(told: TruthEntry, *, at: float) -> bytes:
     """Return the line of a truth."""
     named = {"id": told.id} if told.id is not None else {"key": told.key, "model": told.model}
     return to_json({"time": at, "feedback": named | {"truth": told.truth}}) + b"\n"

@@ -12,11 +12,11 @@ import numpy as np
 from pydantic_core import to_json
 
 from api.prediction.answers import Answers
-from api.prediction.gathering import Predicted
+from api.prediction.micro_batching import Predicted
 from api.prediction_log.log import Log
 from api.prediction_log.rows import RowsFrame
 from api.protocol.plain import PlainModel
-from api.protocol.typed import Answered
+from api.protocol.typed import PredictedRows
 from api.telemetry.metrics import Metrics, ModelMetrics
 from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError
@@ -29,7 +29,7 @@ class Recorder:
     log: Log | None
     metrics: Metrics
 
-    def answered(self, answered: Answered, signature: Signature, *, seconds: float) -> None:
+    def answered(self, answered: PredictedRows, signature: Signature, *, seconds: float) -> None:
         """Record the rows of a request that took so many seconds."""
         each_seconds = seconds / len(answered.matrix)
         if answered.records:
@@ -59,7 +59,7 @@ class Recorder:
         """Count what was wrong with the tensors of a request."""
         self._counters(signature).refused(problem.place for problem in error.problems)
 
-    def _one_by_one(self, answered: Answered, signature: Signature, *, seconds: float) -> None:
+    def _one_by_one(self, answered: PredictedRows, signature: Signature, *, seconds: float) -> None:
         counters = self._counters(signature)
         answers = Answers(signature)
         rows = zip(answered.ids(), answered.records, predicted_rows(answered), strict=True)
@@ -75,7 +75,7 @@ class Recorder:
         )
 
 
-def frame_of(answered: Answered, *, time: float, latency_seconds: float) -> RowsFrame:
+def frame_of(answered: PredictedRows, *, time: float, latency_seconds: float) -> RowsFrame:
     """Return the frame in which many rows are recorded."""
     return RowsFrame(
         time=time,
@@ -89,7 +89,7 @@ def frame_of(answered: Answered, *, time: float, latency_seconds: float) -> Rows
     )
 
 
-def predicted_rows(answered: Answered) -> list[Predicted]:
+def predicted_rows(answered: PredictedRows) -> list[Predicted]:
     """Return what was predicted for each row."""
     found = answered.prediction
     columns: list[list[Any]] = [

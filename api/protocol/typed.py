@@ -31,7 +31,7 @@ ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
 
 
 @dataclass(frozen=True)
-class Answered:
+class PredictedRows:
     """What was predicted for n rows: the id of row i, from 1, is `<id_prefix>-<i>`.
 
     `records` are those of the rows, unless they are more than KEPT_ROWS.
@@ -106,17 +106,17 @@ class TypedModel:
 
     def answered(
         self, matrix: Matrix, records: Sequence[Record], prediction: Prediction
-    ) -> Answered:
+    ) -> PredictedRows:
         """Return what was predicted under a new id; raises UnusableAnswerError."""
         found = usable(prediction, self.signature)
-        return Answered(new_id(self._predictor.tag), matrix, found, records)
+        return PredictedRows(new_id(self._predictor.tag), matrix, found, records)
 
-    def tensors(self, answered: Answered, wanted: Sequence[str]) -> list[Tensor]:
+    def tensors(self, answered: PredictedRows, wanted: Sequence[str]) -> list[Tensor]:
         """Return the outputs that are wanted, in that order."""
         datatypes = {each["name"]: each["datatype"] for each in outputs_of(self.signature)}
         return [Tensor(name, datatypes[name], self._output(answered, name)) for name in wanted]
 
-    def _output(self, answered: Answered, name: str) -> Array:
+    def _output(self, answered: PredictedRows, name: str) -> Array:
         labels, scores, values = (
             answered.prediction.labels,
             answered.prediction.scores,

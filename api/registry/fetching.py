@@ -24,7 +24,7 @@ from api.catalogue.declaration import Upload
 from api.errors import UploadRejectedError
 from api.registry.shelf import FILE, Shelf
 from api.settings import Settings
-from api.uploads.trying import Trials
+from api.uploads.trials import Trials
 from treeline.artifact.store import SIGNATURE_FILE
 from treeline.contract.signature import VERSION_DIGITS, Signature
 from treeline.errors import ArtifactRejectedError
@@ -47,7 +47,7 @@ class Files(Protocol):
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedVersion:
     """Which version is to be fetched, and the name under which it would be served."""
 
     name: str
@@ -56,21 +56,21 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchedVersion:
     """An artifact on the shelf, and our version of it."""
 
     artifact: str
     version: str
 
 
-class Fetching:
+class RegistryFetcher:
     """Brings versions to the shelf."""
 
     def __init__(self, shelf: Shelf, settings: Settings) -> None:
         self._shelf = shelf
         self._settings = settings
 
-    def fetch(self, source: Files, asked: Asked) -> Fetched:
+    def fetch(self, source: Files, asked: RequestedVersion) -> FetchedVersion:
         """Fetch one version; raises ArtifactRejectedError, and what the source raises."""
         with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
             draft = Path(place)
@@ -85,9 +85,11 @@ class Fetching:
                 with replacing_folder(target) as new:
                     shutil.copytree(folder, new, dirs_exist_ok=True)
         os.utime(target.parent)  # what is old and not served is removed
-        return Fetched(artifact, artifact[:VERSION_DIGITS])
+        return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
 
-    def _downloaded(self, source: Files, asked: Asked, draft: Path) -> tuple[Path, Path | None]:
+    def _downloaded(
+        self, source: Files, asked: RequestedVersion, draft: Path
+    ) -> tuple[Path, Path | None]:
         """Fetch the graph, and our signature or None; raises ArtifactRejectedError."""
         draft.mkdir()
         there = dict(islice(source.files(asked.registered, asked.number), MOST_FILES))
@@ -111,7 +113,9 @@ class Fetching:
             raise too_large(size, most)
         return most
 
-    def _download(self, source: Files, asked: Asked, path: str, draft: Path, *, most: int) -> Path:
+    def _download(
+        self, source: Files, asked: RequestedVersion, path: str, draft: Path, *, most: int
+    ) -> Path:
         try:
             with no_longer_files(most):
                 found = source.download(asked.registered, asked.number, path, into=draft)
@@ -125,7 +129,9 @@ class Fetching:
             raise too_large(size, most)
         return found
 
-    def _try(self, asked: Asked, graph: Path, artifact: str, said: Path | None) -> str | None:
+    def _try(
+        self, asked: RequestedVersion, graph: Path, artifact: str, said: Path | None
+    ) -> str | None:
         """Audit and run a graph in a process of its own, and return the signature it carries.
 
         Raises ArtifactRejectedError.
@@ -159,7 +165,7 @@ def beside(said: Path | None) -> Signature | None:
     return None
 
 
-def inside(asked: Asked, artifact: str, carried: str | None) -> Signature | None:
+def inside(asked: RequestedVersion, artifact: str, carried: str | None) -> Signature | None:
     """Return the signature that a graph carries, if it does; raises ArtifactRejectedError."""
     if carried is None:
         return None
@@ -167,7 +173,7 @@ def inside(asked: Asked, artifact: str, carried: str | None) -> Signature | None
     return found.model_copy(update={"files": {FILE: artifact}})
 
 
-def checked(asked: Asked, artifact: str, found: Signature | None) -> Signature | None:
+def checked(asked: RequestedVersion, artifact: str, found: Signature | None) -> Signature | None:
     """Return a signature; raises ArtifactRejectedError for that of another graph, or name."""
     if found is None:
         return None

@@ -20,7 +20,7 @@ from treeline.registry import resolve
 NEEDED = {
     "logs": "api.telemetry.logs:configure",
     "settings": "api.settings:Settings",
-    "following": "api.registry.asking:Asking",
+    "following": "api.registry.client:Asking",
     "registry": "api.registry.mlflow:Registry",
 }
 PLACE = "API_REGISTRY"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from api.registry.fetching import Fetched
+from api.registry.fetching import FetchedVersion
 from api.registry.offers import Model, Offers, Served, Version
 from api.registry.references import Reference, References
 from treeline.contract.names import is_slug, slug_of
@@ -25,7 +25,7 @@ class Refused:
     at: datetime
 
 
-Known = Mapping[Key, Fetched | Refused]
+Known = Mapping[Key, FetchedVersion | Refused]
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def described(model: Model, found: Found, known: Known) -> Model:
 def filled(version: Version, key: Key, known: Known) -> Version:
     """Return a version with what is known of it besides."""
     outcome = known.get(key)
-    if isinstance(outcome, Fetched):
+    if isinstance(outcome, FetchedVersion):
         update = {"version": outcome.version, "artifact": outcome.artifact}
         return version.model_copy(update=update)
     if outcome is not None:
@@ -143,14 +143,14 @@ def key_of(model: Model, version: Version) -> Key:
     return (model.name, model.registered, version.number, version.created)
 
 
-def known_from(offers: Offers) -> dict[Key, Fetched | Refused]:
+def known_from(offers: Offers) -> dict[Key, FetchedVersion | Refused]:
     """Return what a document tells of versions that were fetched or refused."""
-    known: dict[Key, Fetched | Refused] = {}
+    known: dict[Key, FetchedVersion | Refused] = {}
     for model in offers.models:
         for version in model.versions:
             key = key_of(model, version)
             if version.artifact is not None and version.version is not None:
-                known[key] = Fetched(version.artifact, version.version)
+                known[key] = FetchedVersion(version.artifact, version.version)
             elif version.refused_at is not None:
                 known[key] = Refused(version.refused, version.refused_at)
     return known

@@ -11,8 +11,8 @@ from threading import Lock
 
 from api.catalogue.entries import Catalogue, Entry
 from api.errors import VersionAwaitedError
-from api.registry.following import Following
 from api.registry.offers import Model, Version
+from api.registry.reloading import RegistryReloader
 from api.settings import Settings
 from treeline.contract.names import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
@@ -29,7 +29,7 @@ class Versions:
     """Finds versions of models; `following` is None where no registry is followed."""
 
     def __init__(
-        self, catalogue: Catalogue, following: Following | None, settings: Settings
+        self, catalogue: Catalogue, following: RegistryReloader | None, settings: Settings
     ) -> None:
         self._catalogue, self._following = catalogue, following
         self._most = settings.registry_versions
@@ -85,7 +85,7 @@ class Versions:
         models = self._following.offers.models
         return next((model for model in models if model.name == name), None)
 
-    async def _brought(self, following: Following, model: Model, version: Version) -> Entry:
+    async def _brought(self, following: RegistryReloader, model: Model, version: Version) -> Entry:
         """Return a version, loaded or fetched first; raises what `entry` raises."""
         await asyncio.to_thread(following.shelf.want, model.name, version.number)
         if version.artifact is None:
@@ -107,7 +107,7 @@ class Versions:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _load(self, following: Following, key: Kept, version: Version) -> Entry:
+    def _load(self, following: RegistryReloader, key: Kept, version: Version) -> Entry:
         with self._loading:
             if (found := self._used(key)) is not None:  # another request was faster
                 return found
@@ -126,7 +126,9 @@ class Versions:
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
 
-    async def _awaited(self, following: Following, model: Model, version: Version) -> Version:
+    async def _awaited(
+        self, following: RegistryReloader, model: Model, version: Version
+    ) -> Version:
         """Wait until a version is fetched or refused; raises VersionAwaitedError."""
         if version.refused:
             return version

@@ -12,7 +12,7 @@ from api.contract.documents import narrowed
 from api.deps import KeyRequired, LogDep, services_of
 from api.errors import MalformedBodyError, UnsupportedMediaTypeError
 from api.openapi import failures
-from api.prediction_log.writing import Told
+from api.prediction_log.writing import TruthEntry
 from api.reading import LONG_BYTES
 from api.routes.truths import Judge
 from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
@@ -128,7 +128,7 @@ async def give_feedback(request: Request, log: LogDep) -> Accepted:
     judge = await Judge.of(request, {each[-1] for each in listed})
 
     def take() -> None:  # ten thousand take a while
-        truths = judge.judged([Told(*each) for each in listed], log)
+        truths = judge.judged([TruthEntry(*each) for each in listed], log)
         log.feedback(truths, at=log.truth_time.now())
 
     await asyncio.to_thread(take)

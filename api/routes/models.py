@@ -129,7 +129,7 @@ async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -
     With a signature of Treeline inside it takes records, any other one takes values. It is audited
     and tried before it is served; what is refused leaves the former one in its place.
     """
-    replaced = await services_of(request).changing.admit(model, request)
+    replaced = await services_of(request).upload_manager.admit(model, request)
     status = HTTPStatus.OK if replaced else HTTPStatus.CREATED
     served = catalogue.find(model) or catalogue.entry(model)  # one that is unloaded has a card too
     return Response(card(served), status, media_type="application/json")
@@ -144,7 +144,7 @@ async def put_model(model: NewName, request: Request, catalogue: CatalogueDep) -
 )
 async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDep) -> Response:
     """Its description, and how pictures become its input; what is left out stays."""
-    await services_of(request).changing.describe(model, request)
+    await services_of(request).upload_manager.describe(model, request)
     return Response(card(catalogue.entry(model)), media_type="application/json")
 
 
@@ -156,7 +156,7 @@ async def patch_model(model: ModelName, request: Request, catalogue: CatalogueDe
 )
 async def delete_model(model: ModelName, request: Request) -> None:
     """Served no more by any worker; requests under way are still answered."""
-    await services_of(request).changing.remove(model)
+    await services_of(request).upload_manager.remove(model)
     await asyncio.to_thread(services_of(request).unloading.forget, model)
 
 

@@ -23,11 +23,11 @@ class PredictionRoute:
         await services.freshness.model(name)
         known = models.entry(name)
         if known.tensor is not None:
-            await services.tensors.answer(known, scope, receive, send)
+            await services.tensor_endpoint.answer(known, scope, receive, send)
             return
         predictor = models.predictor(name)
         with services.load.returned():  # it takes a slot when the record is there
-            await services.predicting.answer(predictor, scope, receive, send)
+            await services.record_endpoint.answer(predictor, scope, receive, send)
 
 
 def install(app: FastAPI) -> None:

@@ -10,8 +10,8 @@ from starlette.responses import StreamingResponse
 from api.deps import LogDep, ReadKey
 from api.errors import NotAcceptableError
 from api.openapi import failures
-from api.prediction_log.asking import MEDIA_TYPES, Asked, format_of
 from api.prediction_log.log import PredictionLog
+from api.prediction_log.query import MEDIA_TYPES, PredictionQuery, format_of
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 
@@ -54,7 +54,7 @@ router = APIRouter(tags=["log"], dependencies=[ReadKey])
     responses=RESPONSES,
 )
 async def read_predictions(
-    request: Request, log: LogDep, asked: Annotated[Asked, Query()]
+    request: Request, log: LogDep, asked: Annotated[PredictionQuery, Query()]
 ) -> StreamingResponse:
     """Each prediction with its record, its probabilities and, where it was told, the truth.
 
@@ -68,7 +68,9 @@ async def read_predictions(
     return StreamingResponse(log.streamed(chunks), headers=headers, media_type=MEDIA_TYPES[name])
 
 
-def opened(log: PredictionLog, asked: Asked, name: str) -> tuple[Iterator[bytes], Headers]:
+def opened(
+    log: PredictionLog, asked: PredictionQuery, name: str
+) -> tuple[Iterator[bytes], Headers]:
     """Return the chunks of an export, of which the first page is read already, and what it lacks.
 
     So what is wrong is told by the status. Raises NotAcceptableError and LogUnavailableError.

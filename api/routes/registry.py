@@ -107,9 +107,9 @@ class Delegated(Response):
         """Answer; raises TreelineError."""
         entry, services = self._entry, self._services
         if entry.tensor is not None:
-            await services.tensors.answer(entry, scope, receive, send)
+            await services.tensor_endpoint.answer(entry, scope, receive, send)
         elif entry.predictor is not None:
-            await services.predicting.answer(entry.predictor, scope, receive, send)
+            await services.record_endpoint.answer(entry.predictor, scope, receive, send)
         else:
             raise ArtifactRejectedError(entry.reason)
 

@@ -16,7 +16,7 @@ from api.contract.truths import TAG_DIGITS, Truths, WrongTruthError, like
 from api.contract.validation import MAX_PROBLEMS
 from api.deps import services_of
 from api.prediction_log.log import PredictionLog, Row
-from api.prediction_log.writing import Told
+from api.prediction_log.writing import TruthEntry
 from treeline.contract.features import Label
 from treeline.contract.problems import shown
 from treeline.errors import InvalidInputError, Problem
@@ -50,12 +50,12 @@ class Judge:
             default=models.default_name,
         )
 
-    def judged(self, told: Sequence[Told], log: PredictionLog) -> list[Told]:
+    def judged(self, told: Sequence[TruthEntry], log: PredictionLog) -> list[TruthEntry]:
         """Return the truths as they are kept; raises InvalidInputError for what is none."""
         unknown = [each.id for each in told if each.id and each.id[:TAG_DIGITS] not in self.by_tag]
         recorded = log.predicted(unknown)
         problems: list[Problem] = []
-        kept: list[Told] = []
+        kept: list[TruthEntry] = []
         for each in told:
             try:
                 kept.append(self._judged(each, recorded.get(each.id or "")))
@@ -70,7 +70,7 @@ class Judge:
             raise InvalidInputError(problems)
         return kept
 
-    def _judged(self, told: Told, recorded: Row | None) -> Told:
+    def _judged(self, told: TruthEntry, recorded: Row | None) -> TruthEntry:
         if told.id is None:
             model = self._keyed(told)
             return replace(told, model=model, truth=self.by_model[model].taken(told.truth))
@@ -79,7 +79,7 @@ class Judge:
             return replace(told, truth=truths.taken(told.truth))
         return told if recorded is None else replace(told, truth=self._like(told.truth, recorded))
 
-    def _keyed(self, told: Told) -> str:
+    def _keyed(self, told: TruthEntry) -> str:
         """Return the model that is meant; raises InvalidInputError for one that has no key."""
         place, model = told.place.removesuffix("truth"), told.model or self.default
         if model is None:

@@ -14,7 +14,7 @@ from api.bodies import DOCUMENT_BYTES, Limit
 from api.catalogue.entries import Catalogue, Entry
 from api.deps import CatalogueDep, Fresh, KeyRequired, PredictionKey, SoonDep, services_of
 from api.errors import NotReadyError
-from api.protocol import answering
+from api.protocol import endpoint
 from api.protocol.bodies import read_body
 from api.protocol.documents import (
     IndexEntry,
@@ -197,19 +197,19 @@ async def unload(model: Model, request: Request, catalogue: CatalogueDep) -> Ind
     return indexed(catalogue.entry(model))
 
 
-def served(catalogue: Catalogue, model: str) -> answering.Served:
+def served(catalogue: Catalogue, model: str) -> endpoint.Served:
     """Return what answers; raises ArtifactNotFoundError and ArtifactRejectedError."""
-    return answering.served(catalogue.entry(model))
+    return endpoint.served(catalogue.entry(model))
 
 
-async def of_version(request: Request, model: str, version: str) -> answering.Served:
+async def of_version(request: Request, model: str, version: str) -> endpoint.Served:
     """Return what answers for a version; raises what `served` raises, and VersionAwaitedError."""
-    return answering.served(await services_of(request).versions.entry(model, version))
+    return endpoint.served(await services_of(request).versions.entry(model, version))
 
 
-async def inferred(model: answering.Served, request: Request) -> Response:
+async def inferred(model: endpoint.Served, request: Request) -> Response:
     """Answer an infer request."""
-    found: Response = await services_of(request).inferring.answer(model, request)
+    found: Response = await services_of(request).infer_endpoint.answer(model, request)
     return found
 
 

@@ -22,7 +22,7 @@ from api.sandbox.wire import FailedError, ForgedError, StarvedError
 from treeline.errors import TreelineError
 
 T = TypeVar("T")
-Around = Callable[[], AbstractContextManager[None]]
+Surroundings = Callable[[], AbstractContextManager[None]]
 PAUSE_SECONDS = 2.0
 AGAIN = 1  # a process that died before a call had begun in it says nothing of the call
 
@@ -49,7 +49,7 @@ class Call:
     """One call: since when it runs, and where; given up when nobody waits for it any more."""
 
     seconds: float
-    around: Around = nullcontext
+    around: Surroundings = nullcontext
     started: float | None = None
     process: Process | None = None
     given_up: bool = False
@@ -103,7 +103,7 @@ class Pool:
         function: Callable[..., T],
         *arguments: object,
         deadline_seconds: float,
-        around: Around = nullcontext,
+        around: Surroundings = nullcontext,
     ) -> T:
         """Return what a function of a module gives, apart; cancelled, it is killed.
 
@@ -127,7 +127,7 @@ class Pool:
         function: Callable[..., T],
         *arguments: object,
         deadline_seconds: float,
-        around: Around = nullcontext,
+        around: Surroundings = nullcontext,
     ) -> T:
         """Do the same from a thread, which waits."""
         return self._submitted(Call(deadline_seconds, around), function, arguments).result()

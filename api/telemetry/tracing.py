@@ -1,7 +1,7 @@
 """Requests → spans of OpenTelemetry, sent in batches; the one file that knows its packages.
 
 Its own variables say where to and how much: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME,
-OTEL_TRACES_SAMPLER and the others of the standard. `api.telemetry.around` reaches it by name.
+OTEL_TRACES_SAMPLER and the others of the standard. `api.telemetry.surroundings` reaches it by name.
 """
 
 import asyncio

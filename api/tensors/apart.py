@@ -36,7 +36,7 @@ CLASSES = (Contract, TensorSpec, Prediction)
 
 
 @dataclass
-class Losses:
+class FailedRuns:
     """How many runs of a graph in a row cost their process, why, and until when it rests."""
 
     name: str
@@ -70,7 +70,7 @@ class Graphs:
         self._lanes = [
             Pool("uploaded models", plan, processes=1) for _ in range(settings.run_processes)
         ]
-        self._losses: dict[str, Losses] = {}
+        self._losses: dict[str, FailedRuns] = {}
         self._lock = Lock()
 
     def contract(self, graph: GraphFile) -> Contract:
@@ -179,7 +179,7 @@ class Graphs:
 
     def _note_lost(self, graph: GraphFile, error: TreelineError) -> None:
         with self._lock:
-            self._losses.setdefault(graph.sha256, Losses(graph.name)).add(error)
+            self._losses.setdefault(graph.sha256, FailedRuns(graph.name)).add(error)
 
     def _note_done(self, graph: GraphFile) -> None:
         if graph.sha256 in self._losses:

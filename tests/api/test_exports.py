@@ -13,11 +13,11 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.errors import LogUnavailableError
-from api.prediction_log.asking import Asked
 from api.prediction_log.database import Database, url_of
 from api.prediction_log.log import EXPORT_THREADS, PredictionLog
+from api.prediction_log.query import PredictionQuery
 from api.prediction_log.reading import LogReader
-from api.prediction_log.writing import Told
+from api.prediction_log.writing import TruthEntry
 from api.settings import Settings
 from tests.recorded import HEADERS, KEY_LINE, SERVER, log_of, postgresql
 
@@ -41,7 +41,7 @@ def test_an_export_says_what_waits_and_what_was_set_aside(models: Path, tmp_path
     (tmp_path / "refused-lines.jsonl").write_text("odd\n")
     log.spool.note(away=True)  # so that nothing is waited for
     for number in range(3):
-        log.feedback([Told("", 1, id=f"id{number}")], at=float(number))
+        log.feedback([TruthEntry("", 1, id=f"id{number}")], at=float(number))
         log._writer.rotate(now=True)
     log._writer.look()
     answer = TestClient(app, headers=HEADERS).get(EXPORT)
@@ -64,7 +64,7 @@ def test_a_lock_in_postgresql_ends_an_export_in_time(tmp_path: Path) -> None:
             holding.execute("LOCK TABLE predictions IN ACCESS EXCLUSIVE MODE")
             reading = reader(tmp_path, prediction_log_url=url)
             with pytest.raises(LogUnavailableError, match=r"more than 0\.5 seconds"):
-                list(reading.pages(Asked()))
+                list(reading.pages(PredictionQuery()))
 
 
 def test_a_query_of_sqlite_that_takes_too_long_is_interrupted(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_query_of_sqlite_that_takes_too_long_is_interrupted(tmp_path: Path) ->
         )
         database.commit()
     with pytest.raises(LogUnavailableError):
-        list(reading.pages(Asked()))
+        list(reading.pages(PredictionQuery()))
 
 
 def test_exports_that_wait_hold_up_nothing_else(models: Path, tmp_path: Path) -> None:

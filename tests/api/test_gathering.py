@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.prediction.gathering import MOST_ROWS, Gathering, Predicted
+from api.prediction.micro_batching import MOST_ROWS, MicroBatcher, Predicted
 from tests.serving import ROOT
 from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import ArtifactStore, Model
@@ -26,7 +26,7 @@ class Doubling:
         return Prediction(values=matrix[:, 0] * 2)
 
 
-def together(gathering: Gathering, rows: list[list[float]]) -> list[Predicted | BaseException]:
+def together(gathering: MicroBatcher, rows: list[list[float]]) -> list[Predicted | BaseException]:
     """Ask for all rows in one turn of an event loop."""
 
     async def ask() -> list[Predicted | BaseException]:
@@ -38,34 +38,34 @@ def together(gathering: Gathering, rows: list[list[float]]) -> list[Predicted | 
 
 def test_rows_of_one_turn_are_predicted_in_one_run_and_told_apart() -> None:
     model = Doubling()
-    found = together(Gathering(model), [[float(number)] for number in range(5)])
+    found = together(MicroBatcher(model), [[float(number)] for number in range(5)])
     assert [each.value for each in found if isinstance(each, Predicted)] == [0, 2, 4, 6, 8]
     assert model.runs == [5]
 
 
 def test_a_row_that_is_alone_is_given_company() -> None:
     model = Doubling()
-    assert together(Gathering(model), [[3.0]]) == [Predicted(None, None, 6.0)]
-    assert Gathering(model).alone([4.0]) == Predicted(None, None, 8.0)
+    assert together(MicroBatcher(model), [[3.0]]) == [Predicted(None, None, 6.0)]
+    assert MicroBatcher(model).alone([4.0]) == Predicted(None, None, 8.0)
     assert model.runs == [2, 2]
 
 
 def test_a_crowd_is_predicted_in_several_runs() -> None:
     model = Doubling()
-    found = together(Gathering(model), [[1.0]] * (MOST_ROWS + 2))
+    found = together(MicroBatcher(model), [[1.0]] * (MOST_ROWS + 2))
     assert found == [Predicted(None, None, 2.0)] * (MOST_ROWS + 2)
     assert model.runs == [MOST_ROWS, 2]
 
 
 def test_a_run_that_fails_is_told_to_its_callers_and_the_next_one_goes_well() -> None:
-    gathering = Gathering(Doubling())
+    gathering = MicroBatcher(Doubling())
     found = together(gathering, [[1.0], [-1.0]])
     assert [str(each) for each in found] == ["a negative feature"] * 2
     assert together(gathering, [[1.0]]) == [Predicted(None, None, 2.0)]
 
 
 def test_a_caller_that_has_given_up_keeps_nobody_from_an_answer() -> None:
-    gathering = Gathering(Doubling())
+    gathering = MicroBatcher(Doubling())
 
     async def ask() -> Predicted:
         first, second = gathering.asked([1.0]), gathering.asked([2.0])
@@ -96,7 +96,7 @@ def test_what_a_record_is_answered_does_not_depend_on_its_company(
     models: Path, company: int
 ) -> None:
     for model in models_of(models):
-        gathering = Gathering(model.runtime.predict)
+        gathering = MicroBatcher(model.runtime.predict)
         example = model.encoder.row(model.signature.example.record)
         others = np.random.default_rng(company).uniform(0, 2, (company, len(example)))
         rows = [example, *others.astype(np.float32).tolist()]

@@ -13,9 +13,9 @@ import pytest
 from api.prediction_log.clock import HOLD_SECONDS, SteadyTime
 from api.prediction_log.database import Database, url_of
 from api.prediction_log.redaction import Redaction
-from api.prediction_log.shipping import LOOK_SECONDS, Shipping
+from api.prediction_log.shipping import LOOK_SECONDS, LogShipper
 from api.prediction_log.spool import LINES, Spool
-from api.prediction_log.writing import Told, Writer, feedback_line
+from api.prediction_log.writing import TruthEntry, Writer, feedback_line
 from tests.recorded import ids_in, postgresql
 
 DAY = 86_400.0
@@ -46,9 +46,9 @@ def machine() -> Machine:
     return Machine()
 
 
-def shipping(spool: Spool, machine: Machine) -> Shipping:
+def shipping(spool: Spool, machine: Machine) -> LogShipper:
     """Return what a shipper does that has just been started."""
-    return Shipping(
+    return LogShipper(
         spool,
         Database(url_of(None, spool.folder.parent)),
         retention_days=90,
@@ -57,7 +57,7 @@ def shipping(spool: Spool, machine: Machine) -> Shipping:
     )
 
 
-def ship(started: Shipping) -> None:
+def ship(started: LogShipper) -> None:
     while started.step():
         pass
 
@@ -152,9 +152,9 @@ def test_a_truth_of_a_clock_that_was_ahead_is_corrected_by_the_next(
     def told(database: Database) -> Any:
         writer = Writer(spool, redaction=Redaction(()), most_bytes=1 << 30)
         for at, truth in ((time.time() + 100 * DAY, "wrong"), (time.time(), "right")):
-            writer.write(feedback_line(Told("", truth, id="x"), at=at), kind=LINES)
+            writer.write(feedback_line(TruthEntry("", truth, id="x"), at=at), kind=LINES)
             writer.rotate(now=True)
-            ship(Shipping(spool, database, retention_days=0))
+            ship(LogShipper(spool, database, retention_days=0))
         with database.engine.connect() as connection:
             (found,) = connection.exec_driver_sql("SELECT truth FROM feedback").scalars()
         database.doubt()

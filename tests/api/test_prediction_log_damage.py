@@ -15,7 +15,7 @@ from api.prediction_log.database import Database, url_of
 from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.redaction import Redaction
 from api.prediction_log.rows import LAYOUT, RowsFrame
-from api.prediction_log.shipping import Shipping
+from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, ROWS, Segment, Spool
 from api.prediction_log.writing import Writer
 from tests.recorded import ids_in
@@ -34,7 +34,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def ship(spool: Spool) -> list[str]:
     """Take the spool to a database and return the ids in it."""
     folder = spool.folder.parent
-    shipping = Shipping(spool, Database(url_of(None, folder)), retention_days=0)
+    shipping = LogShipper(spool, Database(url_of(None, folder)), retention_days=0)
     while shipping.step():
         pass
     return ids_in(folder / "predictions.sqlite")

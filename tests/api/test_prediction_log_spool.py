@@ -16,9 +16,9 @@ from api.prediction_log.drafting import BatchDraft
 from api.prediction_log.redaction import Redaction
 from api.prediction_log.rows import Damage, RowsFrame, read_frames, rows_of
 from api.prediction_log.shipper import run
-from api.prediction_log.shipping import Shipping
+from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, Spool
-from api.prediction_log.writing import Told, Writer, feedback_line
+from api.prediction_log.writing import TruthEntry, Writer, feedback_line
 from tests.recorded import ids_in, postgresql, rows_in
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from treeline.contract.encoding import Encoder
@@ -78,7 +78,7 @@ def line(name: str, *, at: float) -> tuple[float, float, bytes, bytes, None]:
 
 
 def ship(spool: Spool, database: Database, *, retention_days: float = 0) -> None:
-    shipping = Shipping(spool, database, retention_days=retention_days)
+    shipping = LogShipper(spool, database, retention_days=retention_days)
     while shipping.step():
         pass
 
@@ -229,7 +229,7 @@ def test_of_several_truths_the_latest_counts_in_whatever_order_they_come(
 ) -> None:
     _, opened = database
     for at, truth in ((5.0, "late"), (3.0, "early"), (5.0, "as late"), (4.0, "between")):
-        writer.write(feedback_line(Told("", truth, id="x"), at=at), kind=LINES)
+        writer.write(feedback_line(TruthEntry("", truth, id="x"), at=at), kind=LINES)
         writer.flush()
         writer.rotate(now=True)
         ship(spool, opened)
@@ -255,8 +255,8 @@ def test_what_is_old_is_forgotten_with_its_truth(
     for name, days in (("old", 31), ("new", 29), ("newest", 0)):
         at = now - days * DAY_SECONDS
         writer.record(line(name, at=at))
-        writer.write(feedback_line(Told("", 1, id=name), at=now), kind=LINES)
-    old = feedback_line(Told("", 1, id="unknown"), at=now - 31 * DAY_SECONDS)
+        writer.write(feedback_line(TruthEntry("", 1, id=name), at=now), kind=LINES)
+    old = feedback_line(TruthEntry("", 1, id="unknown"), at=now - 31 * DAY_SECONDS)
     writer.write(old, kind=LINES)
     writer.flush()
     writer.rotate(now=True)

@@ -14,7 +14,7 @@ pytest.importorskip("mlflow", reason="needs mlflow: make setup-dev")
 
 from api.app import create_app
 from api.registry.addresses import RegistryAwayError, look_for
-from api.registry.asking import Asking
+from api.registry.client import RegistryClient
 from api.registry.mlflow import Registry as Source
 from api.registry.shelf import Shelf
 from api.settings import Settings
@@ -47,7 +47,7 @@ def state(served: Signature, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     shelf = Shelf(folder)
     alive = shelf.enter()
-    Asking(shelf, Source, following(folder, folder, registry=(ALIAS,))).poll()
+    RegistryClient(shelf, Source, following(folder, folder, registry=(ALIAS,))).poll()
     alive.release()
     assert shelf.away() == ""
     return folder

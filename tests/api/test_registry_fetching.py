@@ -11,9 +11,9 @@ import pytest
 
 from api.catalogue.entries import Catalogue
 from api.catalogue.reloading import load_entry
-from api.registry.fetching import Asked, Fetching
-from api.registry.following import Following
+from api.registry.fetching import RegistryFetcher, RequestedVersion
 from api.registry.offers import Model, Offers, Served, Version
+from api.registry.reloading import RegistryReloader
 from api.registry.shelf import Shelf
 from api.registry.versions import Versions
 from api.settings import Settings
@@ -26,7 +26,7 @@ from treeline.files import digest
 
 pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs mlflow: make setup-dev")
 
-ASKED = Asked(name="tree-survival", registered="tree-survival", number="1")
+ASKED = RequestedVersion(name="tree-survival", registered="tree-survival", number="1")
 MOST = 1 << 20
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,7 +60,7 @@ def test_a_file_that_is_too_large_is_refused_while_it_is_fetched_and_leaves_noth
 ) -> None:
     shelf = Shelf(tmp_path)
     shelf.enter().release()
-    fetching = Fetching(shelf, Settings(state_dir=tmp_path, max_upload_bytes=MOST))
+    fetching = RegistryFetcher(shelf, Settings(state_dir=tmp_path, max_upload_bytes=MOST))
     with pytest.raises(ArtifactRejectedError, match="API_MAX_UPLOAD_BYTES admits 1048576"):
         fetching.fetch(source, ASKED)
     assert source.sent <= most_sent
@@ -123,7 +123,7 @@ def test_a_version_that_is_that_of_git_is_neither_served_nor_answers_by_its_numb
 ) -> None:
     registered = shelved(settings)
     catalogue = in_git(settings, registered.version if collides else "0123456789ab")
-    follows = Following(settings, catalogue, lambda name, outcome: None, graphs)
+    follows = RegistryReloader(settings, catalogue, lambda name, outcome: None, graphs)
     versions = Versions(catalogue, follows, settings)
     follows.look()
     entry = catalogue.entry(SURVIVAL.name)

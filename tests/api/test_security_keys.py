@@ -25,7 +25,7 @@ SECOND, SECOND_LINE = new_key("auditor")
 PREDICTED: dict[str, Any] = {"json": SURVIVAL.example}
 
 
-def changing(app: FastAPI) -> TestClient:
+def upload_manager(app: FastAPI) -> TestClient:
     """Return a client of an application that has a route which changes something."""
 
     @app.put("/changed", dependencies=[KeyRequired])
@@ -36,7 +36,7 @@ def changing(app: FastAPI) -> TestClient:
 
 
 def client_of(models: Path, **settings: object) -> TestClient:
-    return changing(create_app(Settings.model_validate({"model_dir": models, **settings})))
+    return upload_manager(create_app(Settings.model_validate({"model_dir": models, **settings})))
 
 
 def accepted(client: TestClient, key: str) -> bool:

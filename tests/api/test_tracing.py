@@ -151,14 +151,14 @@ def test_a_missing_extra_is_told_and_the_service_starts(
     monkeypatch.delitem(sys.modules, "api.telemetry.tracing", raising=False)
     for name in [name for name in sys.modules if name.startswith("opentelemetry.exporter")]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
+    monkeypatch.setattr(sys, "meta_path", [ModelAbsent(), *sys.meta_path])
     with caplog.at_level(logging.WARNING), running(models) as client:
         assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
     assert "make setup-full" in caplog.text
     assert collector.spans == []
 
 
-class Absent:
+class ModelAbsent:
     """An environment in which the exporter of the extra is not installed."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> None:

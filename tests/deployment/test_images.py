@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.answering import Answering, answering
+from tests.answering import TensorEndpoint, answering
 from tests.container.test_image import docker
 from tests.images import (
     REGISTRY,
@@ -140,7 +140,7 @@ def test_an_image_exists_once_it_is_pushed(repository: str, tmp_path: Path) -> N
         docker("rmi", image)
 
 
-class Refusing(Answering):
+class Refusing(TensorEndpoint):
     """A registry that answers every question about an image in its own way."""
 
     status: int

@@ -25,7 +25,7 @@ LOCKS = 64  # models are loaded beside one another, each by one thread at a time
 logger = logging.getLogger(__name__)
 
 
-class Uploads:
+class UploadReloader:
     """Keeps the uploaded models of a catalogue equal to the store."""
 
     def __init__(

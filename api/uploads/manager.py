@@ -14,19 +14,19 @@ from api.errors import NameTakenError, NotRemovableError
 from api.settings import Settings
 from api.tensors.images import misfits
 from api.uploads.receiving import changes_in, received
+from api.uploads.reloading import UploadReloader
 from api.uploads.store import writing
-from api.uploads.swapping import Uploads
-from api.uploads.trying import Trials
+from api.uploads.trials import Trials
 from treeline.contract.names import twin_of
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
 
 
-class Changing:
+class UploadManager:
     """Changes the store of uploads, and what this process serves of it at once."""
 
     def __init__(
         self,
-        uploads: Uploads,
+        uploads: UploadReloader,
         catalogue: Catalogue,
         settings: Settings,
         freshness: Freshness,

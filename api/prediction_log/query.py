@@ -47,7 +47,7 @@ Time = Annotated[
 Text = Annotated[str | None, Field(pattern=r"^[\x20-\x7e]{1,200}$")]
 
 
-class Asked(BaseModel):
+class PredictionQuery(BaseModel):
     """Which predictions are wanted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,7 +59,7 @@ class Asked(BaseModel):
     format: FormatName | None = Field(None, description="Instead of the header `Accept`")
 
 
-def format_of(asked: Asked, accept: str) -> str:
+def format_of(asked: PredictionQuery, accept: str) -> str:
     """Return the format to answer in; raises NotAcceptableError."""
     if asked.format is not None:
         return asked.format

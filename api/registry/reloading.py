@@ -37,7 +37,7 @@ SILENT_SECONDS = 60.0  # a trial may take that long, and the follower asks nobod
 logger = logging.getLogger(__name__)
 
 
-class Following:
+class RegistryReloader:
     """Keeps the models of the registry in a catalogue equal to the shelf."""
 
     def __init__(

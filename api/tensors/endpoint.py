@@ -32,14 +32,14 @@ MOST_LOGGED_BYTES = 64 << 10  # of a question or an answer; of longer ones only 
 
 
 @dataclass(frozen=True)
-class Asked:
+class TensorBody:
     """The body of a request, and how it is a picture, where it is one; that is not recorded."""
 
     body: bytes
     image: ImageInput | None = None
 
 
-class Answering:
+class TensorEndpoint:
     """Answers for tensor models; counts and records what it answers."""
 
     def __init__(
@@ -79,11 +79,11 @@ class Answering:
             self._log.record(time(), seconds, *recorded)
         await Response(answer, media_type="application/json")(scope, receive, send)
 
-    async def _asked(self, entry: Entry, model: TensorModel, request: Request) -> Asked:
+    async def _asked(self, entry: Entry, model: TensorModel, request: Request) -> TensorBody:
         """Return what is asked; raises UnsupportedMediaTypeError and BodyTooLargeError."""
         kind, bodies = media_type(request), self._bodies
         if not kind or kind == "application/json" or kind.endswith("+json"):
-            return Asked(await bodies.whole(request, bodies.tensors))
+            return TensorBody(await bodies.whole(request, bodies.tensors))
         image = entry.upload.image if entry.upload is not None else None
         admitted = ["application/json", *((*MEDIA_TYPES, MULTIPART) if image else ())]
         if image is None or kind not in admitted:
@@ -95,9 +95,9 @@ class Answering:
             body = await bodies.part(request, bodies.tensors)
         else:
             body = await bodies.whole(request, bodies.tensors)
-        return Asked(body, image)
+        return TensorBody(body, image)
 
-    async def _answer(self, model: TensorModel, asked: Asked, told: dict[str, str]) -> bytes:
+    async def _answer(self, model: TensorModel, asked: TensorBody, told: dict[str, str]) -> bytes:
         """Return the JSON of an answer; raises what the body and its run deserve."""
         if asked.image is None:
             return await self._graphs.answer_values(model.graph, asked.body, told)
@@ -116,7 +116,7 @@ class Answering:
 
 
 def logged(
-    asked: Asked, answer: bytes, told: dict[str, str], hidden: frozenset[str], alone: bool
+    asked: TensorBody, answer: bytes, told: dict[str, str], hidden: frozenset[str], alone: bool
 ) -> tuple[bytes, bytes]:
     """Return what is recorded of a question and its answer: themselves, or their digests.
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from api.registry.addresses import address, look_for, shown
-from api.registry.fetching import DRAFT, Asked, Fetched, Fetching
+from api.registry.fetching import DRAFT, FetchedVersion, RegistryFetcher, RequestedVersion
 from api.registry.listing import Found, Key, Refused, key_of, known_from, listed
 from api.registry.offers import Model, Offers, Version
 from api.registry.references import references_in
@@ -36,14 +36,14 @@ TELL_SECONDS = 60.0
 logger = logging.getLogger("api.registry.follower")
 
 
-class Asking:
+class RegistryClient:
     """Keeps the shelf equal to what the registry names."""
 
     def __init__(self, shelf: Shelf, opened: Callable[[], "Registry"], settings: Settings) -> None:
         """Go on from what is on the shelf; `opened` opens the registry, and may raise anything."""
         self._shelf, self._opened = shelf, opened
         self._source: Registry | None = None
-        self._fetching = Fetching(shelf, settings)
+        self._fetching = RegistryFetcher(shelf, settings)
         self._kept = settings.registry_versions
         self._references = references_in(settings.registry)
         self._offers = shelf.offers() or Offers()
@@ -161,7 +161,7 @@ class Asking:
         if not self._is_due(key):
             return
         try:
-            asked = Asked(model.name, model.registered, version.number)
+            asked = RequestedVersion(model.name, model.registered, version.number)
             self._known[key] = self._fetching.fetch(source, asked)
         except ArtifactRejectedError as error:
             self._known[key] = Refused(str(error), datetime.now(UTC))
@@ -175,7 +175,7 @@ class Asking:
 
     def _is_due(self, key: Key) -> bool:
         outcome = self._known.get(key)
-        if isinstance(outcome, Fetched):
+        if isinstance(outcome, FetchedVersion):
             return False
         if outcome is not None:
             return (datetime.now(UTC) - outcome.at).total_seconds() > AGAIN_SECONDS
@@ -202,7 +202,7 @@ class Asking:
         }
         self._publish()
         served = {each.served.artifact for each in self._offers.models if each.served is not None}
-        fetched = (each for each in self._known.values() if isinstance(each, Fetched))
+        fetched = (each for each in self._known.values() if isinstance(each, FetchedVersion))
         self._remove_all_but(served | {each.artifact for each in fetched})
 
     def _remove_all_but(self, needed: set[str]) -> None:

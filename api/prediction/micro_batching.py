@@ -39,7 +39,7 @@ Caller = asyncio.Future[Predicted]
 Run = asyncio.Future[list[Predicted]]
 
 
-class Gathering:
+class MicroBatcher:
     """Predicts rows of a model, those of one turn of the event loop together."""
 
     def __init__(

@@ -28,7 +28,7 @@ JSON = b"application/json"
 SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-class Predicting:
+class RecordEndpoint:
     """Answers one record for a model that is ready; counts and records what it answers."""
 
     def __init__(self, bodies: Bodies, *, guard: Guard, metrics: Metrics, log: Log | None) -> None:

@@ -49,7 +49,7 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp | None:
     )
 
 
-class Around:
+class Surroundings:
     """What surrounds an application: `app` is None where nothing does."""
 
     def __init__(self, inside: ASGIApp, settings: Settings, *, catalogue: Catalogue) -> None:

@@ -22,11 +22,11 @@ from api.protocol.plain import PlainModel, tensors
 from api.protocol.recording import Recorder
 from api.protocol.tensors import Tensor
 from api.protocol.typed import TypedModel
-from api.reading import LONG_BYTES, Reading
+from api.reading import LONG_BYTES, DocumentReaders
 from api.sandbox.presence import unless_gone
 from api.telemetry.metrics import Metrics
-from api.tensors.answering import MOST_LOGGED_BYTES, NOTHING, fingerprint
 from api.tensors.apart import Graphs
+from api.tensors.endpoint import MOST_LOGGED_BYTES, NOTHING, fingerprint
 from api.tensors.graph import Array
 from api.tensors.values import written
 from treeline.artifact.prediction import Prediction
@@ -54,7 +54,7 @@ def served(entry: Entry) -> Served:
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferBody:
     """The body of a request, its header for where the document ends, and what was read of it."""
 
     body: bytes
@@ -66,7 +66,7 @@ class Asked:
         return self.read or read(self.body, self.header_length)
 
 
-class Inferring:
+class InferEndpoint:
     """Answers infer requests: reading, predicting and writing happen in threads.
 
     Large requests have a few of their own, so that they hold up nothing but each other.
@@ -78,7 +78,7 @@ class Inferring:
         *,
         metrics: Metrics,
         log: PredictionLog | None,
-        reading: Reading,
+        reading: DocumentReaders,
         graphs: Graphs,
     ) -> None:
         self._bodies = bodies
@@ -100,14 +100,14 @@ class Inferring:
         question = None
         if document_bytes(body, length) > LONG_BYTES:
             question = await self._reading.apart(read, body, length)
-        asked = Asked(body, length, question)
+        asked = InferBody(body, length, question)
         if isinstance(model, PlainModel):
             return await unless_gone(request.receive, lambda: self._plain(model, asked))
         if model.apart:
             return await unless_gone(request.receive, lambda: self._typed_apart(model, asked))
         return await self._beside(body, _typed, model, asked, self._recorder)
 
-    async def _typed_apart(self, model: TypedModel, asked: Asked) -> Response:
+    async def _typed_apart(self, model: TypedModel, asked: InferBody) -> Response:
         """Answer for a model of others, which runs in a process that can be killed."""
         started, recorder = perf_counter(), self._recorder
         rows = await self._beside(asked.body, _encoded, model, asked, recorder)
@@ -116,7 +116,7 @@ class Inferring:
             asked.body, _predicted, model, rows, prediction, recorder, started
         )
 
-    async def _plain(self, model: PlainModel, sent: Asked) -> Response:
+    async def _plain(self, model: PlainModel, sent: InferBody) -> Response:
         started, body = perf_counter(), sent.body
         question, wanted, feeds = await self._beside(body, asked_of, model, sent)
         found = await self._graphs.compute(model.graph, feeds, place="inputs")
@@ -143,7 +143,9 @@ class Inferring:
         return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
 
 
-def asked_of(model: PlainModel, sent: Asked) -> tuple[Question, dict[str, bool], dict[str, Array]]:
+def asked_of(
+    model: PlainModel, sent: InferBody
+) -> tuple[Question, dict[str, bool], dict[str, Array]]:
     """Return what is asked, which outputs are wanted and how, and what the graph is given."""
     question = sent.question()
     model.check_outputs(question.outputs)
@@ -169,13 +171,13 @@ class Rows:
     records: Sequence[Record]
 
 
-def _typed(model: TypedModel, asked: Asked, recorder: Recorder) -> Response:
+def _typed(model: TypedModel, asked: InferBody, recorder: Recorder) -> Response:
     started = perf_counter()
     rows = _encoded(model, asked, recorder)
     return _predicted(model, rows, model.predicted(rows.matrix), recorder, started)
 
 
-def _encoded(model: TypedModel, asked: Asked, recorder: Recorder) -> Rows:
+def _encoded(model: TypedModel, asked: InferBody, recorder: Recorder) -> Rows:
     question = asked.question()
     wanted = question.chosen(model.outputs())
     try:
