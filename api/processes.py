@@ -78,14 +78,14 @@ def become_the_one(path: Path) -> Lock | None:
     return None
 
 
-def stand_back(politeness: int) -> None:
+def lower_priority(niceness: int) -> None:
     """Let workers come first by so much of 19, and end by their word alone.
 
     A supervisor's signal is for all processes; one beside the workers ends when they are gone.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    os.nice(politeness)
+    os.nice(niceness)
 
 
 class Keeper:

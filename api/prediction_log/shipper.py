@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.prediction_log.spool import Spool
 from api.private import keep_private
-from api.processes import stand_back
+from api.processes import lower_priority
 from api.sandbox.limits import hide
 from treeline.registry import resolve
 
@@ -22,11 +22,11 @@ NEEDED = {
     "database": "api.prediction_log.database:Database",
     "logs": "api.telemetry.logs:configure",
     "settings": "api.settings:Settings",
-    "shipping": "api.prediction_log.shipping:Shipping",
+    "shipping": "api.prediction_log.shipping:LogShipper",
     "url": "api.prediction_log.database:url_of",
 }
 PLACE = "the shipper of the prediction log"
-POLITENESS = 19  # whatever else runs comes first; the spool can wait
+NICENESS = 19  # whatever else runs comes first; the spool can wait
 IDLE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 TELL_SECONDS = 60
@@ -41,7 +41,7 @@ def main() -> int:
     lock = spool.shipper_lock()
     if lock is None:
         return 0
-    stand_back(POLITENESS)
+    lower_priority(NICENESS)
     hide()  # the environment holds passwords
     needed = {name: resolve(NEEDED, name, place=PLACE) for name in NEEDED}
     settings = needed["settings"]()

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from api.processes import stand_back
+from api.processes import lower_priority
 from api.registry.shelf import Shelf
 from api.sandbox.limits import hide
 from treeline.registry import resolve
@@ -20,11 +20,11 @@ from treeline.registry import resolve
 NEEDED = {
     "logs": "api.telemetry.logs:configure",
     "settings": "api.settings:Settings",
-    "following": "api.registry.client:Asking",
+    "client": "api.registry.client:RegistryClient",
     "registry": "api.registry.mlflow:Registry",
 }
 PLACE = "API_REGISTRY"
-POLITENESS = 5  # requests come first; but a new version must not wait for a quiet hour
+NICENESS = 5  # requests come first; but a new version must not wait for a quiet hour
 TICK_SECONDS = 0.1
 
 logger = logging.getLogger("api.registry.follower")
@@ -36,13 +36,13 @@ def main() -> int:
     lock = shelf.follower_lock()
     if lock is None:
         return 0
-    stand_back(POLITENESS)
+    lower_priority(NICENESS)
     hide()  # the environment holds passwords
     needed = {name: resolve(NEEDED, name, place=PLACE, extra="registry") for name in NEEDED}
     settings = needed["settings"]()
     needed["logs"](settings)
-    asking = needed["following"](shelf, needed["registry"], settings)
-    run(shelf, asking.poll, asking.serve_wanted, pause_seconds=settings.registry_seconds)
+    client = needed["client"](shelf, needed["registry"], settings)
+    run(shelf, client.poll, client.serve_wanted, pause_seconds=settings.registry_seconds)
     return 0
 
 

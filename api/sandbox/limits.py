@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-POLITENESS = 10  # of 19: who answers single predictions has the processor first
+NICENESS = 10  # of 19: who answers single predictions has the processor first
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 CAPABILITY_VERSION = 0x20080522
 UNKNOWN_BYTES = 1 << 30  # of address space, where nobody says how much is taken
@@ -34,7 +34,7 @@ class Limits:
 
 def apply(limits: Limits) -> None:
     """Limit this process for good; what it has imported by now counts as its libraries."""
-    os.nice(POLITENESS)
+    os.nice(NICENESS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the worker, which ends us
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, limits.file_bytes)
