@@ -165,6 +165,23 @@ def test_numbers_by_the_names_of_classes_are_no_mistake(tmp_path: Path) -> None:
     assert mistakes(declared(LOGISTIC, named, tmp_path)) == []
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("{petal length (cm): 1}", ""),
+        ("[0, 1, 0, 0]", "depends on the order of columns; name the features"),
+        ("{petal: 1}", "names 'petal', which is no feature"),
+    ],
+)
+@pytest.mark.parametrize(
+    "block", ["options: {{monotonic_cst: {0}}}", "search: {{monotonic_cst: [{0}]}}"]
+)
+def test_columns_are_named(tmp_path: Path, value: str, told: str, block: str) -> None:
+    tree = f"logistic: {{estimator: sklearn.tree.DecisionTreeClassifier, {block.format(value)}}}"
+    found = mistakes(declared(LOGISTIC, tree, tmp_path))
+    assert len(found) == bool(told) and told in "".join(found)
+
+
 def test_the_grammar_knows_the_metrics(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no metric of a multiclass target; choose from accuracy"):
         declared("{metric: log_loss}", "{metric: logloss}", tmp_path)

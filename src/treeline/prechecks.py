@@ -20,7 +20,7 @@ from treeline.preparation import PREPARERS
 from treeline.preparation.selecting import declared_columns
 from treeline.registry import resolve
 from treeline.sources import EXTRAS, SOURCES
-from treeline.trainers import TRAINERS
+from treeline.trainers import TRAINERS, column_options
 from treeline.trainers.classes import checkable
 from treeline.trainers.pipeline import made
 from treeline.trainers.preprocessors import KeepColumns
@@ -95,7 +95,8 @@ def _candidate(candidate: Candidate, spec: ModelSpec, place: str, found: Mistake
         if candidate.trainer == "spark":
             kind_of(candidate.estimator, task=spec.target.task, place=f"{place}.estimator")
         elif candidate.trainer not in CHOOSING:
-            _estimator(candidate, f"{place}.estimator", found)
+            named = column_options.checkable(candidate, spec.features, place=place)
+            _estimator(named, f"{place}.estimator", found)
 
 
 def _estimator(candidate: Candidate, place: str, found: Mistakes) -> None:

@@ -74,6 +74,22 @@ class TypedColumns(TransformerMixin, BaseEstimator):
         found = self.plain_.transform(_matrix(in_order(frame, self.names_)))
         return np.asarray(found, dtype=np.float32)
 
+    def sources(self) -> list[str]:
+        """Return the name of the column that each column comes from, of length n_columns_out.
+
+        One that a step of numbers makes of several, or names anew, has the name of that step's.
+        """
+        made: list[str] = []
+        for name, step, positions in self.plain_.transformers_:
+            names = [self.names_[position] for position in positions]
+            if name == "categories" and self.onehot:
+                made += [each for each in names for _ in range(self.categories[each])]
+            elif hasattr(step, "get_feature_names_out"):
+                made += map(str, step.get_feature_names_out(names))
+            else:
+                made += names
+        return made
+
     def plain(self) -> ColumnTransformer:
         """Return the fitted library transformer that does the same by position."""
         return self.plain_

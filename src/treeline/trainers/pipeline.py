@@ -15,6 +15,7 @@ from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.registry import load_class
 from treeline.trainers.adopted import Adopted
+from treeline.trainers.column_options import check_positions
 from treeline.trainers.columns import NamedColumns, TypedColumns
 
 
@@ -95,6 +96,7 @@ def _drawn_from(values: Sequence[Any] | Span) -> Any:
 def made(step: Step, *, place: str) -> Any:
     """Return an object of the declared class; raises UnknownNameError and TrainingError."""
     declared = load_class(step.class_path, place=place)
+    check_positions(step, place=place)
     try:
         return declared(**step.options)
     except (TypeError, ValueError) as error:

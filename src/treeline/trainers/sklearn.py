@@ -1,6 +1,7 @@
 """scikit-learn trainer: any classes with `fit` and `predict` → the best setting, fitted."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,7 @@ from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate, Search
 from treeline.errors import TrainingError, TreelineError
 from treeline.trainers import Fitted, TrainingSet
+from treeline.trainers.column_options import as_declared, names_columns, placed
 from treeline.trainers.judging import configured
 from treeline.trainers.pipeline import build
 from treeline.trainers.searching import Hunt, judge_of, strategy_of
@@ -31,9 +33,13 @@ class SklearnTrainer:
         """Search, then fit the best setting by `metric`; raises TrainingError naming `place`."""
         started = time.perf_counter()
         strategy, judge = strategy_of(search, place=place), judge_of(search, place=place)
-        pipeline = build(candidate, training.features, seed=search.seed, place=place)
+        made = partial(build, features=training.features, seed=search.seed, place=place)
+        tried = candidate
+        if names_columns(candidate):
+            tried = placed(candidate, training, made, place=place)
+        pipeline = made(tried)
         _refuse_unknown(candidate, pipeline, place)
-        hunt = Hunt(pipeline, training, candidate, search, metric, place, judge)
+        hunt = Hunt(pipeline, training, tried, search, metric, place, judge)
         try:
             trials = strategy(hunt)
             best = max(trials, key=hunt.merit)
@@ -47,7 +53,10 @@ class SklearnTrainer:
                 f"{str(error).strip()}"
             ) from error
         seconds = time.perf_counter() - started
-        return Fitted(estimator=fitted, best=best, trials=trials, seconds=seconds)
+        named = {id(each): as_declared(each, candidate, tried) for each in trials}
+        return Fitted(
+            estimator=fitted, best=named[id(best)], trials=[*named.values()], seconds=seconds
+        )
 
     def predict(self, estimator: Any, frame: pd.DataFrame) -> Prediction:
         """Predict with a fitted pipeline for a float32 frame of shape (n_rows, n_features)."""
