@@ -17,6 +17,7 @@ from treeline.registry import is_own, objection
 
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
 SPARK = "spark"  # the trainer whose estimators are Spark's own
+NOT_REFITTED = frozenset({"h2o", SPARK})  # trainers whose estimators only they can fit again
 BASELINE = "baseline"  # the candidate that stands in every table and can never be champion
 
 Onnx = Literal["preferred", "required"]
@@ -195,9 +196,14 @@ class Evaluation(Closed):
 
 
 class Champion(Closed):
-    """The metric by which candidates are ranked."""
+    """The metric by which candidates are ranked, and the rows that the exported one learns from.
+
+    With `refit: all` the champion is fitted again, with its settings, on the rows of both splits
+    when it has been judged; its metrics stay those of what was judged.
+    """
 
     metric: str
+    refit: Literal["train", "all"] = "train"
 
 
 class Leaks(Closed):
@@ -350,12 +356,18 @@ class ModelSpec(Closed):
 
     @model_validator(mode="after")
     def _can_be_refitted(self) -> Self:
+        """Only what scikit-learn's `clone` knows can be fitted again outside its trainer."""
+        refits = {
+            "evaluation.folds": self.evaluation.folds is not None,
+            "champion.refit: all": self.champion.refit == "all",
+        }
         trainers = {each.trainer for each in self.candidates.values()}
-        if self.evaluation.folds is not None and (foreign := trainers & {"h2o", SPARK}):
-            raise ValueError(
-                f"`evaluation.folds` refits the champion, which `trainer: {min(foreign)}` does not "
-                "let here; leave out `folds`, or the candidate"
-            )
+        for key in (key for key, declared in refits.items() if declared):
+            if foreign := trainers & NOT_REFITTED:
+                raise ValueError(
+                    f"`{key}` refits the champion, which `trainer: {min(foreign)}` does not let "
+                    f"here; leave out `{key}`, or the candidate"
+                )
         return self
 
     @model_validator(mode="after")

@@ -62,6 +62,17 @@ class Parity(Closed):
     note: str = ""
 
 
+class Learnt(Closed):
+    """Which rows the exported model learnt from, and how many.
+
+    With `refit` "all" the champion, judged on the test split, was fitted again on the rows of both
+    splits: a later model is not to be compared with it on any of them.
+    """
+
+    rows: int
+    refit: Literal["train", "all"] = "train"
+
+
 class Lineage(Closed):
     """What the model was made from: digests of data, declaration and code, library versions."""
 
@@ -88,8 +99,9 @@ class Signature(Closed):
     """Everything a caller, a server or a reviewer needs to know of an exported model.
 
     `missing` are the words that a CSV may have for a missing value, beside an empty field; a
-    signature of before there were any has none. `key` is what a record may hold beside the
-    features: the caller's own name of what it is about, which is recorded and no model sees.
+    signature of before there were any has none, and no `learnt` either. `key` is what a record may
+    hold beside the features: the caller's own name of what it is about, which is recorded and no
+    model sees.
     """
 
     format: Literal[1] = FORMAT
@@ -110,6 +122,7 @@ class Signature(Closed):
     metrics: dict[str, float]
     verdict: Verdict
     parity: Parity
+    learnt: Learnt | None = None
     lineage: Lineage
     reference: dict[str, Distribution]
 

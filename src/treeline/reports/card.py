@@ -24,6 +24,7 @@ def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mappin
         _features(signature),
         "## What it learnt from",
         sections.rows(summary),
+        _refitted(signature),
         "## How good it is",
         sections.metrics(evaluation),
         "## Why it may be used",
@@ -36,6 +37,17 @@ def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mappin
         sections.importances(evaluation),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _refitted(signature: Signature) -> str:
+    """Say so where the exported model is not the one that was judged."""
+    if signature.learnt is None or signature.learnt.refit != "all":
+        return ""
+    return (
+        f"When it had been judged, the champion was fitted again on all {signature.learnt.rows:,} "
+        "rows, those of the test split too, and that model is exported. Its metrics are those of "
+        "the same settings learnt from the training rows alone."
+    )
 
 
 def _proved(parity: Parity) -> str:

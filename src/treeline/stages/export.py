@@ -18,6 +18,7 @@ from treeline.frames import read_frame
 from treeline.lineage import lineage
 from treeline.preparation.reference import reference
 from treeline.reports.card import card
+from treeline.trainers.refitting import learnt_from, refitted
 
 STATM = Path("/proc/self/statm")  # memory in pages, of Linux
 LARGE_BYTES = 256 << 20  # below, a model is no matter of planning
@@ -29,7 +30,11 @@ def export(spec: ModelSpec, paths: Layout) -> str:
     proof = Proof.of(test, spec)
     training = json.loads(paths.training.read_text(encoding="utf-8"))
     champion = opened(paths.estimator, digests=training.get("digests", {}))
-    package = packaged(champion, _draft(spec, paths, training), proof)
+    draft = _draft(spec, paths, training)
+    if spec.champion.refit == "all":
+        splits = [read_frame(paths.train), test]
+        champion = refitted(champion, splits, spec, list(draft["classes"]) or None)
+    package = packaged(champion, draft, proof)
     signature = _written(package, paths)
     before = _resident()
     model = ArtifactStore(paths.model.parent, admitted=frozenset({signature.runtime})).load(
@@ -81,6 +86,7 @@ def _draft(spec: ModelSpec, paths: Layout, training: dict[str, Any]) -> dict[str
         "key": spec.source.key,
         "metrics": json.loads(paths.metrics.read_text(encoding="utf-8")),
         "verdict": verdict,
+        "learnt": learnt_from(spec, summary["rows"]),
         "lineage": lineage(paths, spec, training=training),
         "reference": reference(read_frame(paths.train), spec.features),
     }

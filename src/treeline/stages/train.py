@@ -11,6 +11,7 @@ from treeline.config.models import BASELINE, ModelSpec
 from treeline.files import digest, write_bytes, write_json, write_text
 from treeline.frames import read_frame
 from treeline.trainers import Fitted
+from treeline.trainers.refitting import learnt_from
 from treeline.training import (
     announced,
     contest,
@@ -25,7 +26,8 @@ from treeline.training import (
 
 def train(spec: ModelSpec, paths: Layout) -> str:
     """Let the candidates compete inside the training split and keep the champion."""
-    classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
+    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    classes = summary["target"].get("classes")
     metric = spec.champion.metric
 
     def told(name: str, fitted: Fitted) -> None:
@@ -50,6 +52,7 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     write_bytes(paths.baseline, pickled(held.fitted[BASELINE].estimator))
     digests = {path.name: digest(path) for path in (paths.estimator, paths.baseline)}
     write_text(paths.candidates, table(held).to_csv(index=False, lineterminator="\n"))
-    write_text(paths.training, document(record(held) | {"digests": digests}))
+    learnt = {"learnt": learnt_from(spec, summary["rows"]).model_dump()}
+    write_text(paths.training, document(record(held) | learnt | {"digests": digests}))
     write_json(paths.seconds, {name: round(f.seconds, 3) for name, f in held.fitted.items()})
     return f"champion is {held.champion}"
