@@ -7,6 +7,7 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
 from treeline.preparation import PREPARERS
+from treeline.preparation.doubts import doubts
 from treeline.preparation.leaks import leaks
 from treeline.registry import resolve
 
@@ -17,6 +18,8 @@ def prepare(spec: ModelSpec, paths: Layout) -> str:
     summary = prepare_files(spec, paths)
     summary["leaks"] = leaks(lambda name: _sides(paths, name), spec)
     write_json(paths.summary, summary)
+    for doubt in doubts(paths.raw, spec):
+        print(f"prepare {paths.name}: warning: {doubt}", flush=True)
     rows = summary["rows"]
     return (
         f"{rows['train']:,} rows to learn from, {rows['test']:,} for the test "
