@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tests.drafts import draft
 from treeline.admitted import admitted, check_missing
 from treeline.artifact.onnx import OnnxRuntime
 from treeline.artifact.pickled import predict
 from treeline.config.models import Candidate
-from treeline.contract.features import Feature, Target, Task
-from treeline.contract.signature import Lineage, Verdict
+from treeline.contract.features import Feature, Task
 from treeline.errors import TrainingError
 from treeline.exporting import ONNX_FILE, Package, Proof, packaged
 from treeline.trainers.contenders import candidate_of, contenders
@@ -31,11 +31,6 @@ FEATURES = {
     "wet": Feature(type="boolean"),
 }
 CLASSES = {"binary": ("alive", "dead"), "multiclass": ("high", "low", "middle"), "regression": ()}
-DIGEST = "0" * 64
-LINEAGE = Lineage(
-    data={}, params=DIGEST, code=DIGEST, libraries={}, champion="one", estimator="one",
-    hyperparameters={},
-)  # fmt: skip
 SLOW = ("sklearn.gaussian_process", "sklearn.linear_model.QuantileRegressor")
 CASES = [
     (task, path)
@@ -84,21 +79,9 @@ def learnt(task: Task, missing: float) -> tuple[Any, Any]:
 
 
 def package(task: Task, estimator: Any, rows: NDArray[np.float32]) -> Package:
-    positive = {"positive": "dead"} if task == "binary" else {}
-    draft = {
-        "name": "fates",
-        "metrics": {},
-        "verdict": Verdict(passed=True, reasons=()),
-        "lineage": LINEAGE,
-        "reference": {},
-        "target": Target(name="fate", task=task, **positive),
-        "classes": CLASSES[task],
-        "features": FEATURES,
-    }
     first = {"light": 0.5, "height": 20.0, "age": 3, "soil": "clay", "wet": True}
-    return packaged(
-        estimator, draft, Proof(matrix=rows, first=first, tolerance=1e-5, features=FEATURES)
-    )
+    proof = Proof(matrix=rows, first=first, tolerance=1e-5, features=FEATURES)
+    return packaged(estimator, draft(task, FEATURES, CLASSES[task]), proof)
 
 
 def check_as_sent(task: Task, estimator: Any, made: Package, sent: NDArray[np.float32]) -> None:

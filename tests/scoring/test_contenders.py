@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.drafts import draft
 from treeline.artifact.pickled import predict
 from treeline.config.models import Candidate
-from treeline.contract.features import Feature, Target, Task
-from treeline.contract.signature import Lineage, Verdict
+from treeline.contract.features import Feature, Task
 from treeline.exporting import Package, Proof, packaged
 from treeline.preparation.encoding import encoded
 from treeline.scoring import Job, Packed
@@ -30,11 +30,6 @@ FEATURES = {
     "soil": Feature(type="category", categories=("clay", "loam")),
 }
 SCHEMA = pa.schema([("light", pa.float64()), ("height", pa.float64()), ("soil", pa.string())])
-SOME_DIGEST = "0" * 64
-LINEAGE = Lineage(
-    data={}, params=SOME_DIGEST, code=SOME_DIGEST, libraries={}, champion="one", estimator="one",
-    hyperparameters={},
-)  # fmt: skip
 CLASSES = {"binary": ("alive", "dead"), "multiclass": ("high", "low", "middle"), "regression": ()}
 CASES = [(task, path) for task in CLASSES for path in contenders(task, scores=False)]
 
@@ -60,21 +55,10 @@ def fitted(task: Task, path: str) -> Any:
 
 
 def package(task: Task, estimator: Any) -> Package:
-    positive = {"positive": "dead"} if task == "binary" else {}
-    draft = {
-        "name": "fates",
-        "metrics": {},
-        "verdict": Verdict(passed=True, reasons=()),
-        "lineage": LINEAGE,
-        "reference": {},
-        "target": Target(name="fate", task=task, **positive),
-        "classes": CLASSES[task],
-        "features": FEATURES,
-    }
     matrix = encoded(rows(), FEATURES).to_numpy()
     first = {"light": 0.5, "height": 20.0, "soil": "clay"}
     proof = Proof(matrix=matrix, first=first, tolerance=1e-5, features=FEATURES)
-    return packaged(estimator, draft, proof)
+    return packaged(estimator, draft(task, FEATURES, CLASSES[task]), proof)
 
 
 def packed(made: Package) -> Packed:
