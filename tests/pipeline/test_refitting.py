@@ -69,5 +69,7 @@ def test_what_cannot_be_fitted_again_is_refused_when_it_is_declared(
 ) -> None:
     declaration["champion"]["refit"] = "all"
     declaration["candidates"] = {"automl": {"trainer": "h2o"}}
-    with pytest.raises(ValueError, match="`champion.refit: all` refits the champion, which `trainer: h2o`"):
+    with pytest.raises(
+        ValueError, match=r"`champion\.refit` refits the champion, which `trainer: h2o`"
+    ):
         ModelSpec.model_validate(declaration)

@@ -198,8 +198,7 @@ class Evaluation(Closed):
 class Champion(Closed):
     """The metric by which candidates are ranked, and the rows that the exported one learns from.
 
-    With `refit: all` the champion is fitted again, with its settings, on the rows of both splits
-    when it has been judged; its metrics stay those of what was judged.
+    With `refit: all` the judged champion is fitted again, with its settings, on both splits.
     """
 
     metric: str
@@ -357,17 +356,14 @@ class ModelSpec(Closed):
     @model_validator(mode="after")
     def _can_be_refitted(self) -> Self:
         """Only what scikit-learn's `clone` knows can be fitted again outside its trainer."""
-        refits = {
-            "evaluation.folds": self.evaluation.folds is not None,
-            "champion.refit: all": self.champion.refit == "all",
-        }
+        key = "evaluation.folds" if self.evaluation.folds is not None else "champion.refit"
         trainers = {each.trainer for each in self.candidates.values()}
-        for key in (key for key, declared in refits.items() if declared):
-            if foreign := trainers & NOT_REFITTED:
-                raise ValueError(
-                    f"`{key}` refits the champion, which `trainer: {min(foreign)}` does not let "
-                    f"here; leave out `{key}`, or the candidate"
-                )
+        refits = self.evaluation.folds is not None or self.champion.refit == "all"
+        if refits and (foreign := trainers & NOT_REFITTED):
+            raise ValueError(
+                f"`{key}` refits the champion, which `trainer: {min(foreign)}` does not let here; "
+                f"leave out `{key}`, or the candidate"
+            )
         return self
 
     @model_validator(mode="after")
