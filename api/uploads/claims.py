@@ -8,6 +8,7 @@ from treeline.contract.features import Closed, Feature, Labels, Target
 from treeline.contract.signature import (
     Distribution,
     Example,
+    Learnt,
     Lineage,
     Parity,
     Sha256,
@@ -28,6 +29,7 @@ class Claims(Closed):
     metrics: dict[str, float]
     verdict: Verdict
     parity: Parity
+    learnt: Learnt | None
     lineage: Lineage
     reference: dict[str, Distribution]
 
