@@ -28,6 +28,7 @@ EVALUATION = {
     "rows": 111,
     "champion": {"rmse": {"value": 58.2, "low": 50.1, "high": 66.3}},
     "baseline": {"rmse": {"value": 70.4, "low": 61.0, "high": 80.2}},
+    "advantage": {"baseline": {"rmse": {"value": 12.2, "low": 5.0, "high": 19.4}}},
 }
 TRAINING = {
     "metric": "rmse",
@@ -155,7 +156,11 @@ def test_a_changed_model_is_set_beside_the_one_before() -> None:
 def test_a_model_with_nothing_to_compare_shows_its_metrics_beside_the_baseline() -> None:
     text = report(Account(models=(replace(SUGAR, before=None, comparison=""),)))
     assert f"## sugar `new` → `{'b' * 12}`" in text
-    assert "| rmse | 58.2 (50.1 to 66.3) | 70.4 (61 to 80.2) |" in text
+    assert "| rmse | 58.2 (50.1 to 66.3) | 70.4 (61 to 80.2) | 12.2 (5 to 19.4) |" in text
+    assert (
+        "**ridge** has rmse **58.2 (50.1 to 66.3)** (lower is better), the baseline 70.4: it is"
+        in text
+    )
 
 
 def test_a_model_that_failed_keeps_its_version_and_one_that_never_had_any_says_so() -> None:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from treeline.config.models import Leaks, ModelSpec
+from treeline.config.evaluation import Leaks
+from treeline.config.models import ModelSpec
 from treeline.preparation.leaks import leaks, of_frames
 from treeline.preparation.suspected import copied, decide, sentences
 

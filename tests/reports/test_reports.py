@@ -103,13 +103,13 @@ def test_every_table_has_a_header_a_rule_and_rows_of_one_width(kind: str) -> Non
 @pytest.mark.parametrize("kind", ["card", "report"])
 def test_metrics_are_told_with_intervals_beside_the_baseline(kind: str) -> None:
     lines = texts()[kind].splitlines()
-    assert "On 455 rows it never saw, with 95 % bootstrap intervals:" in lines
-    assert "| accuracy | 0.83 (0.81 to 0.85) | 0.7 (0.68 to 0.72) |" in lines
+    assert "On 455 rows it never saw, with 95 % intervals; a positive lead is better:" in lines
+    assert "| accuracy | 0.83 (0.81 to 0.85) | 0.7 (0.68 to 0.72) | 0.13 (0.11 to 0.15) |" in lines
 
 
 @pytest.mark.parametrize("kind", ["card", "report"])
 def test_a_metric_that_the_baseline_has_not_is_told_all_the_same(kind: str) -> None:
-    assert "| roc_auc | 0.8712 (0.8512 to 0.8912) | - |" in texts()[kind].splitlines()
+    assert "| roc_auc | 0.8712 (0.8512 to 0.8912) | - | - |" in texts()[kind].splitlines()
 
 
 @pytest.mark.parametrize("kind", ["card", "report"])
@@ -198,3 +198,84 @@ def test_numbers_have_four_digits(value: float, told: str) -> None:
 
 def test_an_interval_is_told_with_its_ends() -> None:
     assert interval({"value": 0.5, "low": 0.4, "high": 0.6}) == "0.5 (0.4 to 0.6)"
+
+
+def judged_by(**changed: Any) -> str:
+    """Return the report of an evaluation that says more."""
+    return report(replace(RECORD, evaluation=EVALUATION | changed))
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [
+        ((0.11, 0.15), "the baseline 0.7: it is better by 0.13 (0.11 to 0.15)."),
+        ((-0.2, -0.1), "the baseline 0.7: **it is worse**, a lead of 0.13 (-0.2 to -0.1)."),
+        ((-0.1, 0.2), "a lead of 0.13 (-0.1 to 0.2), which these rows **cannot tell from none**."),
+        ((None, None), "a lead of 0.13, which too few groups tell nothing of."),
+    ],
+    ids=["better", "worse", "undecided", "no interval"],
+)
+def test_a_report_leads_with_how_good_it_is(ends: tuple[Any, Any], told: str) -> None:
+    lead = {"value": 0.13, "low": ends[0], "high": ends[1]}
+    text = judged_by(advantage={"baseline": {"accuracy": lead}})
+    third = text.split("\n\n")[2]
+    assert third.startswith("On 455 rows it never saw, **boosting** has accuracy **0.83 (0.81 to")
+    assert third.endswith(told)
+
+
+def test_a_report_says_which_rows_were_judged() -> None:
+    folds = {"by": "folds", "folds": 18, "repeats": 2, "units": "18 groups of Plot"}
+    text = judged_by(judged=folds | {"intervals": True})
+    assert (
+        "On 455 rows in 18 groups of Plot, each predicted by one of 18 refits without it, 2 times "
+        "over, with 95 % intervals" in text
+    )
+    few = {"by": "test split", "folds": None, "repeats": 1, "units": "4 groups of Plot"}
+    text = judged_by(judged=few | {"intervals": False})
+    assert "without intervals, for 4 groups of Plot are too few for an honest one" in text
+
+
+def a_slice(name: str, value: float) -> dict[str, Any]:
+    return {"column": "Soil", "slice": name, "rows": 40, "lead": None} | judged(value)
+
+
+def test_a_report_lists_the_worst_slices_first() -> None:
+    lines = judged_by(slices=[a_slice(f"s{n}", n / 10) for n in (9, 2, 8, 7, 6, 5, 4)]).splitlines()
+    at = lines.index("By accuracy, the worst 6 of 7 slices; the worst of many is partly chance:")
+    assert lines[at + 4] == "| `Soil` = s2 | 40 | 0.2 (0.18 to 0.22) | - |"
+    assert not any("`Soil` = s9" in line for line in lines)
+
+
+def test_a_report_weighs_thresholds_by_declared_costs_and_folds_them_without() -> None:
+    entry = {"threshold": 0.2, "called": 0.5, "precision": None, "recall": 0.75}
+    text = judged_by(thresholds={"table": [entry]})
+    assert "<details><summary>Thresholds</summary>" in text
+    assert "| 0.2 | 50.0% | - | 75.0% |" in text
+    entry |= {"cost": 12.5}
+    costs = {"false_alarm": 1.0, "miss": 4.0}
+    found = {"table": [entry], "costs": costs, "of_costs": entry, "cheapest": entry}
+    text = judged_by(thresholds=found)
+    assert "## Where to draw the line" in text
+    assert "A false alarm costs 1 and a miss 4: where probabilities are right" in text
+    assert "| 0.2 | 50.0% | - | 75.0% | 12.5 |" in text
+
+
+def test_a_report_tells_calibration_and_the_learning_curve() -> None:
+    text = judged_by(
+        calibration={"ece": 0.02, "reliability": 0.003, "resolution": 0.08, "uncertainty": 0.2},
+        learning_curve={
+            "curve": [{"rows": 800, "value": 0.8, "deviation": 0.01}],
+            "more_rows_help": True,
+        },
+    )
+    assert "Probabilities are off by 2.0% in the mean" in text
+    assert "more rows would help" in text
+    assert "| 800 | 0.8 ± 0.01 |" in text
+    text = judged_by(calibration={"bias": -2.5, "slope": 0.9})
+    assert "Predictions are 2.5 below the truth" in text
+
+
+def test_a_refused_report_still_says_what_the_data_give_away() -> None:
+    refused = Verdict(passed=False, reasons=("f1 is too low",))
+    text = report(replace(RECORD, verdict=refused, beware=("beware: `b` alone tells 99%",)))
+    assert "- beware: `b` alone tells 99%." in text.splitlines()

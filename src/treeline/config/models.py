@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from treeline.config.automl import AutoML
+from treeline.config.evaluation import Evaluation, Leaks
 from treeline.config.metrics import metrics_of
 from treeline.config.problems import problems
 from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
@@ -22,7 +23,6 @@ BASELINE = "baseline"  # the candidate that stands in every table and can never 
 
 Onnx = Literal["preferred", "required"]
 Undecided = Literal["refuse", "pass"]
-Suspicion = Literal["allow", "warn", "refuse"]
 
 
 class Step(Closed):
@@ -177,24 +177,6 @@ class Search(Closed):
         return self
 
 
-class Evaluation(Closed):
-    """How the champion is judged.
-
-    With `folds` all rows are judged rather than those of the test split: champion and baseline are
-    refitted, with the settings that won, without each of so many parts in turn, groups whole, and
-    predict that part; `all` leaves out one group (or row) at a time. `repeats` draws other parts.
-    """
-
-    folds: Annotated[int, Field(ge=2)] | Literal["all"] | None = None
-    repeats: Annotated[int, Field(ge=1)] = 1
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        if self.repeats > 1 and not isinstance(self.folds, int):
-            raise ValueError("`repeats` draws the parts of `folds` anew; declare a number of those")
-        return self
-
-
 class Champion(Closed):
     """The metric by which candidates are ranked, and the rows that the exported one learns from.
 
@@ -203,20 +185,6 @@ class Champion(Closed):
 
     metric: str
     refit: Literal["train", "all"] = "train"
-
-
-class Leaks(Closed):
-    """What becomes of a model whose data may give the answer away, by what was seen of them.
-
-    `warn` says it, `refuse` refuses it, `allow` says that somebody has looked. Of twins only those
-    are refused that are many and beyond chance.
-    """
-
-    twins: Suspicion = "refuse"
-    telling: Suspicion = "warn"
-    ids: Suspicion = "warn"
-    clocks: Suspicion = "warn"
-    groups: Suspicion = "warn"
 
 
 class Gate(Closed):
@@ -311,6 +279,7 @@ class ModelSpec(Closed):
         known = {*self.features, *carried, target}
         asked = {"split.group": [self.split.group] if self.split.group else []}
         asked["source.where"] = list(self.source.where)
+        asked["evaluation.slices"] = list(self.evaluation.slices or ())
         for place, names in asked.items():
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
@@ -356,10 +325,19 @@ class ModelSpec(Closed):
     @model_validator(mode="after")
     def _can_be_refitted(self) -> Self:
         """Only what scikit-learn's `clone` knows can be fitted again outside its trainer."""
-        key = "evaluation.folds" if self.evaluation.folds is not None else "champion.refit"
         trainers = {each.trainer for each in self.candidates.values()}
-        refits = self.evaluation.folds is not None or self.champion.refit == "all"
-        if refits and (foreign := trainers & NOT_REFITTED):
+        declared = self.evaluation
+        if declared.costs is not None and self.target.task != "binary":
+            raise ValueError(
+                "`evaluation.costs` weighs a threshold, which a binary target alone has"
+            )
+        refits = {
+            "evaluation.folds": declared.folds is not None,
+            "evaluation.learning_curve": declared.learning_curve,
+            "champion.refit": self.champion.refit == "all",
+        }
+        key = next((name for name, wanted in refits.items() if wanted), "")
+        if key and (foreign := trainers & NOT_REFITTED):
             raise ValueError(
                 f"`{key}` refits the champion, which `trainer: {min(foreign)}` does not let here; "
                 f"leave out `{key}`, or the candidate"

@@ -8,7 +8,7 @@ from treeline.contract.features import labels
 from treeline.contract.texts import text_of
 from treeline.delivery.account import Account, ModelAccount
 from treeline.delivery.reproducing import Failure
-from treeline.reports import sections
+from treeline.reports import deciding, sections
 from treeline.reports.markdown import NOTHING, table
 from treeline.reports.training import candidates
 
@@ -132,13 +132,23 @@ def _model(model: ModelAccount, account: Account) -> str:
     parts = [title]
     parts += [f"- {reason}" for reason in model.verdict.get("reasons", ())]
     text = "\n".join(parts[1:])
-    pieces = [title, text, _demoted(model.comparison)]
+    pieces = [title, _lead(model), text, _demoted(model.comparison)]
     if not model.comparison and model.evaluation:
         pieces += ["### Metrics", sections.metrics(model.evaluation)]
     if model.training:
         pieces += ["### Candidates", candidates(model.training)]
     pieces += ["### Data", _data(model), _pictures(model, account)]
     return "\n\n".join(piece for piece in pieces if piece)
+
+
+def _lead(model: ModelAccount) -> str:
+    """Say how good the champion is, where the record of its training is there."""
+    if not (model.evaluation and model.training):
+        return ""
+    metric, champion = model.training["metric"], model.training["champion"]
+    if metric not in model.evaluation["champion"]:
+        return ""
+    return deciding.lead(model.evaluation, metric=metric, champion=champion)
 
 
 def _demoted(markdown: str) -> str:

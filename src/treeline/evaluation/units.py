@@ -43,6 +43,11 @@ class Units:
         count = min(BLOCKS, n_rows)
         return cls("blocks", np.arange(n_rows) * count // n_rows, count)
 
+    def part(self, rows: Array) -> "Units":
+        """Return the units of some rows, by position."""
+        codes, known = pd.factorize(self.codes[rows])
+        return Units(self.kind, codes, len(known), self.name)
+
     @property
     def sizes(self) -> Array:
         """The rows of each unit, shape (count,)."""

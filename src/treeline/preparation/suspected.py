@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from treeline.config.models import Leaks
+from treeline.config.evaluation import Leaks
 
 CLEAR_TWINS = 0.2  # of the test rows: a score is then that of a memory
 WITH_TARGET = 0.95  # of those: rows that only look alike agree less often

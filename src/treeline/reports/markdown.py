@@ -18,6 +18,13 @@ def number(value: float) -> str:
     return f"{value + 0.0:.4g}" if isfinite(value) else NOTHING
 
 
+def folded(title: str, *parts: str) -> list[str]:
+    """Return parts that a page shows when it is asked to, or nothing of nothing."""
+    if not any(parts):
+        return []
+    return [f"<details><summary>{title}</summary>", *parts, "</details>"]
+
+
 def interval(found: Mapping[str, Any]) -> str:
     """Return `value (low to high)`, or the value alone where it has no interval."""
     if found["low"] is None:

@@ -33,14 +33,43 @@ def rows(summary: Mapping[str, Any]) -> str:
 
 
 def metrics(evaluation: Mapping[str, Any]) -> str:
-    """Set the champion's metrics beside the baseline's, where it has them."""
-    rival = evaluation["baseline"]
+    """Set the champion's metrics beside the baseline's, where it has them, with its lead."""
+    rival, leads = evaluation["baseline"], evaluation["advantage"]["baseline"]
     found_rows = [
-        [name, interval(found), interval(rival[name]) if name in rival else NOTHING]
+        [
+            name,
+            interval(found),
+            interval(rival[name]) if name in rival else NOTHING,
+            interval(leads[name]) if name in leads else NOTHING,
+        ]
         for name, found in evaluation["champion"].items()
     ]
-    told = f"On {evaluation['rows']:,} rows it never saw, with 95 % bootstrap intervals:"
-    return told + "\n\n" + table(["metric", "this model", "baseline"], found_rows)
+    text = f"{rows_judged(evaluation)}, {_with_intervals(evaluation)}; a positive lead is better:"
+    return text + "\n\n" + table(["metric", "this model", "baseline", "lead"], found_rows)
+
+
+def rows_judged(evaluation: Mapping[str, Any]) -> str:
+    """Say which rows the metrics are of, such as `On 456 rows it never saw`."""
+    judged = evaluation.get("judged", {})
+    text = f"On {evaluation['rows']:,} rows"
+    if judged.get("units", "rows").endswith(" rows"):
+        units = ""
+    else:
+        units = f" in {judged['units']}" if "units" in judged else ""
+    if judged.get("by") != "folds":
+        return f"{text}{units} it never saw"
+    again = f", {judged['repeats']} times over" if judged["repeats"] > 1 else ""
+    return f"{text}{units}, each predicted by one of {judged['folds']} refits without it{again}"
+
+
+def _with_intervals(evaluation: Mapping[str, Any]) -> str:
+    judged = evaluation.get("judged", {"intervals": True})
+    if judged["intervals"]:
+        return "with 95 % intervals"
+    return (
+        f"without intervals, for {judged['units']} are too few for an honest one (judge all rows "
+        "by `evaluation: {folds: all}` instead)"
+    )
 
 
 def importances(evaluation: Mapping[str, Any]) -> str:

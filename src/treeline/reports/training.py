@@ -10,8 +10,8 @@ from statistics import mean, stdev
 from typing import Any
 
 from treeline.contract.signature import Verdict
-from treeline.reports import sections
-from treeline.reports.markdown import number, table
+from treeline.reports import deciding, sections
+from treeline.reports.markdown import folded, number, table
 
 CANDIDATES = "images/candidates.png"  # stands beside the table of candidates
 
@@ -27,26 +27,33 @@ class Record:
     evaluation: Mapping[str, Any]
     verdict: Verdict
     images: tuple[str, ...]
+    beware: tuple[str, ...] = ()  # what the data may give away, beside the reasons
 
 
 def report(record: Record) -> str:
     """Return the report of one training: the verdict first, then what it rests on."""
     word = "passed the gate" if record.verdict.passed else "was refused at the gate"
+    metric = record.training["metric"]
     parts = [
         f"# {record.name} {word}",
         record.description,
+        deciding.lead(record.evaluation, metric=metric, champion=record.training["champion"]),
         "\n".join(f"- {reason}" for reason in record.verdict.reasons),
         "## Metrics",
         sections.metrics(record.evaluation),
-        "## Candidates",
-        candidates(record.training),
-        "\n".join(_picture(path) for path in record.images if path == CANDIDATES),
-        "## Data",
+        *deciding.sections(record.evaluation, metric=metric),
+        "## The data",
         sections.rows(record.summary),
-        "## Importance",
-        sections.importances(record.evaluation),
-        "## Pictures",
-        "\n".join(_picture(path) for path in record.images if path != CANDIDATES),
+        "\n".join(f"- {text}." for text in record.beware),
+        *folded(
+            "Candidates",
+            candidates(record.training),
+            "\n".join(_picture(path) for path in record.images if path == CANDIDATES),
+        ),
+        *folded("Importance", sections.importances(record.evaluation)),
+        *folded(
+            "Pictures", "\n".join(_picture(path) for path in record.images if path != CANDIDATES)
+        ),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

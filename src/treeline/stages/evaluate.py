@@ -17,7 +17,11 @@ from treeline.config import Layout
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
 from treeline.evaluation import Units, evaluate_repeats, importances
+from treeline.evaluation.calibration import calibration
 from treeline.evaluation.folds import parts_of, predicted
+from treeline.evaluation.learning import learning_curve
+from treeline.evaluation.slices import sliced
+from treeline.evaluation.thresholds import thresholds
 from treeline.files import write_json
 from treeline.frames import read_frame, write_frame
 from treeline.plots import Judged, draw
@@ -65,16 +69,7 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
         repeats = refits(rows, estimators, spec)
     document = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
     document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
-    document["importances"] = importances(
-        test.frame,
-        test.truth,
-        lambda shuffled: predict(champion, shuffled),
-        metric=metric,
-        seed=spec.split.seed,
-    )
-    if spec.export.onnx in GRAPHS:
-        look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
-        document["graph"] = look(champion, test.table, spec)
+    document |= deciding(rows, repeats, spec) | looked_into(champion, test, spec, paths)
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
     write_json(paths.evaluation, document)
     table = saved(test.truth, prediction, classes)
@@ -88,6 +83,42 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
         images=paths.images,
     )
     return f"{metric} {interval(document[CHAMPION][metric])}, {document['judged']['units']}"
+
+
+def looked_into(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+    """Return what asks the champion for more predictions of the test split, or for refits."""
+    metric, seed = spec.champion.metric, spec.split.seed
+    found: dict[str, Any] = {
+        "importances": importances(
+            test.frame,
+            test.truth,
+            lambda shuffled: predict(champion, shuffled),
+            metric=metric,
+            seed=seed,
+        )
+    }
+    if spec.evaluation.learning_curve:
+        classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
+        train = Rows.of(read_frame(paths.train), spec, classes)
+        learnt, judged = (train.frame, train.truth, train.units), (test.frame, test.truth)
+        found["learning_curve"] = learning_curve(champion, learnt, judged, metric=metric, seed=seed)
+    if spec.export.onnx in GRAPHS:
+        look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
+        found["graph"] = look(champion, test.table, spec)
+    return found
+
+
+def deciding(rows: Rows, repeats: list[dict[str, Prediction]], spec: ModelSpec) -> dict[str, Any]:
+    """Return what lets a person decide: slices, and by the first repeat thresholds, calibration."""
+    prediction = repeats[0][CHAMPION]
+    found: dict[str, Any] = {
+        "slices": sliced(rows.table, rows.truth, repeats, spec, units=rows.units),
+        "calibration": calibration(rows.truth, prediction),
+    }
+    if spec.target.task == "binary" and prediction.scores is not None:
+        positive = prediction.scores[:, 1]
+        found["thresholds"] = thresholds(rows.truth == 1, positive, spec.evaluation.costs)
+    return found
 
 
 def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[dict[str, Prediction]]:

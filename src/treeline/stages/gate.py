@@ -17,7 +17,8 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
     evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
     summary = json.loads(paths.summary.read_text(encoding="utf-8"))
     verdict = decide(evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
-    verdict = _with_leaks(verdict, *suspected.decide(summary["leaks"], spec.gate.leaks))
+    refused, said = suspected.decide(summary["leaks"], spec.gate.leaks)
+    verdict = _with_leaks(verdict, refused, said)
     record = Record(
         name=paths.name,
         description=spec.description,
@@ -25,6 +26,7 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
         training=json.loads(paths.training.read_text(encoding="utf-8")),
         evaluation=evaluation,
         verdict=verdict,
+        beware=() if verdict.passed else tuple(said),
         images=tuple(f"images/{path.name}" for path in sorted(paths.images.glob("*.png"))),
     )
     write_text(paths.report, report(record))
