@@ -126,8 +126,12 @@ def _learning(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
         return
     yield "## Would more rows help?"
     rows = [
-        [f"{each['rows']:,}", f"{number(each['value'])} ± {number(each['deviation'])}"]
+        [f"{each['rows']:,}", number(each["value"]) + _spread(each["deviation"])]
         for each in found["curve"]
     ]
     yield TEXTS[found["more_rows_help"]]
     yield table(["rows learnt from", f"{metric} on the test split"], rows)
+
+
+def _spread(deviation: float) -> str:
+    return f" ± {number(deviation)}" if deviation else ""
