@@ -156,7 +156,7 @@ def test_a_trainer_that_does_not_exist_is_told_with_its_place(declaration: dict[
 
 
 def test_too_many_folds_are_told(declaration: dict[str, Any]) -> None:
-    with pytest.raises(TrainingError, match=r"search\.folds: 10 is too many: there are 9 groups"):
+    with pytest.raises(TrainingError, match=r"search\.folds: 10 is too many: there are 8 groups"):
         held(declaration, search={"folds": 10})
 
 

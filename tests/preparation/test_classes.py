@@ -41,7 +41,8 @@ def prepared(target: dict[str, Any], values: list[str], folder: Path) -> tuple[P
     """Write a CSV of twenty rows for each value, and prepare it."""
     file = folder / "dataset" / "sources" / "file" / "rows.csv"
     file.parent.mkdir(parents=True)
-    file.write_text("a,grade\n" + "".join(f"1,{value}\n" for value in values) * 20)
+    lines = [f"{row},{value}\n" for row, value in enumerate(values * 20)]
+    file.write_text("a,grade\n" + "".join(lines))
     source = {"kind": "file", "path": "dataset/sources/file/rows.csv"}
     spec = ModelSpec.model_validate(
         {

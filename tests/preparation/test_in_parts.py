@@ -25,7 +25,11 @@ def collected(project: Project) -> Layout:
 
 
 @pytest.mark.parametrize("part_rows", [1, 10, 64, 1000])
-def test_the_files_and_the_summary_are_the_same(project: Project, part_rows: int) -> None:
+@pytest.mark.parametrize("split", ["test: 0.25, group: Plot", "test: 0.3", "rule: drawn"])
+def test_the_files_and_the_summary_are_the_same(
+    project: Project, part_rows: int, split: str
+) -> None:
+    project.replace("test: 0.25, group: Plot", split)
     here = collected(project)
     there = replace(here, root=Path("there"))
     there.dataset.mkdir(parents=True)
@@ -33,6 +37,7 @@ def test_the_files_and_the_summary_are_the_same(project: Project, part_rows: int
     expected = whole.prepare_files(project.spec, here)
     assert in_parts.prepare_parts(project.spec, there, part_rows=part_rows) == expected
     assert expected["duplicates"] and expected["rows"]["without_target"] == 2
+    assert expected["split"]["units"] == {"group": 12, "values": 100}[expected["split"]["by"]]
     assert here.train.read_bytes() == there.train.read_bytes()
     assert here.test.read_bytes() == there.test.read_bytes()
     names = {path.name for path in there.dataset.iterdir()}

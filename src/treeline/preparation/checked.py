@@ -1,7 +1,7 @@
 """Checked rows in a folder of Parquet → both splits, a part at a time.
 
-Only the target, the group and the number of each row are ever in memory whole, and one column of
-numbers after the other while it is looked at.
+Only the target, the group, the hash and the number of each row are ever in memory whole, and one
+column of numbers after the other while it is looked at.
 """
 
 from collections.abc import Iterator
@@ -19,8 +19,8 @@ from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.selecting import filled
 from treeline.preparation.spacing import check_spacing
-from treeline.preparation.splitting import split
-from treeline.preparation.streaming import FAULT, ROW
+from treeline.preparation.splitting import record, split
+from treeline.preparation.streaming import FAULT, HASH, ROW
 from treeline.preparation.summary import summarised
 from treeline.tables import write_tables
 
@@ -53,10 +53,11 @@ class CheckedRows:
         return column
 
     def keys(self) -> pd.DataFrame:
-        """Return number, target and group of each row that has a target, in the order of rows."""
+        """Return number, hash, target and group of each row with a target, in the order of rows."""
         names = [self._spec.target.name, *filter(None, [self._spec.split.group])]
-        keys = self._rows.to_table(columns=[ROW, *names]).to_pandas()
-        keys = keys[keys[self._spec.target.name].notna()].sort_values(ROW, ignore_index=True)
+        known = dataset.field(names[0]).is_valid()  # in Arrow, for no hash may become a float
+        keys = self._rows.to_table(columns=[ROW, HASH, *names], filter=known).to_pandas()
+        keys = keys.sort_values(ROW, ignore_index=True)
         typed: pd.DataFrame = keys.astype(self._typed.dtypes[names].to_dict())
         return typed
 
@@ -100,7 +101,8 @@ def split_checked(
             f"column {spec.target.name!r}: no row that source.where admits has a target; "
             "correct the condition, or the source"
         )
-    train, test = split(keys, split=spec.split, target=spec.target)
+    found = keys[HASH].to_numpy(dtype=np.int64).view(np.uint64)
+    train, test = split(keys, found=found, split=spec.split, target=spec.target)
     told = summarised(keys, (train, test), spec=spec)
     rows.write(paths.train, train[ROW])
     rows.write(paths.test, test[ROW])
@@ -111,7 +113,8 @@ def split_checked(
         "train": len(train),
         "test": len(test),
     }
-    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told}
+    sides = record(spec, found, test=len(test))
+    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told, **sides}
 
 
 def _first_row(part: Path) -> int:

@@ -107,7 +107,7 @@ def _schema(spec: ModelSpec) -> pa.DataFrameSchema:
         checks[spec.target.name].append(pa.Check(_exact))
     if spec.split.group is not None:
         checks.setdefault(spec.split.group, [])
-    nullable = set(spec.source.columns) - {spec.split.group}
+    nullable = set(spec.source.columns) - {spec.split.group, *spec.split.key}
     return pa.DataFrameSchema(
         {name: pa.Column(checks=each, nullable=name in nullable) for name, each in checks.items()}
     )
@@ -148,6 +148,7 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
         rows = faults.index[faults[name]]
         missing = missing or bool(frame.loc[rows, name].isna().any())
         reason = ", for the split groups rows by it" if name == spec.split.group else ""
+        reason = ", for it decides the side of a row" if name in spec.split.key else reason
         for row in rows[:SHOWN]:
             held = frame.loc[row, name]
             value = None if pd.api.types.is_scalar(held) and pd.isna(held) else plain(held)

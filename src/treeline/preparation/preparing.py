@@ -8,8 +8,9 @@ import pandas as pd
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.checking import check
+from treeline.preparation.hashing import row_hashes
 from treeline.preparation.selecting import declared_columns, filled, matching
-from treeline.preparation.splitting import split
+from treeline.preparation.splitting import record, split
 from treeline.preparation.summary import summarise
 
 
@@ -34,7 +35,8 @@ def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
     if known.empty:
         raise DataError(f"column {spec.target.name!r}: no row has a target; correct the source")
     checked = check(known, spec)
-    train, test = split(checked, split=spec.split, target=spec.target)
+    found = row_hashes(checked, spec)
+    train, test = split(checked, found=found, split=spec.split, target=spec.target)
     counts = {
         "collected": len(raw),
         "left_out_by_where": len(chosen) - len(kept),
@@ -43,6 +45,7 @@ def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
         "test": len(test),
     }
     summary = summarise(checked, train, test, spec=spec, counts=counts)
+    summary |= record(spec, found, test=len(test))
     return Prepared(
         train=filled(train, spec.features), test=filled(test, spec.features), summary=summary
     )

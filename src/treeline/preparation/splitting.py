@@ -15,43 +15,91 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from treeline.config.models import Split
+from treeline.config.models import ModelSpec, Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
+from treeline.preparation.hashing import RULE, Hashes, named_by, places
 
 Rows = NDArray[np.intp]
 Fold = tuple[Rows, Rows]
 
-PARTS = 10  # with groups, a test fraction is rounded to tenths or simpler, unless it is smaller
+PARTS = 10  # with drawn groups, a test fraction is rounded to tenths, unless it is smaller
+WAY_OUT = "collect more rows, or declare another split (`test`, `seed`, or a finer `group`)"
+
+
+def record(spec: ModelSpec, found: Hashes, *, test: int) -> dict[str, Any]:
+    """Return how rows with these hashes were split, for the summary, and the share that came out.
+
+    `units` is how many different hashes decided: of groups, keys or rows.
+    """
+    split = spec.split
+    by = "group" if split.group is not None else "key" if split.key else "values"
+    return {
+        "split": {
+            "rule": RULE if split.rule == "stable" else split.rule,
+            "by": by,
+            "names": list(named_by(spec)),
+            "units": len(np.unique(found)),
+            "seed": split.seed,
+            "test": split.test,
+            "share": round(test / len(found), 4),
+        }
+    }
 
 
 def split(
-    frame: pd.DataFrame, *, split: Split, target: Target
+    frame: pd.DataFrame, *, found: Hashes, split: Split, target: Target
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows in two, in the order they came; raises DataError where that is impossible.
 
-    Classes keep their shares on both sides. With a group, no group is on both sides, and the test
-    fraction is met as closely as a few equal parts of the groups can.
+    By the rule `stable` the rows whose place, that of their hash in `found`, is below the test
+    fraction are for the test: no other row has a say, so that each keeps its side when rows are
+    added or removed, and rows or groups with the same hash are on the same side. Sizes are left
+    to chance. By the rule `drawn` classes keep their shares, and all rows decide together.
     """
     classes = None if target.task == "regression" else frame[target.name]
+    rows = np.arange(len(frame))
+    if split.rule == "stable":
+        held = places(found) < split.test
+        train, test = rows[~held], rows[held]
+        _has_rows(split, found, train=len(train), test=len(test))
+    else:
+        train, test = _drawn(frame, classes, split)
+    if classes is not None:
+        _has_every_class({"train": classes.iloc[train], "test": classes.iloc[test]}, classes)
+    return _taken(frame, train), _taken(frame, test)
+
+
+def _drawn(frame: pd.DataFrame, classes: pd.Series | None, split: Split) -> Fold:
     try:
-        if split.group is None:
-            train, test = train_test_split(
-                np.arange(len(frame)),
-                test_size=split.test,
-                random_state=split.seed,
-                stratify=classes,
-            )
-        else:
-            train, test = _grouped(frame[split.group].to_numpy(), classes, split)
+        if split.group is not None:
+            return _grouped(frame[split.group].to_numpy(), classes, split)
+        train, test = train_test_split(
+            np.arange(len(frame)),
+            test_size=split.test,
+            random_state=split.seed,
+            stratify=classes,
+        )
     except ValueError as error:
         raise DataError(
             f"split: {len(frame):,} rows cannot be split as declared: {str(error).rstrip('.')}; "
             "collect more rows, or declare another split"
         ) from error
-    if classes is not None:
-        _has_every_class({"train": classes.iloc[train], "test": classes.iloc[test]}, classes)
-    return _taken(frame, train), _taken(frame, test)
+    return train, test
+
+
+def _has_rows(split: Split, found: Hashes, *, train: int, test: int) -> None:
+    """Refuse a side without rows: with few units of the hash, chance may leave one empty."""
+    if train and test:
+        return
+    units, what = len(np.unique(found)), "different rows" if split.group is None else "groups"
+    if split.key:
+        what = "different keys"
+    raise DataError(
+        f"split: none of the {train + test:,} rows is on the side of the "
+        f"{'test' if train else 'training'}: they have {units:,} {what}, of which a share of "
+        f"{split.test:g} is for the test, by their hashes; {WAY_OUT}, or `rule: drawn`"
+    )
 
 
 def folds(
@@ -101,10 +149,7 @@ def _grouped(groups: NDArray[Any], classes: Any | None, split: Split) -> Fold:
 def _has_every_class(sides: dict[str, pd.Series], classes: pd.Series) -> None:
     for side, found in sides.items():
         if lost := sorted(set(classes) - set(found)):
-            raise DataError(
-                f"split: the {side} rows hold no row of class {lost[0]!r}; collect more rows of "
-                "it, or declare another split (`test`, `seed`, or a finer `group`)"
-            )
+            raise DataError(f"split: the {side} rows hold no row of class {lost[0]!r}; {WAY_OUT}")
 
 
 def _taken(frame: pd.DataFrame, positions: Rows) -> pd.DataFrame:

@@ -1,13 +1,14 @@
 """What a worker of Spark does for a task of preparation: its batches, one after another, checked.
 
 Rows are selected, typed and checked by the code that does it for a whole frame; none is left out
-that `where` admits. A row keeps its number, counted from 0. A batch with faults comes out as one
-row that tells of them.
+that `where` admits. A row keeps its number, counted from 0, and has the hash that decides its side.
+A batch with faults comes out as one row that tells of them.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
@@ -16,9 +17,10 @@ from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.casting import ClassKind, class_kind, texts
 from treeline.preparation.checking import check
+from treeline.preparation.hashing import row_hashes
 from treeline.preparation.selecting import declared_columns, meets
 
-ROW, FAULT = "_treeline_row", "_treeline_fault"
+ROW, FAULT, HASH = "_treeline_row", "_treeline_fault", "_treeline_hash"
 SCAN_ROWS = 131_072
 TYPES: dict[ClassKind, str] = {"number": "float64", "boolean": "bool", "text": "str"}
 
@@ -54,7 +56,8 @@ def _counted(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
 
 def columns(typed: pd.DataFrame) -> pa.Schema:
     """Return the schema of checked rows, for a frame of them that may be empty."""
-    marked = typed.assign(**{ROW: pd.Series(dtype="int64"), FAULT: pd.Series(dtype="str")})
+    whole = pd.Series(dtype="int64")
+    marked = typed.assign(**{ROW: whole, HASH: whole, FAULT: pd.Series(dtype="str")})
     return pa.Schema.from_pandas(marked, preserve_index=False).remove_metadata()
 
 
@@ -71,8 +74,8 @@ def checked(
 def _told(frame: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> list[pa.RecordBatch]:
     known = frame[frame[spec.target.name].notna()]
     try:
-        typed = _typed(known, spec, schema).reindex(frame.index) if len(known) else frame[[]]
-        marked = typed.reset_index().assign(**{FAULT: None})
+        typed = _typed(known, spec, schema) if len(known) else known[[]]
+        marked = typed.reindex(frame.index).reset_index().assign(**{FAULT: None})
     except DataError as error:
         marked = pd.DataFrame({ROW: [frame.index[0]], FAULT: [str(error)]})
     table = pa.Table.from_pandas(marked.reindex(columns=schema.names), schema=schema)
@@ -81,8 +84,10 @@ def _told(frame: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> list[pa.Re
 
 
 def _typed(known: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> pd.DataFrame:
-    """Return checked rows, whose classes are names where those of other rows are."""
+    """Return checked rows with their hashes, classes as names where those of other rows are."""
     typed = check(known, spec)
+    found = row_hashes(typed, spec).view(np.int64)
+    typed[HASH] = pd.Series(found, index=typed.index, dtype="Int64")
     name = spec.target.name
     names = spec.source.untyped and str(schema.field(name).type).endswith("string")
     return typed.assign(**{name: texts(known[name])}) if names else typed

@@ -15,6 +15,7 @@ def rows(summary: Mapping[str, Any]) -> str:
         f"- {counts['collected']:,} rows collected; {counts['left_out_by_where']:,} left out by "
         f"the declared `where`; {counts['without_target']:,} without a target.",
         f"- {counts['train']:,} rows to learn from, {counts['test']:,} kept for the test.",
+        *(f"- {line}" for line in _sides(summary.get("split"))),
         f"- {summary['duplicates']:,} rows repeat the features of another row.",
     ]
     if "groups" in summary:
@@ -30,6 +31,23 @@ def rows(summary: Mapping[str, Any]) -> str:
         counted = ", ".join(f"{n:,} of class `{text_of(value)}`" for value, n in pairs)
         lines.append(f"- {counted}.")
     return "\n".join(lines)
+
+
+def _sides(split: Mapping[str, Any] | None) -> list[str]:
+    """Say what decided the side of a row; nothing of a summary that does not know."""
+    if split is None:
+        return []
+    size = f"{split['share']:.1%} of the rows came out for the test, {split['test']:.1%} declared"
+    if split["rule"] == "drawn":
+        return [
+            f"All rows together were drawn: a row may change its side when one is added; {size}."
+        ]
+    names = ", ".join(f"`{name}`" for name in split["names"])
+    what = {"group": f"the group {names}", "key": f"the key {names}", "values": "its features"}
+    return [
+        f"A row keeps its side for ever: a hash of {what[split['by']]} decides "
+        f"({split['units']:,} different ones); {size}."
+    ]
 
 
 def metrics(evaluation: Mapping[str, Any]) -> str:

@@ -20,9 +20,9 @@ def prepare(spec: ModelSpec, paths: Layout) -> str:
     write_json(paths.summary, summary)
     for doubt in doubts(paths.raw, spec):
         print(f"prepare {paths.name}: warning: {doubt}", flush=True)
-    rows = summary["rows"]
+    rows, share = summary["rows"], summary["split"]["share"]
     return (
-        f"{rows['train']:,} rows to learn from, {rows['test']:,} for the test "
+        f"{rows['train']:,} rows to learn from, {rows['test']:,} for the test, {share:.1%} of them "
         f"({rows['left_out_by_where']:,} left out by `where`, "
         f"{rows['without_target']:,} without a target)"
     )
