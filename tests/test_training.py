@@ -99,6 +99,25 @@ def test_the_baseline_never_wins_even_where_it_is_best(declaration: dict[str, An
     assert found.champion == "guess"
 
 
+@pytest.mark.parametrize(
+    ("candidates", "champion"),
+    [
+        ({"baseline": RULE, "guess": GUESS}, "baseline"),
+        ({"baseline": RULE, "twin": RULE}, "baseline"),
+        ({"baseline": RULE}, "baseline"),
+        ({"baseline": GUESS, "rule": RULE}, "rule"),
+    ],
+    ids=["it is best", "nothing leads it", "it is alone", "it is led"],
+)
+def test_a_baseline_that_may_win_does_unless_a_candidate_leads_it_clearly(
+    declaration: dict[str, Any], candidates: dict[str, Any], champion: str
+) -> None:
+    winner = {"metric": "log_loss", "baseline": "may_win"}
+    found = held(declaration, candidates=candidates, champion=winner)
+    assert found.champion == champion
+    assert table(found).set_index("candidate")["champion"][champion]
+
+
 @pytest.mark.parametrize("metric", ["roc_auc", "log_loss"], ids=["higher", "lower is better"])
 def test_the_champion_is_best_by_the_declared_metric(
     declaration: dict[str, Any], metric: str

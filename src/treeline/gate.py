@@ -8,6 +8,11 @@ from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHAMPION, Gate, Onnx, Undecided
 from treeline.contract.signature import Verdict
 
+THE_BASELINE_WON = (
+    "the baseline itself won and ships, as declared: on the folds no candidate led it by more than "
+    "one standard error"
+)
+
 
 def decide(
     evaluation: Mapping[str, Any], gate: Gate, *, metric: str, onnx: Onnx = "preferred"
@@ -19,12 +24,15 @@ def decide(
     declared champion metric. A floor and a ceiling bound the good side of a metric: for a metric
     where lower is better, a floor of 0.4 admits at most 0.4, and a ceiling of 0.01 at least 0.01.
     With `onnx` "required", `graph` says how closely an ONNX graph repeats the champion (`rows`,
-    `largest_difference`), or why none does (`missing`).
+    `largest_difference`), or why none does (`missing`). A `winner`
+    that is the baseline itself has no other to beat.
     """
     champion = evaluation[CHAMPION]
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
-    if gate.beats == BASELINE:
+    if evaluation.get("winner") == BASELINE:
+        checks.append((True, THE_BASELINE_WON))
+    elif gate.beats == BASELINE:
         by = gate.beats_by or metric
         lead = evaluation["advantage"][BASELINE].get(by, {"low": 0})
         judge = _untold if lead["low"] is None else _beats
@@ -101,11 +109,15 @@ def _untold(
 def _rows_needed(lead: Mapping[str, float], rows: int) -> int:
     """Return about how many rows narrow the interval of a lead until it is above 0.
 
-    Its width falls with the root of their number. Two digits are said, and rounded up.
+    Its width falls with the root of their number.
     """
-    needed = rows * ((lead["value"] - lead["low"]) / lead["value"]) ** 2
-    unit: int = 10 ** max(0, floor(log10(needed)) - 1)
-    return ceil(round(needed / unit, 6)) * unit
+    return two_digits(rows * ((lead["value"] - lead["low"]) / lead["value"]) ** 2)
+
+
+def two_digits(rows: float) -> int:
+    """Return a number of rows rounded up to two digits, for more would say what nobody knows."""
+    unit: int = 10 ** max(0, floor(log10(rows)) - 1)
+    return ceil(round(rows / unit, 6)) * unit
 
 
 def _graph(found: Mapping[str, Any]) -> tuple[bool, str]:

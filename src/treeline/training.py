@@ -113,7 +113,8 @@ def contest(
 ) -> Contest:
     """Fit every candidate and rank them by the declared metric; `told` is called after each.
 
-    The baseline takes part in the table and never wins. Raises TrainingError.
+    The baseline takes part in the table, and wins where it may and nothing leads it clearly. Raises
+    TrainingError.
     """
     metric = spec.champion.metric
     fitted, declared = {}, declared_candidates(spec)
@@ -129,9 +130,24 @@ def contest(
         )
         fitted[name] = _declared(found, training.classes)
         told(name, fitted[name])
-    rivals = [name for name in fitted if name != BASELINE]
-    champion = max(rivals, key=lambda name: METRICS[metric].sign * mean(fitted[name], metric))
+    champion = _champion(fitted, metric, baseline_may_win=spec.champion.baseline_may_win)
     return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
+
+
+def _champion(fitted: Mapping[str, Fitted], metric: str, *, baseline_may_win: bool) -> str:
+    """Return the candidate with the best mean over the folds, or the baseline.
+
+    A candidate must lead a baseline that may win by more than one standard error of their
+    differences over the folds (the rule of one standard error, Breiman et al. 1984, pairwise).
+    """
+    sign, rivals = METRICS[metric].sign, [name for name in fitted if name != BASELINE]
+    best = max(rivals, key=lambda name: sign * mean(fitted[name], metric), default=BASELINE)
+    folds_of_baseline = fitted[BASELINE].best.folds.get(metric)
+    if best == BASELINE or not baseline_may_win or folds_of_baseline is None:
+        return best
+    leads = sign * np.subtract(fitted[best].best.folds[metric], folds_of_baseline)
+    error = np.std(leads, ddof=1) / np.sqrt(len(leads))
+    return best if np.mean(leads) > error else BASELINE
 
 
 def _declared(fitted: Fitted, classes: Sequence[Label]) -> Fitted:

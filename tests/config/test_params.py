@@ -102,6 +102,31 @@ MISTAKES = {
         "group: Pot",
         ["`split.group` names 'Pot', which is no declared column", "declare it under `source.col"],
     ),
+    "key of a split that is no column": (
+        "group: Plot",
+        "key: Pot",
+        ["`split.key` names 'Pot', which is no declared column", "declare it under `source.col"],
+    ),
+    "key beside a group": (
+        "group: Plot",
+        "group: Plot, key: [Harvest]",
+        ["models.seedlings.split: `group` decides the side of a row already; leave out `key`"],
+    ),
+    "key of rows that are drawn": (
+        "group: Plot",
+        "rule: drawn, key: Plot",
+        ["models.seedlings.split: `rule: drawn` looks at no key"],
+    ),
+    "target as key": (
+        "group: Plot",
+        "key: [Plot, Event]",
+        ["`split.key` names the target 'Event', which may be corrected later"],
+    ),
+    "baseline that may win and is none": (
+        "{metric: roc_auc}",
+        "{metric: roc_auc, baseline: may_win}",
+        ["`champion.baseline` may win, and there is none; declare `candidates.baseline`"],
+    ),
     "where that is no column": (
         "where: {Harvest: 0}",
         "where: {Harvested: 0}",

@@ -140,6 +140,30 @@ def test_a_card_says_what_the_model_is_given_and_why_it_may_be_used() -> None:
     assert "| `Sterile` | true or false | refused | whether the soil was sterilised |" in found
 
 
+SPLIT = {
+    "rule": "treeline split 1", "by": "group", "names": ["Plot"], "units": 18, "seed": 0,
+    "test": 0.2, "share": 0.2793,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "- A row keeps its side for ever: a hash of the group `Plot` decides (18 different "
+         "ones); 27.9% of the rows came out for the test, 20.0% declared."),
+        ({"by": "key", "names": ["a", "b"], "units": 2105},
+         "a hash of the key `a`, `b` decides (2,105 different ones)"),
+        ({"by": "values", "names": ["a"]}, "a hash of its features decides (18 different ones)"),
+        ({"rule": "drawn"}, "- All rows together were drawn: a row may change its side when one is "
+         "added; 27.9% of"),
+    ],
+    ids=["group", "key", "values", "drawn"],
+)  # fmt: skip
+def test_a_card_says_what_decided_the_side_of_a_row(change: dict[str, Any], words: str) -> None:
+    summary = {**SUMMARY, "split": SPLIT | change}
+    assert words in card(signature(), summary=summary, evaluation=EVALUATION)
+
+
 def test_a_card_says_why_a_model_is_served_as_a_pickle() -> None:
     parity = Parity(rows=1455, largest_difference=0, tolerance=1e-5, note="served as a pickle")
     found = card(signature(runtime="pickle", parity=parity), summary=SUMMARY, evaluation=EVALUATION)

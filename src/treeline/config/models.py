@@ -19,7 +19,7 @@ from treeline.registry import is_own, objection
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
 SPARK = "spark"  # the trainer whose estimators are Spark's own
 NOT_REFITTED = frozenset({"h2o", SPARK})  # trainers whose estimators only they can fit again
-BASELINE = "baseline"  # the candidate that stands in every table and can never be champion
+BASELINE = "baseline"  # the candidate that stands in every table, and wins only where declared
 
 Onnx = Literal["preferred", "required"]
 Undecided = Literal["refuse", "pass"]
@@ -198,13 +198,21 @@ class Search(Closed):
 
 
 class Champion(Closed):
-    """The metric by which candidates are ranked, and the rows that the exported one learns from.
+    """The metric that ranks candidates, whether the baseline may win, and what is learnt from.
 
-    With `refit: all` the judged champion is fitted again, with its settings, on both splits.
+    With `baseline: may_win` it does unless a candidate leads it on the folds by more than one
+    standard error: what is simpler is then what ships. With `refit: all` the judged champion is
+    fitted again, with its settings, on both splits.
     """
 
     metric: str
+    baseline: Literal["stands_by", "may_win"] = "stands_by"
     refit: Literal["train", "all"] = "train"
+
+    @property
+    def baseline_may_win(self) -> bool:
+        """Whether the baseline may be champion."""
+        return self.baseline == "may_win"
 
 
 class Gate(Closed):
@@ -309,9 +317,27 @@ class ModelSpec(Closed):
                 )
         if (key := self.source.key) is not None:
             _check_key(key, carried=self.source.columns, shown={*self.features, target})
-        if set(self.candidates) == {BASELINE}:
+        return self
+
+    @model_validator(mode="after")
+    def _somebody_can_win(self) -> Self:
+        if self.champion.baseline_may_win and BASELINE not in self.candidates:
             raise ValueError(
-                "`candidates` holds only the baseline, which is never champion; add one"
+                "`champion.baseline` may win, and there is none; declare `candidates.baseline`"
+            )
+        if set(self.candidates) == {BASELINE} and not self.champion.baseline_may_win:
+            raise ValueError(
+                "`candidates` holds only the baseline, which is not to be champion; add one, or "
+                "declare `champion: {baseline: may_win}`"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sides_stay(self) -> Self:
+        if (target := self.target.name) in self.split.key:
+            raise ValueError(
+                f"`split.key` names the target {target!r}, which may be corrected later; name "
+                "what stays"
             )
         return self
 

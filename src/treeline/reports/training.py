@@ -75,7 +75,7 @@ def candidates(training: Mapping[str, Any]) -> str:
     settings = rivals[champion]["hyperparameters"]
     told = (
         f"Judged by {metric}, mean ± deviation over the same cross-validation folds of the "
-        "training split; the baseline takes part and never wins."
+        "training split; the baseline takes part, and wins only where that is declared."
     )
     chosen = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items())
     parts = [

@@ -16,14 +16,16 @@ def gate(spec: ModelSpec, paths: Layout) -> str:
     """Decide whether the champion may be exported; raises GateError with the reasons if not."""
     evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
     summary = json.loads(paths.summary.read_text(encoding="utf-8"))
-    verdict = decide(evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
+    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    judged = evaluation | {"winner": training["champion"]}
+    verdict = decide(judged, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
     refused, said = suspected.decide(summary["leaks"], spec.gate.leaks)
     verdict = _with_leaks(verdict, refused, said)
     record = Record(
         name=paths.name,
         description=spec.description,
         summary=summary,
-        training=json.loads(paths.training.read_text(encoding="utf-8")),
+        training=training,
         evaluation=evaluation,
         verdict=verdict,
         beware=() if verdict.passed else tuple(said),
