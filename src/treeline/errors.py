@@ -88,6 +88,10 @@ class IncumbentAbsentError(ComparisonError):
     """The incumbent's artifact is neither in DVC's cache nor in its remote."""
 
 
+class TooFewRowsError(ComparisonError):
+    """No test row, or none of a class, is left that the incumbent has not learnt from."""
+
+
 class DeliveryError(TreelineError):
     """What was trained could not be published, shipped or told of."""
 

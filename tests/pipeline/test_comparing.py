@@ -1,8 +1,11 @@
 """`make compare`: candidate against the incumbent of a revision, on the candidate's test rows."""
 
 import json
+from typing import Any
 
+import pandas as pd
 import pytest
+from ruamel.yaml import YAML
 
 from tests.checkout import Checkout
 
@@ -37,7 +40,7 @@ def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
 
 def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout):
     clone.run("dvc", "push")
-    clone.change("alpha: 0.1", "alpha: 0.2")
+    clone.change("alpha: 0.1", "alpha: 0.11")
     clone.run("dvc", "repro", "export@sugar")
     clone.run("rm", "-rf", ".dvc/cache")
     done = clone.python(*COMPARE, "HEAD", "sugar")
@@ -77,3 +80,108 @@ def test_a_changed_contract_asks_for_a_person(clone: Checkout):
     clone.run("dvc", "repro", "export@sugar")
     done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
     assert "'s5'" in done.stdout and "the contract changed" in done.stdout
+
+
+# --- what the incumbent has learnt from -----------------------------------------------------------
+
+
+def forget_training_rows(clone: Checkout) -> None:
+    """Remove the training rows of the incumbent from DVC's cache, where no remote has them."""
+    lock = YAML(typ="safe").load((clone.root / "dvc.lock").read_text())
+    outs = {each["path"]: each["md5"] for each in lock["stages"]["prepare@sugar"]["outs"]}
+    digest = outs["dataset/sugar/train.parquet"]
+    (clone.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+
+
+def rows(clone: Checkout, side: str) -> list[tuple[Any, ...]]:
+    table = pd.read_parquet(clone.root / f"dataset/sugar/{side}.parquet", columns=["bmi", "s5"])
+    return list(table.itertuples(index=False, name=None))
+
+
+def known(test: list[tuple[Any, ...]], before: list[tuple[Any, ...]]) -> int:
+    return sum(row in before for row in test)
+
+
+def test_a_feature_that_is_added_moves_rows_which_are_known_by_the_others(clone: Checkout):
+    clone.change("s5: {type: number}\n", "s5: {type: number}\n      bp: {type: number}\n")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    assert "rows left out: the incumbent learnt from them, by bmi, s5" in done.stdout
+
+
+@pytest.mark.parametrize("record", ["rows", "rule"])
+def test_rows_that_the_incumbent_learnt_from_are_left_out_and_counted(clone: Checkout, record: str):
+    before = rows(clone, "train")
+    clone.change("test: 0.25, seed: 0}", "test: 0.25, seed: 1}")
+    clone.change("alpha: 0.1", "alpha: 0.11")
+    if record == "rule":
+        forget_training_rows(clone)
+    clone.run("dvc", "repro", "export@sugar")
+    test = rows(clone, "test")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    left_out, all_rows = known(test, before), len(test)
+    assert 0 < left_out < all_rows
+    words = f"{left_out} of {all_rows} rows left out: the incumbent learnt from them, by bmi, s5"
+    assert words in done.stdout
+    found = json.loads((clone.root / "model/sugar/comparison.json").read_text())
+    assert found["rows"] == all_rows - left_out
+
+
+def test_a_split_that_was_drawn_is_known_by_its_rows(clone: Checkout):
+    clone.change("test: 0.25, seed: 0}", "test: 0.25, seed: 0, rule: drawn}")
+    clone.run("dvc", "repro", "export@sugar")
+    clone.commit("Draw")
+    before = rows(clone, "train")
+    clone.change("test: 0.25, seed: 0, rule: drawn}", "test: 0.25, seed: 0}")
+    clone.run("dvc", "repro", "export@sugar")
+    left_out = known(rows(clone, "test"), before)
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    assert f"{left_out} of {len(rows(clone, 'test'))} rows left out" in done.stdout
+
+
+def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout):
+    path = clone.root / "dataset/sugar/summary.json"
+    summary = json.loads(path.read_text())
+    path.write_text(json.dumps({key: each for key, each in summary.items() if key != "split"}))
+    clone.commit("Release as before there were records")
+    path.write_text(json.dumps(summary))
+    clone.change("alpha: 0.1", "alpha: 0.11")
+    clone.run("dvc", "repro", "export@sugar")
+    forget_training_rows(clone)
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    assert "## sugar may ship" in done.stdout
+    assert "what the incumbent learnt from is not known" in done.stdout
+
+
+def test_other_classes_ask_for_a_person(clone: Checkout):
+    clone.change("labels: species}", "labels: species, where: {species: [setosa, virginica]}}")
+    clone.run("dvc", "repro", "export@flowers")
+    done = clone.python(*COMPARE, "HEAD", "flowers", good=False)
+    assert "## flowers cannot be compared" in done.stdout
+    assert "it knows other classes than the incumbent, 1 fewer ('versicolor')" in done.stdout
+
+
+# --- the best release so far ----------------------------------------------------------------------
+
+
+def released(clone: Checkout) -> str:
+    commit = clone.commit("Release")
+    entered = clone.python("-c", ENTER.replace("'HEAD'", f"{commit!r}")).stdout.strip()
+    clone.run("git", "update-ref", "refs/remotes/origin/released", entered)
+    return commit
+
+
+def test_a_slow_slide_is_stopped_by_the_best_release(clone: Checkout):
+    """Each step is small beside the last one, and large beside the first."""
+    first = released(clone)
+    clone.change("alpha: 0.1", "alpha: 0.5")
+    clone.run("dvc", "repro", "export@sugar")
+    released(clone)
+    clone.change("alpha: 0.5", "alpha: 0.55")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "released", "sugar", good=False)
+    found = json.loads((clone.root / "model/sugar/comparison.json").read_text())
+    near, far = found["verdict"]["reasons"][0], found["verdict"]["reasons"][1]
+    assert near.startswith("rmse rose") and "not worse by more than 0.5" in near
+    assert far.startswith("beside the best release so far") and "cannot be told with" in far
+    assert first[:12] in done.stdout and "## sugar must not ship" in done.stdout

@@ -5,6 +5,7 @@ Both artifacts predict the candidate's test rows. The comparison is written to
 for those of HEAD as long as there are none.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,7 @@ def compare(
     The comparison is noted for the report, and so is an error. Raises ComparisonError.
     """
     with notes.complaining("compare"):
+        now = time.time()
         shared()  # an incumbent may have to be fetched from there
         base = incumbent() if base == RELEASED else base
         answers = {}
@@ -56,7 +58,7 @@ def compare(
         for name in models or declared:
             if name not in declared:
                 raise ComparisonError(f"{name}: not declared; declared are {', '.join(declared)}")
-            answers[name] = answer(declared[name], Layout(name), base=base)
+            answers[name] = answer(declared[name], Layout(name), base=base, now=now)
             on_answer(answers[name])
             _write(answers[name], Layout(name))
         comparison = Comparison(resolved(base) or base, answers, accept)

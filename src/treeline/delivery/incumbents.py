@@ -7,19 +7,32 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
-from treeline.comparison import CANDIDATE, INCUMBENT, compare, told
+from treeline.comparison import CANDIDATE, INCUMBENT, Rules, compare, told
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
+from treeline.delivery.learnt import Learnt, learnt
+from treeline.delivery.matching import by_name, check_classes
 from treeline.delivery.processes import attempt
-from treeline.errors import ArtifactError, ComparisonError, DataError, IncumbentAbsentError
+from treeline.errors import (
+    ArtifactError,
+    ComparisonError,
+    DataError,
+    IncumbentAbsentError,
+    TooFewRowsError,
+)
+from treeline.evaluation import Units
 from treeline.frames import read_frame
 from treeline.preparation.encoding import encoded, encoded_target
 
 ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
+
+
+DAY_SECONDS = 24 * 3600  # a contest a night: so many looks there may have been at an incumbent
 
 
 @dataclass(frozen=True)
@@ -31,24 +44,27 @@ class Answer:
     found: dict[str, Any] | None = None
 
 
-def answer(spec: ModelSpec, paths: Layout, *, base: str) -> Answer:
-    """Set the model exported here beside that of the commit `base`.
+def answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
+    """Set the model exported here beside that of the commit `base`, and beside the best release.
 
     A model that cannot be compared may not take the place: a person must decide. Only where the
-    other is to be had nowhere, and none was ever in service, there is nothing to decide.
+    other is to be had nowhere, and none was ever in service, there is nothing to decide. `now`, in
+    seconds of the epoch, tells how many nights the incumbent has been looked at.
     """
     try:
-        return _answer(spec, paths, base=base)
+        return _answer(spec, paths, base=base, now=now)
     except IncumbentAbsentError as error:
         if storage.shared() is not None and releasing.released() is not None:
             return _refusal(paths, error)
         why = f"its model of {base} is to be had neither here nor from a shared remote"
         return Answer(True, f"## {paths.name} is compared with nothing\n\n- {why}")
+    except TooFewRowsError as error:
+        return _undecided(spec, paths, error)
     except (ComparisonError, ArtifactError) as error:
         return _refusal(paths, error)
 
 
-def _answer(spec: ModelSpec, paths: Layout, *, base: str) -> Answer:
+def _answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
     candidate = _exported(paths)
     before = repository.shown(base, paths.signature)
     if before is None:
@@ -59,8 +75,48 @@ def _answer(spec: ModelSpec, paths: Layout, *, base: str) -> Answer:
     if candidate.document() == before:
         same = f"- version {candidate.version}, to the last byte"
         return Answer(True, f"## {paths.name} is still the model of {base}\n\n{same}")
-    found = _compared(spec, paths, signature=before, base=base)
+    look = 1 + max(0, int((now - repository.committed(base)) // DAY_SECONDS))
+    found = _compared(spec, paths, Rival(before, base, look))
+    versions = {candidate.version, Signature.parse(before, place=base).version}
+    found |= _beside_the_best(spec, paths, found, versions, look=look)
     return Answer(found["verdict"]["passed"], told(paths.name, found, base=base), found)
+
+
+def _beside_the_best(
+    spec: ModelSpec, paths: Layout, found: dict[str, Any], versions: set[str], *, look: int
+) -> dict[str, Any]:
+    """Return what changes by the best release so far, lest each release be a little worse.
+
+    One that answers another question, or is to be had nowhere, is no reference any more.
+    """
+    best = releasing.best(paths, spec.champion.metric)
+    if best is None or best.version in versions:
+        return {}
+    name = f"the best release so far, {best.version} of {best.commit[:12]}"
+    try:
+        second = _compared(spec, paths, Rival(best.signature, best.commit, look))
+    except (ComparisonError, ArtifactError) as error:
+        return {"notes": [*found["notes"], f"{name}, cannot be compared: {error}"]}
+    verdict, anchor = found["verdict"], second["verdict"]
+    said = [f"beside {name}: {line}" for line in (*anchor["reasons"], *second["notes"])]
+    return {
+        "verdict": {
+            "passed": verdict["passed"] and anchor["passed"],
+            "reasons": [*verdict["reasons"], *said],
+        },
+        "best": second,
+    }
+
+
+def _undecided(spec: ModelSpec, paths: Layout, error: TooFewRowsError) -> Answer:
+    """Return what is declared for a contest that nothing can decide."""
+    lets = spec.gate.undecided == "pass"
+    word, what = ("may ship", "lets it") if lets else ("must not ship", "would let it")
+    return Answer(
+        lets,
+        f"## {paths.name} {word}\n\n- whether it is worse cannot be told: {error}; "
+        f"`undecided: pass` {what}",
+    )
 
 
 def _refusal(paths: Layout, error: Exception) -> Answer:
@@ -83,22 +139,54 @@ def _exported(paths: Layout) -> Signature:
     return signature
 
 
-def _compared(spec: ModelSpec, paths: Layout, *, signature: str, base: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Rival:
+    """A model of an earlier commit, and what is said of the rows on which it is judged."""
+
+    signature: str
+    base: str
+    look: int
+
+
+def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
+    """Judge the model here beside a rival on the test rows that the rival has not learnt from."""
     candidate = ArtifactStore(paths.model.parent, admitted=ADMITTED).load(paths.name)
     with tempfile.TemporaryDirectory() as folder:
-        incumbent = _incumbent(paths, signature=signature, base=base, folder=Path(folder))
+        incumbent = _incumbent(
+            paths, signature=rival.signature, base=rival.base, folder=Path(folder)
+        )
+        check_classes(candidate.signature, incumbent.signature)
         test = read_frame(paths.test)
-        models = {CANDIDATE: candidate, INCUMBENT: incumbent}
-        predictions = {name: _predicted(model, test) for name, model in models.items()}
+        seen = learnt(test, spec, paths, base=rival.base, incumbent=incumbent.signature)
+        fresh = test[~seen.rows].reset_index(drop=True)
+        predictions = {CANDIDATE: _predicted(candidate, fresh)} if len(fresh) else {}
+        if len(fresh):
+            theirs = _predicted(incumbent, fresh)
+            predictions[INCUMBENT] = by_name(theirs, incumbent.signature, candidate.signature)
     classes = list(candidate.signature.classes) or None
-    names = [spec.champion.metric, *spec.metrics]
+    truth = encoded_target(fresh[spec.target.name], classes)
+    _check_enough(truth, classes, seen)
+    gate, group = spec.gate, spec.split.group
     found = compare(
-        encoded_target(test[spec.target.name], classes),
+        truth,
         predictions,
-        metrics=list(dict.fromkeys(names)),
-        may_drop_by=spec.gate.may_drop_by,
+        metrics=list(dict.fromkeys([spec.champion.metric, *spec.metrics])),
+        rules=Rules(gate.may_drop_by, undecided=gate.undecided, look=rival.look),
+        units=None if group is None else Units.groups(fresh[group].to_numpy(), name=group),
     )
-    return {**found, "base": base}
+    return {**found, "base": rival.base, "notes": [seen.words]}
+
+
+def _check_enough(truth: NDArray[Any], classes: list[Any] | None, seen: Learnt) -> None:
+    """Raise TooFewRowsError where what is left of the test rows can be judged by no metric."""
+    if len(truth) < 2:
+        raise TooFewRowsError(f"{seen.words}, so that {len(truth)} are left to compare by")
+    lost = [] if classes is None else sorted({*range(len(classes))} - {*truth.tolist()})
+    if classes is not None and lost:
+        raise TooFewRowsError(
+            f"{seen.words}, and the {len(truth):,} that are left hold no row of class "
+            f"{classes[lost[0]]!r}"
+        )
 
 
 def _incumbent(paths: Layout, *, signature: str, base: str, folder: Path) -> Model:

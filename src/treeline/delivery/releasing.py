@@ -7,9 +7,12 @@ not push a branch in which workflow files change.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from treeline.config import Layout
+from treeline.config.metrics import METRICS
 from treeline.contract.signature import Signature
 from treeline.delivery import repository
 from treeline.errors import DeliveryError
@@ -28,6 +31,15 @@ SHIPPED = (
     "requirements/serve.txt",
     "api", "src/own", "src/treeline", ":(glob)model/*/signature.json",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Release:
+    """A model that was released: its commit, its version, and its signature as text."""
+
+    commit: str
+    version: str
+    signature: str
 
 
 def released() -> str | None:
@@ -87,6 +99,26 @@ def chosen(version: str) -> str:
         f"{version}: neither a commit nor the version of a released model; "
         f"git log origin/{RELEASED} lists both"
     )
+
+
+def best(paths: Layout, metric: str) -> Release | None:
+    """Return the release of a model whose test gave the best figure, the newest of equal ones.
+
+    Tests differ from release to release, so that the figure only says which model to set beside a
+    candidate, on the same rows. None where no release has that metric.
+    """
+    tip, sign = repository.resolved(TRACKED), METRICS[metric].sign
+    found: dict[str, tuple[float, Release]] = {}
+    for entry in repository.history(tip) if tip else ():
+        release = _entry(entry) or {}
+        version = release.get("models", {}).get(paths.name)
+        if version is None or version in found:
+            continue
+        signature = repository.shown(release["commit"], paths.signature)
+        value = json.loads(signature or "{}").get("metrics", {}).get(metric)
+        if value is not None:
+            found[version] = sign * value, Release(release["commit"], version, str(signature))
+    return max(found.values(), key=lambda pair: pair[0], default=(0.0, None))[1]
 
 
 def _entry(revision: str) -> dict[str, Any] | None:

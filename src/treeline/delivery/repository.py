@@ -18,6 +18,11 @@ def resolved(revision: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def committed(revision: str) -> int:
+    """Return when a commit was made, in seconds of the epoch."""
+    return int(run("git", "show", "--no-patch", "--format=%ct", f"{revision}^{{commit}}"))
+
+
 def shown(revision: str, path: Path) -> str | None:
     """Return a file as it stands at a revision, or None where it is not there."""
     done = attempt("git", "show", f"{revision}:./{path.as_posix()}")

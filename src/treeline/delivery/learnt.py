@@ -1,0 +1,122 @@
+"""A model of an earlier commit → which test rows here it has learnt from, and how that is known.
+
+What it learnt from is an output of DVC: the training rows of its commit. Where both commits split
+by the same hash none of them is among the test rows here, and nothing has to be fetched.
+"""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from treeline.config import Layout
+from treeline.config.models import ModelSpec
+from treeline.contract.signature import Signature
+from treeline.delivery import repository
+from treeline.delivery.processes import attempt
+from treeline.files import digest
+from treeline.preparation.hashing import RULE, hashes, named_by, places
+
+BY_ROWS = 1_000_000  # of the training rows, which are hashed a part at a time
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Which rows a model learnt from, bool of shape (n_rows,), and how that is known, in words."""
+
+    rows: NDArray[np.bool_]
+    words: str
+
+
+def learnt(
+    test: pd.DataFrame, spec: ModelSpec, paths: Layout, *, base: str, incumbent: Signature
+) -> Learnt:
+    """Tell which test rows the model of the commit `base` has learnt from.
+
+    A row is the same by its group, by its declared key, or by the values of the features that
+    both commits have: whoever learnt from one of a group has learnt of all.
+    """
+    none = np.zeros(len(test), dtype=np.bool_)
+    before = _split(repository.shown(base, paths.summary))
+    now = _split(paths.summary.read_text(encoding="utf-8") if paths.summary.exists() else None)
+    if _keeps_apart(before, now) and _same_fills(spec, incumbent):
+        return Learnt(none, "both models keep the same rows for the test")
+    with tempfile.TemporaryDirectory() as folder:
+        rows = _training_rows(paths, incumbent, base=base, folder=Path(folder))
+        if rows is not None and (names := _names(spec, rows, incumbent)):
+            found = np.isin(hashes(test, names, seed=0), _hashes_of(rows, names))
+            return Learnt(found, _counted(found, names))
+    if before.get("rule") == RULE and set(before["names"]) <= set(test):
+        place = places(hashes(test, before["names"], seed=before["seed"]))
+        found = place >= before["test"]
+        return Learnt(found, _counted(found, before["names"]))
+    return Learnt(
+        none,
+        f"what the incumbent learnt from is not known: the training rows of {base} are to be had "
+        "nowhere; where test rows are among them, its figures are too good",
+    )
+
+
+def _counted(found: NDArray[np.bool_], names: list[str]) -> str:
+    by = ", ".join(names) if len(names) <= 3 else "the values of their features"
+    count = int(found.sum())
+    if not count:
+        return f"the incumbent learnt from none of the {len(found):,} test rows, by {by}"
+    return f"{count:,} of {len(found):,} rows left out: the incumbent learnt from them, by {by}"
+
+
+def _split(summary: str | None) -> dict[str, Any]:
+    """Return how a summary says that rows were split; nothing of one that does not say."""
+    found: dict[str, Any] = json.loads(summary or "{}").get("split", {})
+    return found
+
+
+def _keeps_apart(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether test rows of now were test rows before, or would have been."""
+    alike = all(before.get(each) == now.get(each) for each in ("rule", "by", "names", "seed"))
+    return before.get("rule") == RULE and alike and bool(now["test"] <= before["test"])
+
+
+def _same_fills(spec: ModelSpec, incumbent: Signature) -> bool:
+    """Tell whether the columns that name a row have the fills that they had."""
+    named = [name for name in named_by(spec) if name in spec.features]
+    fills = incumbent.features
+    return all(name in fills and spec.features[name].fill == fills[name].fill for name in named)
+
+
+def _training_rows(
+    paths: Layout, incumbent: Signature, *, base: str, folder: Path
+) -> parquet.ParquetFile | None:
+    """Fetch the training rows of a commit, from DVC's cache or remote; None where there are none.
+
+    They are those that its signature names by their digest, or none.
+    """
+    target = folder / paths.train.name
+    attempt("dvc", "get", "--quiet", ".", str(paths.train), "--rev", base, "--out", str(target))
+    wanted = incumbent.lineage.data.get(paths.train.name)
+    if not target.is_file() or digest(target) != wanted:
+        return None
+    return parquet.ParquetFile(target)
+
+
+def _names(spec: ModelSpec, rows: parquet.ParquetFile, incumbent: Signature) -> list[str]:
+    """Return the columns by which rows of both commits are known again."""
+    there = set(rows.schema_arrow.names)
+    declared = [spec.split.group] if spec.split.group is not None else list(spec.split.key)
+    if declared and there.issuperset(declared):
+        return declared
+    return sorted(name for name in spec.features if name in there and name in incumbent.features)
+
+
+def _hashes_of(rows: parquet.ParquetFile, names: list[str]) -> NDArray[np.uint64]:
+    parts = [
+        np.unique(hashes(batch.to_pandas(), names, seed=0))
+        for batch in rows.iter_batches(BY_ROWS, columns=names)
+    ]
+    return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
