@@ -8,7 +8,7 @@ from treeline.errors import TreelineError
 BENCHMARKS = {
     "batch": "how many rows of a batch a second, beside the bare ONNX session?",
     "coverage": "how often does an interval of 95 % hold what it is an interval of?",
-    "decisions": "how often does a champion pass that is no better than its baseline?",
+    "decisions": "how often do the gate and a contest decide wrongly?",
     "event_loop": "how long does the worst body keep other requests waiting?",
     "many_models": "how does the time of `dvc status` grow with the number of models?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
