@@ -19,7 +19,8 @@ from tqdm import tqdm
 
 from treeline.artifact.prediction import Prediction
 from treeline.comparison import CANDIDATE, INCUMBENT, NonInferiority
-from treeline.config.models import BASELINE, CHAMPION, Gate, Split
+from treeline.config.models import BASELINE, CHAMPION, Gate
+from treeline.config.split import Split
 from treeline.contract.features import Target
 from treeline.evaluation import evaluate
 from treeline.gate import decide

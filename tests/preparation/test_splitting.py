@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from treeline.config.models import Split
+from treeline.config.split import Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation import splitting

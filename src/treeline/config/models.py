@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from treeline.config.automl import AutoML
+from treeline.config.champion import Champion
 from treeline.config.evaluation import Evaluation, Leaks
 from treeline.config.metrics import metrics_of
 from treeline.config.problems import problems
 from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
+from treeline.config.split import Split
 from treeline.contract.features import ANSWER_KEYS, Closed, Feature, Target
 from treeline.contract.names import Slug
 from treeline.registry import is_own, objection
@@ -142,38 +144,6 @@ class Candidate(Closed):
         return self
 
 
-class Split(Closed):
-    """Which rows are kept for the test: a fraction, never two rows of one group on both sides.
-
-    By the rule `stable` a row keeps its side for ever: a seeded hash decides, of the columns that
-    `key` names, of the group, or without both of the features. By the rule `drawn` all rows are
-    drawn anew when one is added, and classes keep their shares. With `engine: spark` rows are
-    checked by Spark, so that they need not fit into memory.
-    """
-
-    engine: Literal["local", "spark"] = "local"
-    rule: Literal["stable", "drawn"] = "stable"
-    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    group: str | None = None
-    key: tuple[str, ...] = ()
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @field_validator("key", mode="before")
-    @classmethod
-    def _is_a_list(cls, key: Any) -> Any:
-        return (key,) if isinstance(key, str) else key
-
-    @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
-        if len(set(self.key)) != len(self.key):
-            raise ValueError("`key` names one column twice")
-        if self.key and self.group is not None:
-            raise ValueError("`group` decides the side of a row already; leave out `key`")
-        if self.key and self.rule == "drawn":
-            raise ValueError("`rule: drawn` looks at no key; leave out `key`, or `rule`")
-        return self
-
-
 class Search(Closed):
     """How hyperparameters are searched, by cross-validation inside the training split.
 
@@ -195,24 +165,6 @@ class Search(Closed):
                 "are none to spread with `engine: spark`; declare grid or random, or no engine"
             )
         return self
-
-
-class Champion(Closed):
-    """The metric that ranks candidates, whether the baseline may win, and what is learnt from.
-
-    With `baseline: may_win` it does unless a candidate leads it on the folds by more than one
-    standard error: what is simpler is then what ships. With `refit: all` the judged champion is
-    fitted again, with its settings, on both splits.
-    """
-
-    metric: str
-    baseline: Literal["stands_by", "may_win"] = "stands_by"
-    refit: Literal["train", "all"] = "train"
-
-    @property
-    def baseline_may_win(self) -> bool:
-        """Whether the baseline may be champion."""
-        return self.baseline == "may_win"
 
 
 class Gate(Closed):

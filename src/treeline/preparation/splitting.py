@@ -15,7 +15,8 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
-from treeline.config.models import ModelSpec, Split
+from treeline.config.models import ModelSpec
+from treeline.config.split import Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation.hashing import RULE, Hashes, named_by, places

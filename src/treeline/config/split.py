@@ -1,0 +1,39 @@
+"""What a declaration says of the split: `models.<name>.split`, which rows are for the test."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from treeline.contract.features import Closed
+
+
+class Split(Closed):
+    """Which rows are kept for the test: a fraction, never two rows of one group on both sides.
+
+    By the rule `stable` a row keeps its side for ever: a seeded hash decides, of the columns that
+    `key` names, of the group, or without both of the features. By the rule `drawn` all rows are
+    drawn anew when one is added, and classes keep their shares. With `engine: spark` rows are
+    checked by Spark, so that they need not fit into memory.
+    """
+
+    engine: Literal["local", "spark"] = "local"
+    rule: Literal["stable", "drawn"] = "stable"
+    test: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    group: str | None = None
+    key: tuple[str, ...] = ()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _is_a_list(cls, key: Any) -> Any:
+        return (key,) if isinstance(key, str) else key
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if len(set(self.key)) != len(self.key):
+            raise ValueError("`key` names one column twice")
+        if self.key and self.group is not None:
+            raise ValueError("`group` decides the side of a row already; leave out `key`")
+        if self.key and self.rule == "drawn":
+            raise ValueError("`rule: drawn` looks at no key; leave out `key`, or `rule`")
+        return self
