@@ -153,6 +153,17 @@ def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout):
     assert "what the incumbent learnt from is not known" in done.stdout
 
 
+def test_a_model_that_learnt_from_all_rows_leaves_none_to_compare_by(clone: Checkout):
+    clone.change("champion: {metric: rmse}", "champion: {metric: rmse, refit: all}")
+    clone.run("dvc", "repro", "export@sugar")
+    clone.commit("Learn from all rows")
+    clone.change("alpha: 0.1", "alpha: 0.11")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
+    assert "whether it is worse cannot be told" in done.stdout
+    assert "so that 0 are left to compare by" in done.stdout
+
+
 def test_other_classes_ask_for_a_person(clone: Checkout):
     clone.change("labels: species}", "labels: species, where: {species: [setosa, virginica]}}")
     clone.run("dvc", "repro", "export@flowers")

@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from treeline.artifact.pickled import opened, predict
+from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
 from treeline.comparison import CANDIDATE, INCUMBENT, Rules, compare, told
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
-from treeline.delivery.learnt import Learnt, learnt
+from treeline.delivery.learnt import SeenRows, learnt
 from treeline.delivery.matching import by_name, check_classes
 from treeline.delivery.processes import attempt
 from treeline.errors import (
@@ -159,8 +161,9 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
         test = read_frame(paths.test)
         seen = learnt(test, spec, paths, base=rival.base, incumbent=incumbent.signature)
         fresh = test[~seen.rows].reset_index(drop=True)
-        predictions = {CANDIDATE: _predicted(candidate, fresh)} if len(fresh) else {}
+        predictions = {}
         if len(fresh):
+            predictions[CANDIDATE] = _as_judged(candidate, paths, fresh)
             theirs = _predicted(incumbent, fresh)
             predictions[INCUMBENT] = by_name(theirs, incumbent.signature, candidate.signature)
     classes = list(candidate.signature.classes) or None
@@ -177,7 +180,7 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
     return {**found, "base": rival.base, "notes": [seen.words]}
 
 
-def _check_enough(truth: NDArray[Any], classes: list[Any] | None, seen: Learnt) -> None:
+def _check_enough(truth: NDArray[Any], classes: list[Any] | None, seen: SeenRows) -> None:
     """Raise TooFewRowsError where what is left of the test rows can be judged by no metric."""
     if len(truth) < 2:
         raise TooFewRowsError(f"{seen.words}, so that {len(truth)} are left to compare by")
@@ -206,7 +209,17 @@ def _incumbent(paths: Layout, *, signature: str, base: str, folder: Path) -> Mod
     return ArtifactStore(folder, admitted=ADMITTED).load(paths.name)
 
 
-def _predicted(model: Model, test: pd.DataFrame) -> Any:
+def _as_judged(model: Model, paths: Layout, test: pd.DataFrame) -> Prediction:
+    """Return the prediction of the model here, as it was before it was fitted on test rows too."""
+    learnt_from = model.signature.learnt
+    if learnt_from is None or learnt_from.refit != "all":
+        return _predicted(model, test)
+    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    judged = opened(paths.estimator, digests=training.get("digests", {}))
+    return predict(judged, encoded(test, model.signature.features))
+
+
+def _predicted(model: Model, test: pd.DataFrame) -> Prediction:
     try:
         return model.runtime.predict(encoded(test, model.signature.features).to_numpy())
     except (KeyError, DataError) as error:

@@ -27,7 +27,7 @@ BY_ROWS = 1_000_000  # of the training rows, which are hashed a part at a time
 
 
 @dataclass(frozen=True)
-class Learnt:
+class SeenRows:
     """Which rows a model learnt from, bool of shape (n_rows,), and how that is known, in words."""
 
     rows: NDArray[np.bool_]
@@ -36,29 +36,34 @@ class Learnt:
 
 def learnt(
     test: pd.DataFrame, spec: ModelSpec, paths: Layout, *, base: str, incumbent: Signature
-) -> Learnt:
+) -> SeenRows:
     """Tell which test rows the model of the commit `base` has learnt from.
 
     A row is the same by its group, by its declared key, or by the values of the features that
-    both commits have: whoever learnt from one of a group has learnt of all.
+    both commits have: whoever learnt from one of a group has learnt of all. A model that was fitted
+    again on all rows (`refit: all`) has learnt from the test rows of its commit too.
     """
     none = np.zeros(len(test), dtype=np.bool_)
     before = _split(repository.shown(base, paths.summary))
     now = _split(paths.summary.read_text(encoding="utf-8") if paths.summary.exists() else None)
-    if _keeps_apart(before, now) and _same_fills(spec, incumbent):
-        return Learnt(none, "both models keep the same rows for the test")
+    all_rows = incumbent.learnt is not None and incumbent.learnt.refit == "all"
+    if not all_rows and _keeps_apart(before, now) and _same_fills(spec, incumbent):
+        return SeenRows(none, "both models keep the same rows for the test")
     with tempfile.TemporaryDirectory() as folder:
-        rows = _training_rows(paths, incumbent, base=base, folder=Path(folder))
-        if rows is not None and (names := _names(spec, rows, incumbent)):
-            found = np.isin(hashes(test, names, seed=0), _hashes_of(rows, names))
-            return Learnt(found, _counted(found, names))
-    if before.get("rule") == RULE and set(before["names"]) <= set(test):
+        splits = [paths.train, *([paths.test] if all_rows else [])]
+        rows = [_rows(path, incumbent, base=base, folder=Path(folder)) for path in splits]
+        there = [each for each in rows if each is not None]
+        if len(there) == len(splits) and (names := _names(spec, there[0], incumbent)):
+            known = np.concatenate([_hashes_of(each, names) for each in there])
+            found = np.isin(hashes(test, names, seed=0), known)
+            return SeenRows(found, _counted(found, names))
+    if not all_rows and before.get("rule") == RULE and set(before["names"]) <= set(test):
         place = places(hashes(test, before["names"], seed=before["seed"]))
         found = place >= before["test"]
-        return Learnt(found, _counted(found, before["names"]))
-    return Learnt(
+        return SeenRows(found, _counted(found, before["names"]))
+    return SeenRows(
         none,
-        f"what the incumbent learnt from is not known: the training rows of {base} are to be had "
+        f"what the incumbent learnt from is not known: the rows of {base} are to be had "
         "nowhere; where test rows are among them, its figures are too good",
     )
 
@@ -90,16 +95,16 @@ def _same_fills(spec: ModelSpec, incumbent: Signature) -> bool:
     return all(name in fills and spec.features[name].fill == fills[name].fill for name in named)
 
 
-def _training_rows(
-    paths: Layout, incumbent: Signature, *, base: str, folder: Path
+def _rows(
+    path: Path, incumbent: Signature, *, base: str, folder: Path
 ) -> parquet.ParquetFile | None:
-    """Fetch the training rows of a commit, from DVC's cache or remote; None where there are none.
+    """Fetch a split of a commit, from DVC's cache or remote; None where there is none.
 
-    They are those that its signature names by their digest, or none.
+    It is the one that the signature names by its digest, or none.
     """
-    target = folder / paths.train.name
-    attempt("dvc", "get", "--quiet", ".", str(paths.train), "--rev", base, "--out", str(target))
-    wanted = incumbent.lineage.data.get(paths.train.name)
+    target = folder / path.name
+    attempt("dvc", "get", "--quiet", ".", str(path), "--rev", base, "--out", str(target))
+    wanted = incumbent.lineage.data.get(path.name)
     if not target.is_file() or digest(target) != wanted:
         return None
     return parquet.ParquetFile(target)
