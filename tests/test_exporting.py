@@ -220,7 +220,7 @@ def test_a_converter_that_is_silently_wrong_is_found_out():
     package = _package(
         estimator="sklearn.ensemble.HistGradientBoostingClassifier",
         categories="codes",
-        options={"categorical_features": [3]},
+        options={"categorical_features": ["soil"]},
     )
     assert list(package.files) == ["model.pkl"]
     assert "differs from the estimator" in package.signature.parity.note
