@@ -1,10 +1,11 @@
-"""How `dvc status` grows with the number of models.
+"""How DVC and the commands grow with the number of models.
 
 A scratch copy of this checkout gets N models, each a renamed copy of one that is up to date here:
 its block of params.yaml, its stages in dvc.lock, its files. Nothing is trained. Seconds are those
 of the processor, which a busy machine does not change as much as those of the clock.
 """
 
+import hashlib
 import resource
 import shutil
 import subprocess
@@ -17,21 +18,34 @@ from ruamel.yaml import YAML
 
 from treeline.config import PARAMS, Layout, read_params
 
-COUNTS = (1, 4, 10, 50)
+COUNTS = (1, 4, 10, 50, 200)
 MODEL = "iris"
 LOCK = Path("dvc.lock")
 FOLDERS = (".dvc/plots", "dataset/sources", "requirements", "src")
 FILES = (".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "model/code.json")
 
+# Each reads all declarations, and none has anything to do.
+PYTHON = (sys.executable, "-m")
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "status": ("dvc", "status"),
+    "repro": ("dvc", "repro"),
+    "digest": (*PYTHON, "treeline.stages", "digest"),
+    "params": (*PYTHON, "treeline", "params"),
+    "doctor": (*PYTHON, "treeline", "doctor"),
+    "service": (sys.executable, "-c", "from api.app import create_app; create_app()"),
+}
+
 
 def main() -> int:
-    """Print a line per number of models."""
+    """Print a line per number of models: the processor seconds of each command."""
     read_params()  # says what is wrong where this is no repository
+    print(f"{'models':>6}", *(f"{name:>8}" for name in COMMANDS))
     for count in COUNTS:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "checkout"
             declare(root, count)
-            print(f"{count:>3} models {status(root):8.1f} s", flush=True)
+            seconds = [measure(root, command) for command in COMMANDS.values()]
+            print(f"{count:>6}", *(f"{each:8.1f}" for each in seconds), flush=True)
     return 0
 
 
@@ -46,9 +60,20 @@ def declare(root: Path, count: int) -> None:
     for stage in [stage for stage in lock["stages"] if stage.endswith(f"@{MODEL}")]:
         entries = {name: _renamed(lock["stages"][stage], name) for name in names}
         stages |= {stage.replace(MODEL, name): entry for name, entry in entries.items()}
-    for name in names:  # the default is another model here
-        stages[f"export@{name}"]["params"][str(PARAMS)]["default"] = names[0]
     _write(root / LOCK, lock | {"stages": stages})
+    _run(root, ("dvc", "repro", "--quiet", "digest"))
+    _follow_the_default(root, names[0])
+
+
+def _follow_the_default(root: Path, name: str) -> None:
+    """Write down that the export of the default model is up to date; here it is another model."""
+    lock, path = _read(root / LOCK), Layout(name).inputs / "export.json"
+    content = (root / path).read_bytes()
+    [followed] = [
+        each for each in lock["stages"][f"export@{name}"]["deps"] if each["path"] == str(path)
+    ]
+    followed |= {"md5": hashlib.md5(content).hexdigest(), "size": len(content)}
+    _write(root / LOCK, lock)
 
 
 def _copy(root: Path, names: list[str]) -> None:
@@ -66,21 +91,23 @@ def _copy(root: Path, names: list[str]) -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
 
 
-def status(root: Path) -> float:
-    """Return the processor seconds of `dvc status`; the first run, which hashes, is not counted."""
+def measure(root: Path, command: tuple[str, ...]) -> float:
+    """Return the processor seconds of a command; the first run, which hashes, is not counted."""
     for _ in range(2):
         used = _used()
-        done = subprocess.run(
-            ["dvc", "status"],
-            cwd=root,
-            capture_output=True,
-            encoding="utf-8",
-            check=True,
-        )
+        output = _run(root, command)
         seconds = _used() - used
-    if "up to date" not in done.stdout:
-        sys.exit(f"the copies are not up to date:\n{done.stdout}{done.stderr}")
+    if command[0] == "dvc" and "up to date" not in output:
+        sys.exit(f"the copies are not up to date:\n{output}")
     return seconds
+
+
+def _run(root: Path, command: tuple[str, ...]) -> str:
+    """Run a command in a repository, with the code of this one; return what it printed."""
+    done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", check=False)
+    if done.returncode and command[-1] != "doctor":  # which finds no remote there
+        sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
 
 
 def _renamed(value: Any, name: str) -> Any:
@@ -91,9 +118,9 @@ def _renamed(value: Any, name: str) -> Any:
         return [_renamed(each, name) for each in value]
     if not isinstance(value, str):
         return value
-    for old in (f"model/{MODEL}/", f"dataset/{MODEL}/", f"models.{MODEL}."):
+    for old in (f"model/{MODEL}/", f"model/inputs/{MODEL}/", f"dataset/{MODEL}/"):
         value = value.replace(old, old.replace(MODEL, name))
-    if value == f"models.{MODEL}" or value.startswith("python -m treeline.stages "):
+    if value.startswith("python -m treeline.stages "):
         value = value.replace(MODEL, name)
     return value
 

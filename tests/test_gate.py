@@ -9,6 +9,7 @@ from tests.conftest import NAME, Project
 from treeline.config.models import Gate
 from treeline.gate import decide
 from treeline.stages.code import write_code
+from treeline.stages.digest import write_inputs
 from treeline.stages.running import run
 
 
@@ -206,7 +207,8 @@ def test_the_pipeline_looks_for_the_graph_that_is_required(
     }
     project.write(document)
     write_code()
-    for stage in ("digest", "collect", "prepare", "train", "evaluate"):
+    write_inputs()
+    for stage in ("collect", "prepare", "train", "evaluate"):
         run([stage, NAME])
     graph = json.loads(project.paths.evaluation.read_text())["graph"]
     assert (project.paths.images / "candidates.png").exists()

@@ -1,6 +1,6 @@
 """What a model was made from, as digests: data, declaration, code, library versions.
 
-Code is what the stages run that decide what the model is (`treeline.stage_code`).
+Code is what the stages run that decide what the model is (`treeline.stage_code.MAKING`).
 
 Neither the commit nor the time is part of it: git knows them, and they would change the bytes of
 every export. Nor is the version of Python: each one makes the same model.
@@ -17,8 +17,6 @@ from treeline.contract.signature import Lineage
 from treeline.files import digest
 
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "xgboost-cpu")
-
-MAKING = ("prepare", "train", "export")  # the stages whose code decides what a model is
 
 
 def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Lineage:
@@ -37,10 +35,8 @@ def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Line
 
 def code_digest(paths: Layout) -> str:
     """Return the SHA-256 over the code that made a model, as the stage digest has written it."""
-    files: dict[str, str] = {}
-    for stage in MAKING:
-        files |= json.loads((paths.code / f"{stage}.json").read_text(encoding="utf-8"))
-    return _digest_of(files)
+    inputs = json.loads((paths.inputs / "export.json").read_text(encoding="utf-8"))
+    return _digest_of(inputs["code"])
 
 
 def _versions() -> dict[str, str]:

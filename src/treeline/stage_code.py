@@ -1,11 +1,15 @@
-"""A model's declaration and the code there is → the code that each stage runs for this model.
+"""A model's declaration and the code there is → what each stage follows for this model.
 
 A stage runs the modules that its own reaches (`treeline.code`). Of tables of names it runs the
-entries that the declaration picks; of a table that is not in PICKS it may run all.
+entries that the declaration picks; of a table that is not in PICKS it may run all. Of the
+declaration a stage follows what can change its result.
 """
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import date
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from treeline.code import Module, file_digest, reached
 from treeline.config.models import BASELINE, Candidate, ModelSpec
@@ -17,6 +21,19 @@ STAGES = ("collect", "prepare", "train", "evaluate", "gate", "export")
 # Stages that open what another one pickled: its classes are imported when they are opened.
 OPENS = {"evaluate": "train", "export": "train"}
 RUNS_OWN = ("train", "evaluate", "export")  # the stages that run classes of src/own
+
+# Keys of a block that cannot change what a stage writes; `collect` reads the source alone. A stage
+# that is not here follows the whole block, and a new key is followed until it is listed.
+WORDS = {"description", "notes"}
+IGNORES: dict[str, set[str]] = {
+    "collect": set(ModelSpec.model_fields) - {"source"},
+    "prepare": WORDS | {"candidates", "search", "champion", "gate", "export"},
+    "train": WORDS | {"source", "gate", "export"},
+}
+
+# The stages whose code decides what a model is. The signature holds its digest, so that `export`,
+# which writes it, follows all of it.
+MAKING = ("prepare", "train", "export")
 
 # These carry out what others decide: nothing in them changes what a stage writes.
 PLUMBING = frozenset(
@@ -54,6 +71,42 @@ PICKS: dict[str, Callable[[ModelSpec], Collection[str]]] = {
     "treeline.trainers.judging:ENGINES": lambda spec: {spec.search.engine},
     "treeline.trainers.searching:STRATEGIES": lambda spec: {spec.search.strategy},
 }
+
+
+def stage_inputs(
+    spec: ModelSpec, modules: Mapping[str, Module], *, default: bool
+) -> dict[str, dict[str, Any]]:
+    """Return, by stage, what it follows: `code`, digests by module, and `declaration`, JSON data.
+
+    `default` says whether the model answers where a request names none; it is in the signature.
+    """
+    code = stage_code(spec, modules)
+    code["export"] = {name: each for stage in MAKING for name, each in code[stage].items()}
+    inputs: dict[str, dict[str, Any]] = {}
+    for stage in STAGES:
+        block = spec.model_dump(by_alias=True, exclude_defaults=True, exclude=IGNORES.get(stage))
+        inputs[stage] = {"declaration": _plain(block), "code": dict(sorted(code[stage].items()))}
+    inputs["export"]["default"] = default
+    return inputs
+
+
+def _plain(value: Any) -> Any:
+    """Return a declared value as JSON data; what is declared otherwise is other data.
+
+    The order of keys stays: it is that of the columns, for the features. Keys of JSON are texts, so
+    that a mapping with other keys becomes its pairs.
+    """
+    if isinstance(value, dict):
+        if all(isinstance(key, str) for key in value):
+            return {key: _plain(each) for key, each in value.items()}
+        return {"pairs": [[_plain(key), _plain(each)] for key, each in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, date):  # YAML reads an unquoted one as such, and a time as well
+        return {type(value).__name__: value.isoformat()}
+    if isinstance(value, float) and not isfinite(value):
+        return {"float": str(value)}
+    return value
 
 
 def stage_code(spec: ModelSpec, modules: Mapping[str, Module]) -> dict[str, dict[str, str]]:

@@ -33,9 +33,9 @@ def test_nothing_but_the_model_goes(checkout: Path) -> None:
     assert (checkout / "model/wine/signature.json").is_file()
     after = (checkout / "dvc.lock").read_text(encoding="utf-8").splitlines()
     lost = [line for line in before.splitlines() if line.endswith("@iris:")]
-    assert len(lost) == 7
     assert [line for line in after if "iris" in line] == []
     kept = [line for line in before.splitlines() if line.endswith(":") and "@" in line]
+    assert len(lost) == len({line.partition("@")[0] for line in kept})
     assert [line for line in after if line.endswith(":") and "@" in line] == [
         line for line in kept if line not in lost
     ]

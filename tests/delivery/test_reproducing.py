@@ -193,7 +193,7 @@ def test_a_source_that_has_other_rows_by_now_is_noticed_and_nothing_else_runs(
     source.write_text("bmi,s5,target\n1,2,3\n4,5,60\n")
     assert recollect(["sugar"]) == []
     assert raw.read_bytes() != before
-    assert {path.name for path in fresh.root.glob("model/*/*")} == {"code"}
+    assert {path.name for path in fresh.root.glob("model/*")} == {"code.json", "inputs"}
     source.unlink()
     [failure] = recollect(["sugar"])
     assert (failure.stage, failure.model) == ("collect", "sugar")

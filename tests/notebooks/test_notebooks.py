@@ -32,8 +32,10 @@ OF_A_MACHINE = re.compile(r"(?<![\w.:/<])/(?:\w[\w.-]*/)+|\b[A-Z]:\\\\|site-pack
 STAGES = """
 import sys
 from treeline.stages.code import write_code
+from treeline.stages.digest import write_inputs
 from treeline.stages.running import STAGES, run
 write_code()
+write_inputs()
 for stage in STAGES:
     run([stage, sys.argv[1]])
 """

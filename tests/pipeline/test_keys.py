@@ -8,7 +8,7 @@ from treeline.artifact.store import ArtifactStore
 from treeline.contract.signature import Signature
 from treeline.stages.code import write_code
 from treeline.stages.collect import collect
-from treeline.stages.digest import digest
+from treeline.stages.digest import write_inputs
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate
@@ -19,7 +19,8 @@ from treeline.stages.train import train
 def made(project: Project) -> Signature:
     """Make the model of a project, and return its signature."""
     write_code()
-    for stage in (digest, collect, prepare, train, evaluate, gate, export):
+    write_inputs()
+    for stage in (collect, prepare, train, evaluate, gate, export):
         stage(project.spec, project.paths)
     return Signature.read(project.paths.signature)
 

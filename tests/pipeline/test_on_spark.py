@@ -25,7 +25,7 @@ from treeline.preparation import PREPARERS, whole
 from treeline.registry import resolve
 from treeline.stages.code import write_code
 from treeline.stages.collect import collect
-from treeline.stages.digest import digest
+from treeline.stages.digest import write_inputs
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate
@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.xdist_group("spark"),
 ]
 
-STAGES = (digest, collect, prepare, train, evaluate, gate, export)
+STAGES = (collect, prepare, train, evaluate, gate, export)
 XGBOOST = "xgboost.spark.SparkXGBClassifier"
 
 
@@ -102,6 +102,7 @@ def collected(project: Project) -> Layout:
 
 def test_one_declaration_goes_from_rows_to_scores_on_the_cluster(declared: Project) -> None:
     write_code()
+    write_inputs()
     for stage in STAGES:
         stage(declared.spec, declared.paths)
     signature = Signature.read(declared.paths.signature)

@@ -36,7 +36,7 @@ def test_a_class_of_ones_own_trains_its_model_again_and_no_other(clone: Checkout
     # The pickle names its class and does not hold it: it stays the same, and what it does is other.
     code.write_text(SCALED + "\n\nUNUSED = 1\n")
     followed = {f"{stage}@flowers" for stage in ("train", "evaluate", "export")}
-    assert _run_by(clone) == {"digest@flowers", "digest@sugar", *followed}
+    assert _run_by(clone) == {"digest", *followed}
     second = _signature(clone, "flowers")
     assert second["lineage"]["code"] != first["lineage"]["code"]
     assert second["lineage"]["params"] == first["lineage"]["params"]
@@ -44,11 +44,11 @@ def test_a_class_of_ones_own_trains_its_model_again_and_no_other(clone: Checkout
 
     for stage in ("train", "evaluate", "export"):
         assert "own/scaling.py" in json.loads(
-            (clone.root / "model" / "flowers" / "code" / f"{stage}.json").read_text()
-        )
+            (clone.root / "model" / "inputs" / "flowers" / f"{stage}.json").read_text()
+        )["code"]
     assert _run_by(clone) == set()
     code.write_text(code.read_text() + "# and one more\n")
-    assert _run_by(clone) == {"digest@flowers", "digest@sugar"}
+    assert _run_by(clone) == {"digest"}
 
 
 def test_a_class_beside_the_declaration_is_refused_before_anything_runs(clone: Checkout) -> None:

@@ -13,11 +13,11 @@ from tests.checkout import ROOT, Checkout
     [
         (
             (),
-            "usage: python -m treeline.stages code | "
-            "{digest|collect|prepare|train|evaluate|gate|export} MODEL",
+            "usage: python -m treeline.stages {code|digest} | "
+            "{collect|prepare|train|evaluate|gate|export} MODEL",
         ),
         (("collect", "roses"), "models.roses: not declared; declared are flowers, sugar"),
-        (("colect", "sugar"), "'colect' is not known; choose from ['collect', 'digest'"),
+        (("colect", "sugar"), "'colect' is not known; choose from ['collect', 'evaluate'"),
     ],
     ids=["nothing is named", "an undeclared model", "an unknown stage"],
 )

@@ -10,6 +10,7 @@ from treeline.config import Layout, declared_model
 from treeline.errors import GateError
 from treeline.registry import resolve
 from treeline.stages.code import write_code
+from treeline.stages.digest import write_inputs
 from treeline.stages.running import STAGES
 from treeline.trackers.reading import Written, written
 from treeline.trackers.record import Origin, Record
@@ -35,6 +36,7 @@ class Training:
             spec, paths = declared_model(self.name)
             if not stages:
                 write_code()
+                write_inputs()
             try:
                 for stage in stages or STAGES:
                     resolve(STAGES, stage, place="stage")(spec, paths)

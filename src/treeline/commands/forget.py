@@ -9,10 +9,12 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from treeline.config import PARAMS, Layout, read_params
+from treeline.delivery.processes import run
 from treeline.errors import ConfigError
 from treeline.files import write_text
 
 LOCK = Path("dvc.lock")
+PIPELINE = Path("dvc.yaml")
 
 
 def forget(model: str) -> str:
@@ -31,8 +33,10 @@ def forget(model: str) -> str:
         _drop(PARAMS, "models", {model})
     if LOCK.is_file():
         _drop(LOCK, "stages", {f"{stage}@{model}" for stage in _stages()})
-    for folder in (Layout(model).model, Layout(model).dataset):
+    for folder in (Layout(model).model, Layout(model).dataset, Layout(model).inputs):
         shutil.rmtree(folder, ignore_errors=True)
+    if PIPELINE.is_file():  # the stage follows params.yaml, which is another file now
+        run("dvc", "repro", "--quiet", "digest")
     return f"{model} is gone from {PARAMS}, {LOCK}, model/ and dataset/; git commit makes it so"
 
 

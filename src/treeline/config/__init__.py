@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from treeline.config.layout import PARAMS, Layout
+from treeline.config.layout import INPUTS, PARAMS, SOURCES, Layout
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems, yaml_problem
 from treeline.contract.features import Closed
@@ -17,7 +17,7 @@ from treeline.errors import ConfigError
 
 __all__ = ["PARAMS", "Layout", "Params", "declared_model", "read_params"]
 
-RESERVED = "sources"  # `dataset/sources` is no model's folder
+RESERVED = {SOURCES.name, INPUTS.name}  # `dataset/sources` and `model/inputs` are no model's
 
 
 class Params(Closed):
@@ -31,9 +31,9 @@ class Params(Closed):
     def _default_is_declared(self) -> Self:
         if self.default not in self.models:
             raise ValueError(f"`default` names {self.default!r}, which is not under `models`")
-        if RESERVED in self.models:
-            raise ValueError(f"a model cannot be called {RESERVED!r}; give it another name")
         for name in self.models:
+            if name in RESERVED:
+                raise ValueError(f"a model cannot be called {name!r}; give it another name")
             if (twin := twin_of(name, self.models)) is not None:
                 raise ValueError(
                     f"the models {name!r} and {twin!r} differ in hyphens and underscores only; "

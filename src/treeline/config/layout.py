@@ -6,6 +6,7 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 SOURCES = Path("dataset/sources")
 CODE = Path("model/code.json")  # what each module of this package does and reaches, as digests
+INPUTS = Path("model/inputs")  # what each stage of each model follows
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Layout:
         return self.dataset / "summary.json"
 
     @property
-    def code(self) -> Path:
-        """A file per stage: the digest of each module that the stage runs for this model."""
-        return self.model / "code"
+    def inputs(self) -> Path:
+        """A file per stage: what of the declaration and of the code the stage follows."""
+        return self.root / INPUTS / self.name
 
     @property
     def estimator(self) -> Path:

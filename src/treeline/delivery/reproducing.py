@@ -37,11 +37,10 @@ class Failure:
 def recollect(models: list[str]) -> list[Failure]:
     """Ask the sources of the models again, whatever DVC remembers of them.
 
-    Besides, only the digests of the code are brought up to date, which collecting depends on.
+    Besides, only the stage digest is brought up to date, which collecting depends on.
     """
-    digests = [f"digest@{model}" for model in models]
     stages = [f"collect@{model}" for model in models]
-    return _repro("--keep-going", *digests) or _repro(
+    return _repro("digest") or _repro(
         "--force", "--single-item", "--keep-going", *stages
     )
 

@@ -26,7 +26,6 @@ LOCK = FOLDER / "pipeline.lock"
 REPRO = ("dvc", "repro", "--keep-going")
 TRACKED = {  # what git has of the outputs that DVC removes, by stage; those of export it keeps
     "prepare": ("summary",),
-    "digest": ("code",),
     "train": ("candidates", "training"),
     "evaluate": ("evaluation", "metrics", "images", "plots"),
     "gate": ("verdict", "report"),

@@ -8,9 +8,11 @@ from treeline.delivery.progress import reported
 from treeline.errors import TreelineError
 from treeline.registry import resolve
 
-CODE = {"code": "treeline.stages.code:write_code"}  # the one stage that runs for no model
+ONCE = {  # the stages that run once for all models
+    "code": "treeline.stages.code:write_code",
+    "digest": "treeline.stages.digest:write_inputs",
+}
 STAGES = {
-    "digest": "treeline.stages.digest:digest",
     "collect": "treeline.stages.collect:collect",
     "prepare": "treeline.stages.prepare:prepare",
     "train": "treeline.stages.train:train",
@@ -25,11 +27,12 @@ def run(arguments: list[str]) -> None:
 
     A TreelineError ends the process with exit code 1 and its message, without a traceback.
     """
-    if arguments == [*CODE]:
-        print("code:", resolve(CODE, "code", place="stage")())
+    if len(arguments) == 1 and arguments[0] in ONCE:
+        _run_once(arguments[0])
         return
     if len(arguments) != 2:
-        sys.exit(f"usage: python -m treeline.stages code | {{{'|'.join(STAGES)}}} MODEL")
+        usage = f"{{{'|'.join(ONCE)}}} | {{{'|'.join(STAGES)}}} MODEL"
+        sys.exit(f"usage: python -m treeline.stages {usage}")
     stage, name = arguments
     try:
         spec, paths = declared_model(name)
@@ -40,3 +43,10 @@ def run(arguments: list[str]) -> None:
             said.append(work(spec, paths))
     except TreelineError as error:
         sys.exit(f"{stage} {name}: {error}")
+
+
+def _run_once(stage: str) -> None:
+    try:
+        print(f"{stage}: {resolve(ONCE, stage, place='stage')()}")
+    except TreelineError as error:
+        sys.exit(f"{stage}: {error}")
