@@ -6,6 +6,7 @@ of the processor, which a busy machine does not change as much as those of the c
 """
 
 import hashlib
+import os
 import resource
 import shutil
 import subprocess
@@ -103,8 +104,16 @@ def measure(root: Path, command: tuple[str, ...]) -> float:
 
 
 def _run(root: Path, command: tuple[str, ...]) -> str:
-    """Run a command in a repository, with the code of this one; return what it printed."""
-    done = subprocess.run(command, cwd=root, capture_output=True, encoding="utf-8", check=False)
+    """Run a command in a repository, with its code and the service of this one."""
+    code = os.pathsep.join([str(root / "src"), str(Path.cwd())])
+    done = subprocess.run(
+        command,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": code},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
     if done.returncode and command[-1] != "doctor":  # which finds no remote there
         sys.exit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
@@ -137,8 +146,8 @@ def _read(path: Path) -> Any:
 def _write(path: Path, document: Any) -> None:
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # before its representer is made
     yaml.representer.ignore_aliases = lambda *_: True
-    yaml.sort_base_mapping_type_on_output = False
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(document, file)
 
