@@ -16,7 +16,7 @@ print(*sorted(name for name in sys.modules if name.partition(".")[0] == "treelin
 """
 # These start a stage, whichever it is.
 STARTING = {"treeline.delivery", "treeline.delivery.progress", "treeline.stages.__main__",
-            "treeline.stages.running"}  # fmt: skip
+            "treeline.stages.forking", "treeline.stages.running"}  # fmt: skip
 
 
 def add(clone: Checkout, module: str, text: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import treeline
 from treeline.stages.arithmetic import settle
+from treeline.stages.forking import run_forked
 
 HERE = Path("src/treeline")  # the code that DVC writes down as what a stage ran
 INTERRUPTED = 130  # the exit code of a shell's command that Ctrl-C ended
@@ -20,7 +21,11 @@ def main(arguments: list[str]) -> None:
             "install this checkout in its place: make setup"
         )
     settle()
-    import_module("treeline.stages.running").run(arguments)
+    code = run_forked(arguments)
+    if code is None:
+        import_module("treeline.stages.running").run(arguments)
+    elif code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

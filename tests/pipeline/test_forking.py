@@ -1,0 +1,105 @@
+"""Stages that DVC starts are forked from one process, and do what they do without it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NAME, ROWS, Project
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone")
+
+STAGE = f"{sys.executable} -m treeline.stages"
+SERVERS = "grep -l treeline.stages.forking /proc/[0-9]*/cmdline 2> /dev/null"
+# As DVC does: stages one after the other, started by one process.
+BEGIN = f"{STAGE} code && {STAGE} digest && {STAGE} collect {NAME} && {STAGE} prepare {NAME}"
+
+
+def shell(script: str, *, fork: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a script as DVC runs commands; `fork` says whether stages may be forked."""
+    environment = {**os.environ, "DVC_STAGE": "a stage", "TREELINE_FORK": "yes" if fork else "no"}
+    return subprocess.run(
+        ["sh", "-c", f"{script}; exit $?"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def servers_of(root: Path) -> set[Path]:
+    """Return the servers that run in a folder, below /proc."""
+    listed = subprocess.run(["sh", "-c", SERVERS], capture_output=True, text=True, check=False)
+    found = {Path(line).parent for line in listed.stdout.splitlines()}
+    return {each for each in found if (each / "cwd").exists() and (each / "cwd").samefile(root)}
+
+
+def wait_until(comes_true: Callable[[], bool]) -> None:
+    """Wait for at most a minute."""
+    deadline = time.monotonic() + 60
+    while not comes_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def made(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in root.glob("*/seedlings/*")
+        if path.is_file() and path.name != "seconds.json"
+    }
+
+
+def test_a_fork_makes_the_same_bytes_and_says_the_same(project: Project) -> None:
+    script = f"{BEGIN} && {STAGE} train {NAME}"
+    alone = shell(script, fork=False)
+    before = made(project.root)
+    assert alone.returncode == 0, alone.stderr
+    assert len(before) > 5
+    forked = shell(f"{script} && {SERVERS}")
+    assert forked.returncode == 0, forked.stderr
+    assert made(project.root) == before
+    said, _, server = forked.stdout.partition("/proc/")
+    assert server.count("\n") >= 1
+    assert [line.split(",")[0] for line in said.splitlines()][:4] == [
+        line.split(",")[0] for line in alone.stdout.splitlines()
+    ][:4]
+
+
+def test_the_server_ends_with_the_process_that_it_works_for(project: Project) -> None:
+    assert shell(BEGIN).returncode == 0
+    wait_until(lambda: not servers_of(project.root))
+
+
+def test_a_fork_that_fails_gives_its_error_and_its_exit_code(project: Project) -> None:
+    source = project.root / "dataset/sources/file/seedlings.csv"
+    source.write_text(ROWS.replace("Acer", "Acre", 1) + "\n")
+    results = [shell(BEGIN, fork=fork) for fork in (False, True)]
+    assert [each.returncode for each in results] == [1, 1]
+    assert "Acre" in results[0].stderr and results[0].stderr == results[1].stderr
+
+
+def test_who_ends_a_stage_ends_its_fork(project: Project) -> None:
+    """The process that DVC started hands the signal on."""
+    assert shell(f"{STAGE} code && {STAGE} digest").returncode == 0
+    source = project.root / "dataset/sources/file/seedlings.csv"
+    source.unlink()
+    os.mkfifo(source)  # whoever reads it waits
+    script = f"{STAGE} collect {NAME} & echo $!; wait $!; echo $?"
+    with subprocess.Popen(
+        ["sh", "-c", script],
+        env={**os.environ, "DVC_STAGE": "a stage"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stdout is not None
+        client = int(run.stdout.readline())
+        wait_until(lambda: len(servers_of(project.root)) == 2)  # the server and its fork
+        os.kill(client, signal.SIGTERM)
+        assert int(run.stdout.readline()) == 128 + signal.SIGTERM
+    wait_until(lambda: not servers_of(project.root))
