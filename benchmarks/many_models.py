@@ -25,15 +25,24 @@ LOCK = Path("dvc.lock")
 FOLDERS = (".dvc/plots", "dataset/sources", "requirements", "src")
 FILES = (".dvc/config", ".dvcignore", ".gitignore", "dvc.yaml", "model/code.json")
 
-# Each reads all declarations, and none has anything to do.
+# The service from its start until it is ready, and its end.
+START = """
+import asyncio
+from api.app import create_app
+async def start(app):
+    async with app.router.lifespan_context(app):
+        pass
+asyncio.run(start(create_app()))
+"""
+
+# Each reads all declarations or all models, and none has anything to do.
 PYTHON = (sys.executable, "-m")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "status": ("dvc", "status"),
     "repro": ("dvc", "repro"),
     "digest": (*PYTHON, "treeline.stages", "digest"),
-    "params": (*PYTHON, "treeline", "params"),
     "doctor": (*PYTHON, "treeline", "doctor"),
-    "service": (sys.executable, "-c", "from api.app import create_app; create_app()"),
+    "service": (sys.executable, "-c", START),
 }
 
 

@@ -102,10 +102,9 @@ def _plain(value: Any) -> Any:
         return {"pairs": [[_plain(key), _plain(each)] for key, each in value.items()]}
     if isinstance(value, list | tuple):
         return [_plain(each) for each in value]
-    if isinstance(value, date):  # YAML reads an unquoted one as such, and a time as well
-        return {type(value).__name__: value.isoformat()}
-    if isinstance(value, float) and not isfinite(value):
-        return {"float": str(value)}
+    # YAML reads an unquoted date or time as such; JSON knows neither of them, nor infinity.
+    if isinstance(value, date) or (isinstance(value, float) and not isfinite(value)):
+        return {type(value).__name__: str(value)}
     return value
 
 

@@ -284,7 +284,11 @@ def stages() -> list[dict[str, Any]]:
 def test_the_inputs_cover_every_dependency_that_is_in_git() -> None:
     """Whoever changes one of them meanwhile has models of their own to train."""
     dependencies = {each for stage in stages() for each in stage["deps"]}
-    made = (*(f"{folder}/${{key}}/" for folder in ("dataset", "model")), "model/code.json", "model/inputs/")
+    made = (
+        *(f"{folder}/${{key}}/" for folder in ("dataset", "model")),
+        "model/code.json",
+        "model/inputs/",
+    )
     in_git = {each for each in dependencies if not each.startswith(made)}
     assert in_git >= {"src/treeline", "src/own", "requirements/train.txt"}
     assert {each for each in in_git if not within(each, INPUTS)} == set()

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import NAME, ROWS, Project
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="stages are forked on Linux alone")
 
@@ -39,14 +38,6 @@ def servers_of(root: Path) -> set[Path]:
     return {each for each in found if (each / "cwd").exists() and (each / "cwd").samefile(root)}
 
 
-def wait_until(comes_true: Callable[[], bool]) -> None:
-    """Wait for at most a minute."""
-    deadline = time.monotonic() + 60
-    while not comes_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def made(root: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -73,7 +64,7 @@ def test_a_fork_makes_the_same_bytes_and_says_the_same(project: Project) -> None
 
 def test_the_server_ends_with_the_process_that_it_works_for(project: Project) -> None:
     assert shell(BEGIN).returncode == 0
-    wait_until(lambda: not servers_of(project.root))
+    wait_until(lambda: not servers_of(project.root), seconds=60, what="the server has ended")
 
 
 def test_a_fork_that_fails_gives_its_error_and_its_exit_code(project: Project) -> None:
@@ -99,7 +90,8 @@ def test_who_ends_a_stage_ends_its_fork(project: Project) -> None:
     ) as run:
         assert run.stdout is not None
         client = int(run.stdout.readline())
-        wait_until(lambda: len(servers_of(project.root)) == 2)  # the server and its fork
+        both = "there are a server and its fork"
+        wait_until(lambda: len(servers_of(project.root)) == 2, seconds=60, what=both)
         os.kill(client, signal.SIGTERM)
         assert int(run.stdout.readline()) == 128 + signal.SIGTERM
-    wait_until(lambda: not servers_of(project.root))
+    wait_until(lambda: not servers_of(project.root), seconds=60, what="the server has ended")

@@ -43,9 +43,12 @@ def test_a_class_of_ones_own_trains_its_model_again_and_no_other(clone: Checkout
     assert clone.bytes_of("model/sugar/*") == others
 
     for stage in ("train", "evaluate", "export"):
-        assert "own/scaling.py" in json.loads(
-            (clone.root / "model" / "inputs" / "flowers" / f"{stage}.json").read_text()
-        )["code"]
+        assert (
+            "own/scaling.py"
+            in json.loads(
+                (clone.root / "model" / "inputs" / "flowers" / f"{stage}.json").read_text()
+            )["code"]
+        )
     assert _run_by(clone) == set()
     code.write_text(code.read_text() + "# and one more\n")
     assert _run_by(clone) == {"digest"}

@@ -40,9 +40,7 @@ def recollect(models: list[str]) -> list[Failure]:
     Besides, only the stage digest is brought up to date, which collecting depends on.
     """
     stages = [f"collect@{model}" for model in models]
-    return _repro("digest") or _repro(
-        "--force", "--single-item", "--keep-going", *stages
-    )
+    return _repro("digest") or _repro("--force", "--single-item", "--keep-going", *stages)
 
 
 def reproduce(models: list[str], *, force: bool) -> list[Failure]:

@@ -142,7 +142,8 @@ def serve(listener: socket.socket, dvc: int) -> dict[str, Any] | None:
     gc.freeze()  # what is imported is not looked at again, and its memory stays shared
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ended = os.pidfd_open(dvc)
-    while ended not in select.select([listener, ended], [], [])[0]:
+    sources: list[socket.socket | int] = [listener, ended]
+    while ended not in select.select(sources, [], [])[0]:
         connection, _ = listener.accept()
         with connection, suppress(OSError):
             if _user_of(connection) != os.getuid():
