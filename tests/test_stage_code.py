@@ -74,6 +74,7 @@ EDITS: list[tuple[tuple[str, ...], Any, tuple[str, ...]]] = [
     (("candidates", "logistic", "options"), {"class_weight": {0: 1, 1: 2}}, ALL[2:]),
     (("search", "folds"), 4, ALL[2:]),
     (("champion", "metric"), "accuracy", ALL[2:]),
+    (("evaluation",), {"folds": "all"}, ("evaluate", "gate", "export")),
     (("gate", "floor"), {"roc_auc": 0.6}, ("evaluate", "gate", "export")),
     (("export",), "required", ("evaluate", "gate", "export")),
 ]

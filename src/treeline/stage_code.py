@@ -25,10 +25,11 @@ RUNS_OWN = ("train", "evaluate", "export")  # the stages that run classes of src
 # Keys of a block that cannot change what a stage writes; `collect` reads the source alone. A stage
 # that is not here follows the whole block, and a new key is followed until it is listed.
 WORDS = {"description", "notes"}
+JUDGING = {"evaluation", "gate", "export"}
 IGNORES: dict[str, set[str]] = {
     "collect": set(ModelSpec.model_fields) - {"source"},
-    "prepare": WORDS | {"candidates", "search", "champion", "gate", "export"},
-    "train": WORDS | {"source", "gate", "export"},
+    "prepare": WORDS | JUDGING | {"candidates", "search", "champion"},
+    "train": WORDS | JUDGING | {"source"},
 }
 
 # The stages whose code decides what a model is. The signature holds its digest, so that `export`,
