@@ -139,8 +139,13 @@ def test_calibration_of_classes_is_that_of_the_likeliest() -> None:
 
 def test_values_have_a_bias_and_a_slope() -> None:
     truth = np.arange(50.0)
-    assert calibration(truth, Prediction(values=truth / 2 + 3)) == {"bias": -9.25, "slope": 2}
-    assert calibration(truth, Prediction(values=np.full(50, 3.0))) == {"bias": -21.5}
+    assert calibration(truth, Prediction(values=truth / 2 + 3)) == {
+        "bias": -9.25,
+        "slope": 2,
+        "at_most": 0.14,  # from 0 to 6
+    }
+    still = calibration(truth, Prediction(values=np.full(50, 3.0)))
+    assert still == {"bias": -21.5, "at_most": 0.08}
     assert calibration(TRUTH, labels("oak")) is None
 
 

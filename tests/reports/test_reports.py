@@ -295,7 +295,7 @@ def test_a_report_tells_calibration_and_the_learning_curve() -> None:
     assert "Probabilities are off by 2.0% in the mean" in text
     assert "more rows would help" in text
     assert "| 800 | 0.8 ± 0.01 |" in text
-    text = judged_by(calibration={"bias": -2.5, "slope": 0.9})
+    text = judged_by(calibration={"bias": -2.5, "slope": 0.9, "at_most": 0.4})
     assert "Predictions are 2.5 below the truth" in text
 
 
@@ -303,3 +303,20 @@ def test_a_refused_report_still_says_what_the_data_give_away() -> None:
     refused = Verdict(passed=False, reasons=("f1 is too low",))
     text = report(replace(RECORD, verdict=refused, beware=("beware: `b` alone tells 99%",)))
     assert "- beware: `b` alone tells 99%." in text.splitlines()
+
+
+def test_a_report_of_a_quantile_says_how_many_rows_are_at_most_that() -> None:
+    one, name = judged(2.0), "pinball_90"
+    evaluation = EVALUATION | {
+        "champion": {name: one},
+        "baseline": {name: one},
+        "advantage": {"baseline": {name: one}},
+        "calibration": {"bias": 70.0, "slope": 0.9, "at_most": 0.876},
+    }
+    rivals = {
+        who: {"hyperparameters": {}, "folds": {name: [1.0, 2.0]}, "trials": [{}]}
+        for who in ("baseline", "boosting")
+    }
+    training = {"champion": "boosting", "metric": name, "candidates": rivals}
+    text = report(replace(RECORD, evaluation=evaluation, training=training))
+    assert "87.6% of the rows have a truth of at most what is predicted; 90 % is meant." in text

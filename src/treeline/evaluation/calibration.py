@@ -20,7 +20,8 @@ def calibration(truth: Array, prediction: Prediction) -> dict[str, float] | None
     the parts of the Brier score (Murphy 1973), of which `reliability` is what calibration costs,
     `resolution` what telling rows apart gains, and `uncertainty` what the shares alone would have.
     Of values: `bias`, their mean minus that of the truth, and `slope`, by how much the truth rises
-    with them, 1 where they are right (Mincer and Zarnowitz 1969).
+    with them, 1 where they are right (Mincer and Zarnowitz 1969); and `at_most`, the share of rows
+    whose truth is at most the value, which for a quantile is what it is of.
     """
     if prediction.values is not None:
         return _of_values(truth, np.asarray(prediction.values, dtype=np.float64))
@@ -52,7 +53,10 @@ def _of_shares(hit: Array, share: Array) -> dict[str, float]:
 
 def _of_values(truth: Array, values: Array) -> dict[str, float]:
     spread = float(np.mean((values - values.mean()) ** 2))
-    found = {"bias": round(float(np.mean(values) - np.mean(truth)), 6)}
+    found = {
+        "bias": round(float(np.mean(values) - np.mean(truth)), 6),
+        "at_most": round(float(np.mean(truth <= values)), 6),
+    }
     if spread:
         both = float(np.mean((values - values.mean()) * (truth - truth.mean())))
         found["slope"] = round(both / spread, 6)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from treeline.config.metrics import METRICS
+from treeline.config.metrics import METRICS, percent_of
 from treeline.reports.markdown import NOTHING, folded, interval, number, table
 from treeline.reports.sections import rows_judged
 
@@ -102,7 +102,7 @@ def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share:.1%}"
 
 
-def _calibration(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
+def _calibration(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
     found = evaluation.get("calibration")
     if not found:
         return
@@ -113,6 +113,12 @@ def _calibration(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
             f"10 bins). Of the Brier score {number(found['reliability'])} is miscalibration, out "
             f"of an uncertainty of {number(found['uncertainty'])}, of which the model resolves "
             f"{number(found['resolution'])} (Murphy's decomposition)."
+        )
+        return
+    if (percent := percent_of(metric)) is not None:
+        yield (
+            f"{found['at_most']:.1%} of the rows have a truth of at most what is predicted; "
+            f"{percent} % is meant."
         )
         return
     slope = f"; the truth rises by {number(found['slope'])} for each 1" if "slope" in found else ""
