@@ -16,7 +16,7 @@ from treeline.contract.signature import Learnt, Signature
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.stages.code import write_code
 from treeline.stages.collect import collect
-from treeline.stages.digest import digest
+from treeline.stages.digest import write_inputs
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate
@@ -27,7 +27,8 @@ from treeline.stages.train import train
 def made(project: Project) -> Signature:
     """Make the model of a project, and return its signature."""
     write_code()
-    for stage in (digest, collect, prepare, train, evaluate, gate, export):
+    write_inputs()
+    for stage in (collect, prepare, train, evaluate, gate, export):
         stage(project.spec, project.paths)
     return Signature.read(project.paths.signature)
 
