@@ -26,9 +26,9 @@ def random_codes(signature: Signature) -> Matrix:
     """Return rows within the contract, numbers with three digits behind the point."""
     rng = np.random.default_rng(0)
     columns = [
-        rng.integers(0, len(feature.categories), ROWS)
+        rng.integers(0, len(feature.categories), ROWS).astype(np.float64)
         if feature.categories
-        else np.round(rng.uniform(feature.minimum, feature.maximum, ROWS), 3)
+        else np.round(rng.uniform(feature.minimum or 0, feature.maximum or 1, ROWS), 3)
         for feature in signature.features.values()
     ]
     return np.ascontiguousarray(np.column_stack(columns), dtype=np.float32)
@@ -47,11 +47,11 @@ def write_trees(root: Path, signature: Signature, matrix: Matrix) -> None:
     draft = dict(signature) | {"name": TREES, "default": False}
     for made in ("version", "runtime", "files", "example", "parity"):
         draft.pop(made)
-    first = {
+    first: dict[str, bool | float | str | None] = {
         name: each.categories[int(code)] if each.categories else float(code)
         for (name, each), code in zip(signature.features.items(), matrix[0], strict=True)
     }
-    proof = Proof(matrix, first=first, tolerance=1e-4)
+    proof = Proof(matrix, first=first, tolerance=1e-4, features=dict(signature.features))
     package = packaged(pipeline, draft, proof)
     digests = {}
     for name, payload in package.files.items():

@@ -133,7 +133,10 @@ def coverage(world: World, tests: int) -> dict[str, tuple[float, float]]:
         for name in names:
             held[name][0] += holds(found["a"][name], true[0][name])
             held[name][1] += holds(found["advantage"]["b"][name], true[1][name])
-    return {name: (100 * np.mean(own), 100 * np.mean(lead)) for name, (own, lead) in held.items()}
+    return {
+        name: (100 * float(np.mean(own)), 100 * float(np.mean(lead)))
+        for name, (own, lead) in held.items()
+    }
 
 
 def holds(interval: dict[str, Any], value: float) -> list[bool]:

@@ -93,7 +93,7 @@ def driver(kind: str, url: str) -> int:
     mark = "`" if kind == "mysql" else '"'
     query = f"SELECT * FROM seedlings ORDER BY {mark}No{mark}"
     found: pa.Table = connectorx.read_sql(url, query, return_type="arrow")
-    return found.num_rows
+    return int(found.num_rows)
 
 
 def source(url: str) -> SqlTables:
@@ -124,11 +124,11 @@ def filled(kind: str, folder: Path) -> Iterator[str]:
         print(f"{kind:12} does not answer at {given.render_as_string()}", file=sys.stderr)
         return
     with dropped(server, name):
-        url = given.set(database=name)
-        engine = create_engine(url)
+        here = given.set(database=name)
+        engine = create_engine(here)
         fill(engine)
         engine.dispose()
-        yield url.set(drivername=kind).render_as_string()
+        yield here.set(drivername=kind).render_as_string()
 
 
 @contextmanager

@@ -30,7 +30,11 @@ FEATURES = {
     "soil": Feature(type="category", categories=("clay", "loam", "sand"), nullable=True),
     "wet": Feature(type="boolean"),
 }
-CLASSES = {"binary": ("alive", "dead"), "multiclass": ("high", "low", "middle"), "regression": ()}
+CLASSES: dict[Task, tuple[str, ...]] = {
+    "binary": ("alive", "dead"),
+    "multiclass": ("high", "low", "middle"),
+    "regression": (),
+}
 SLOW = ("sklearn.gaussian_process", "sklearn.linear_model.QuantileRegressor")
 CASES = [
     (task, path)
@@ -79,7 +83,7 @@ def learnt(task: Task, missing: float) -> tuple[Any, Any]:
 
 
 def package(task: Task, estimator: Any, rows: NDArray[np.float32]) -> Package:
-    first = {"light": 0.5, "height": 20.0, "age": 3, "soil": "clay", "wet": True}
+    first: dict[str, Any] = {"light": 0.5, "height": 20.0, "age": 3, "soil": "clay", "wet": True}
     proof = Proof(matrix=rows, first=first, tolerance=1e-5, features=FEATURES)
     return packaged(estimator, draft(task, FEATURES, CLASSES[task]), proof)
 
@@ -88,11 +92,13 @@ def check_as_sent(task: Task, estimator: Any, made: Package, sent: NDArray[np.fl
     expected = predict(estimator, sent)
     found = OnnxRuntime.load({ONNX_FILE: made.files[ONNX_FILE]}).predict(sent)
     if task == "regression":
+        assert expected.values is not None and found.values is not None
         scale = np.maximum(1, np.abs(expected.values))
         assert np.max(np.abs(found.values - expected.values) / scale) <= 1e-5
         return
     np.testing.assert_array_equal(found.labels, expected.labels)
     if expected.scores is not None:
+        assert found.scores is not None
         assert np.max(np.abs(found.scores - expected.scores)) <= 1e-5
         assert found.scores.min() >= 0 and found.scores.max() <= 1
 

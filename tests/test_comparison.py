@@ -166,8 +166,9 @@ def test_every_declared_metric_has_to_hold() -> None:
 
 @pytest.mark.parametrize("newer", [True, False], ids=["candidate", "incumbent"])
 def test_a_metric_that_only_one_gives_lets_nothing_pass(newer: bool) -> None:
-    pair = [right(0.9), right(0.8, probabilities=False)]
-    found = compared(*(pair if newer else pair[::-1]), {"log_loss": 1})
+    pair = (right(0.9), right(0.8, probabilities=False))
+    candidate, incumbent = pair if newer else pair[::-1]
+    found = compared(candidate, incumbent, {"log_loss": 1})
     assert not found["verdict"]["passed"]
     assert found["verdict"]["reasons"] == [
         "log_loss is not given by both models, so its drop is not known; "

@@ -1,5 +1,7 @@
 """A fitted pipeline → a graph that predicts the same, to the side of every split."""
 
+from typing import Any, Self
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,20 +23,20 @@ from treeline.trainers.columns import NamedColumns, TypedColumns
 class Translated(ClassifierMixin, BaseEstimator):
     """An estimator of another engine's, for which no library has a converter."""
 
-    def __init__(self, logistic):
+    def __init__(self, logistic: Any) -> None:
         self.logistic = logistic
         self.classes_ = logistic.classes_
 
-    def fit(self, matrix, target):
+    def fit(self, matrix: Any, target: Any) -> Self:
         return self
 
-    def predict(self, matrix):
+    def predict(self, matrix: Any) -> Any:
         return self.logistic.predict(matrix)
 
-    def predict_proba(self, matrix):
+    def predict_proba(self, matrix: Any) -> Any:
         return self.logistic.predict_proba(matrix)
 
-    def onnx_piece(self, width: int):
+    def onnx_piece(self, width: int) -> Any:
         return to_onnx(
             self.logistic,
             initial_types=[("features", FloatTensorType([None, width]))],
@@ -43,7 +45,7 @@ class Translated(ClassifierMixin, BaseEstimator):
         )
 
 
-def pipeline(estimator, target, matrix) -> Pipeline:
+def pipeline(estimator: Any, target: Any, matrix: Any) -> Pipeline:
     """Return a fitted pipeline of columns without a preparation of their own."""
     names = [f"x{number}" for number in range(matrix.shape[1])]
     made = Pipeline([("names", NamedColumns(names)), ("estimator", estimator)])
@@ -58,35 +60,41 @@ def rows() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(90, 3)).astype(np.float32)
 
 
-def test_neighbouring_floats_stay_on_their_side_of_a_split_of_histogram_boosting():
+def test_neighbouring_floats_stay_on_their_side_of_a_split_of_histogram_boosting() -> None:
     values = np.linspace(0, 1, 60, dtype=np.float32)
     frame = np.sort(np.concatenate([values, np.nextafter(values, np.float32(2))]))[:, None]
     target = np.arange(len(frame)) % 2.0  # neighbours differ, so that splits fall between them
     boosting = HistGradientBoostingRegressor(min_samples_leaf=1, max_leaf_nodes=None)
     made = pipeline(boosting, target, frame)
     assert np.ptp(made.predict(frame)) > 0.9
-    assert np.allclose(opened(made).predict(frame).values, made.predict(frame), atol=1e-5)
+    found = opened(made).predict(frame).values
+    assert found is not None
+    assert np.allclose(found, made.predict(frame), atol=1e-5)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("how", [{}, {"solver": "lsqr", "shrinkage": 0.3}], ids=["svd", "shrunk"])
-def test_a_discriminant_analysis_gives_its_probabilities(n_classes: int, how: dict):
+def test_a_discriminant_analysis_gives_its_probabilities(
+    n_classes: int, how: dict[str, Any]
+) -> None:
     target = np.digitize(rows()[:, 0], [-0.5, 0.5][: n_classes - 1])
     made = pipeline(LinearDiscriminantAnalysis(**how), target, rows())
     found = opened(made).predict(rows())
+    assert found.scores is not None
     assert np.allclose(found.scores, made.predict_proba(rows()), atol=1e-6)
     assert (found.labels == made.predict(rows())).all()
 
 
-def test_a_step_may_write_its_own_graph():
+def test_a_step_may_write_its_own_graph() -> None:
     made = pipeline(LogisticRegression(), rows()[:, 0] > 0, rows())
     expected = made.predict_proba(rows())
     made.steps[-1] = ("estimator", Translated(made[-1]))
     found = opened(made).predict(rows())
+    assert found.scores is not None
     assert np.allclose(found.scores, expected, atol=1e-6)
 
 
-def test_what_is_no_pipeline_has_no_converter():
+def test_what_is_no_pipeline_has_no_converter() -> None:
     with pytest.raises(ExportError, match="no ONNX converter for LogisticRegression"):
         converted(LogisticRegression())
 

@@ -210,6 +210,7 @@ def test_more_classes_than_a_picture_can_tell_apart_are_all_in_the_curves(tmp_pa
 
 def test_the_roc_curve_encloses_the_area_that_the_metric_names(of_tasks: Path) -> None:
     judged = JUDGED["binary"]
+    assert judged.prediction.scores is not None
     curves = of_tasks / "binary" / "curves"
     line = [row for row in rows_of(curves / "roc.csv") if row["mark"] == "line"]
     x, y = (np.array([float(row[axis]) for row in line]) for axis in ("x", "y"))
@@ -219,6 +220,7 @@ def test_the_roc_curve_encloses_the_area_that_the_metric_names(of_tasks: Path) -
 
 def test_the_widest_gap_is_the_one_that_the_metric_names(of_tasks: Path) -> None:
     judged = JUDGED["binary"]
+    assert judged.prediction.scores is not None
     curves = of_tasks / "binary" / "curves"
     low, high = (
         float(row["y"])

@@ -8,10 +8,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from api.contract.validation import value_problem
 from treeline.contract.admission import admit, coded, matched
 from treeline.contract.features import Feature
 from treeline.contract.kinds import FLOAT32_MAX, INTEGER_MAX, Column, Holds
+from treeline.contract.problems import value_problem
 
 BOUNDS = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([-1e300, 1e300, 0.1, 2.0**60])
 TEXTS = st.text(max_size=3) | st.sampled_from(["oak", "Oak", " oak", "e\u0301", "\u00e9", "1", ""])

@@ -65,7 +65,7 @@ def as_float16(value: float) -> Given:
 
 def example(name: str) -> Given:
     value = EXAMPLE[name]
-    of = {bool: of_truth, str: of_text, int: of_integer, float: of_float}[type(value)]
+    of: Any = {bool: of_truth, str: of_text, int: of_integer, float: of_float}[type(value)]
     return of(value)
 
 

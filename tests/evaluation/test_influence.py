@@ -20,8 +20,8 @@ def drawn(name: str, classes: int, n: int, *, seed: int = 0) -> tuple[Any, Predi
     """Return truth and a prediction with ties, which knows a little of the truth."""
     rng = np.random.default_rng(seed)
     if METRICS[name].judges == "values":
-        truth = rng.standard_t(4, size=n)
-        return truth, Prediction(values=truth + rng.normal(size=n))
+        values = rng.standard_t(4, size=n)
+        return values, Prediction(values=values + rng.normal(size=n))
     truth = np.arange(n) % classes
     weight = np.round(rng.dirichlet(np.ones(classes), n) + 0.3 * np.eye(classes)[truth], 1) + 0.05
     scores = weight / weight.sum(axis=1, keepdims=True)

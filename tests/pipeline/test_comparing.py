@@ -13,7 +13,7 @@ ENTER = "from treeline.delivery import releasing; print(releasing.entered('HEAD'
 COMPARE = ("-m", "treeline", "compare", "--base")
 
 
-def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checkout):
+def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checkout) -> None:
     done = clone.python(*COMPARE, "HEAD")
     for name in ("flowers", "sugar"):
         assert f"## {name} is still the model of HEAD" in done.stdout
@@ -22,7 +22,7 @@ def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checko
     assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_a_model_that_predicts_as_before_has_no_lead_and_may_ship(clone: Checkout):
+def test_a_model_that_predicts_as_before_has_no_lead_and_may_ship(clone: Checkout) -> None:
     clone.change("  sugar:\n", "  sugar:\n    description: The same, in other words\n")
     clone.run("dvc", "repro", "export@sugar")
     assert "## sugar may ship" in clone.python(*COMPARE, "HEAD", "sugar").stdout
@@ -30,7 +30,7 @@ def test_a_model_that_predicts_as_before_has_no_lead_and_may_ship(clone: Checkou
     assert found["advantage"]["incumbent"]["rmse"] == {"value": 0, "low": 0, "high": 0}
 
 
-def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
+def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout) -> None:
     clone.change("alpha: 0.1", "alpha: 3")
     clone.run("dvc", "repro", "export@sugar")
     done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
@@ -38,7 +38,7 @@ def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout):
     assert "rmse rose" in done.stdout and "a drop of 0.5 is allowed" in done.stdout
 
 
-def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout):
+def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout) -> None:
     clone.run("dvc", "push")
     clone.change("alpha: 0.1", "alpha: 0.11")
     clone.run("dvc", "repro", "export@sugar")
@@ -49,7 +49,7 @@ def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: 
 
 def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_one_was_released(
     clone: Checkout, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     clone.change("alpha: 0.1", "alpha: 0.2")
     clone.run("dvc", "repro", "export@sugar")
     clone.run("rm", "-rf", ".dvc/cache")
@@ -65,17 +65,17 @@ def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_one_was_rel
     assert "cannot be fetched" in done.stdout and "was it pushed" in done.stdout
 
 
-def test_a_model_that_is_new_has_nothing_to_be_compared_with(clone: Checkout):
+def test_a_model_that_is_new_has_nothing_to_be_compared_with(clone: Checkout) -> None:
     first = clone.run("git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
     assert "has no such model" in clone.python(*COMPARE, first, "sugar").stdout
 
 
-def test_an_unknown_revision_is_named(clone: Checkout):
+def test_an_unknown_revision_is_named(clone: Checkout) -> None:
     done = clone.python(*COMPARE, "nowhere", "sugar", good=False)
     assert "nowhere: no such revision" in done.stdout
 
 
-def test_a_changed_contract_asks_for_a_person(clone: Checkout):
+def test_a_changed_contract_asks_for_a_person(clone: Checkout) -> None:
     clone.change("      s5: {type: number}\n", "")
     clone.run("dvc", "repro", "export@sugar")
     done = clone.python(*COMPARE, "HEAD", "sugar", good=False)
@@ -102,7 +102,7 @@ def known(test: list[tuple[Any, ...]], before: list[tuple[Any, ...]]) -> int:
     return sum(row in before for row in test)
 
 
-def test_a_feature_that_is_added_moves_rows_which_are_known_by_the_others(clone: Checkout):
+def test_a_feature_that_is_added_moves_rows_which_are_known_by_the_others(clone: Checkout) -> None:
     clone.change("s5: {type: number}\n", "s5: {type: number}\n      bp: {type: number}\n")
     clone.run("dvc", "repro", "export@sugar")
     done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
@@ -110,7 +110,9 @@ def test_a_feature_that_is_added_moves_rows_which_are_known_by_the_others(clone:
 
 
 @pytest.mark.parametrize("record", ["rows", "rule"])
-def test_rows_that_the_incumbent_learnt_from_are_left_out_and_counted(clone: Checkout, record: str):
+def test_rows_that_the_incumbent_learnt_from_are_left_out_and_counted(
+    clone: Checkout, record: str
+) -> None:
     before = rows(clone, "train")
     clone.change("test: 0.25, seed: 0}", "test: 0.25, seed: 1}")
     clone.change("alpha: 0.1", "alpha: 0.11")
@@ -127,7 +129,7 @@ def test_rows_that_the_incumbent_learnt_from_are_left_out_and_counted(clone: Che
     assert found["rows"] == all_rows - left_out
 
 
-def test_a_split_that_was_drawn_is_known_by_its_rows(clone: Checkout):
+def test_a_split_that_was_drawn_is_known_by_its_rows(clone: Checkout) -> None:
     clone.change("test: 0.25, seed: 0}", "test: 0.25, seed: 0, rule: drawn}")
     clone.run("dvc", "repro", "export@sugar")
     clone.commit("Draw")
@@ -139,7 +141,7 @@ def test_a_split_that_was_drawn_is_known_by_its_rows(clone: Checkout):
     assert f"{left_out} of {len(rows(clone, 'test'))} rows left out" in done.stdout
 
 
-def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout):
+def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout) -> None:
     path = clone.root / "dataset/sugar/summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({key: each for key, each in summary.items() if key != "split"}))
@@ -153,7 +155,7 @@ def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout):
     assert "what the incumbent learnt from is not known" in done.stdout
 
 
-def test_a_model_that_learnt_from_all_rows_leaves_none_to_compare_by(clone: Checkout):
+def test_a_model_that_learnt_from_all_rows_leaves_none_to_compare_by(clone: Checkout) -> None:
     clone.change("champion: {metric: rmse}", "champion: {metric: rmse, refit: all}")
     clone.run("dvc", "repro", "export@sugar")
     clone.commit("Learn from all rows")
@@ -164,7 +166,7 @@ def test_a_model_that_learnt_from_all_rows_leaves_none_to_compare_by(clone: Chec
     assert "so that 0 are left to compare by" in done.stdout
 
 
-def test_other_classes_ask_for_a_person(clone: Checkout):
+def test_other_classes_ask_for_a_person(clone: Checkout) -> None:
     clone.change("labels: species}", "labels: species, where: {species: [setosa, virginica]}}")
     clone.run("dvc", "repro", "export@flowers")
     done = clone.python(*COMPARE, "HEAD", "flowers", good=False)
@@ -182,7 +184,7 @@ def released(clone: Checkout) -> str:
     return commit
 
 
-def test_a_slow_slide_is_stopped_by_the_best_release(clone: Checkout):
+def test_a_slow_slide_is_stopped_by_the_best_release(clone: Checkout) -> None:
     """Each step is small beside the last one, and large beside the first."""
     first = released(clone)
     clone.change("alpha: 0.1", "alpha: 0.5")

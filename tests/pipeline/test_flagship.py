@@ -44,7 +44,9 @@ def published(
 
 
 @pytest.mark.parametrize("world", ["simulated", "published"])
-def test_the_first_two_requests_are_answered_as_ever(world: str, request: pytest.FixtureRequest):
+def test_the_first_two_requests_are_answered_as_ever(
+    world: str, request: pytest.FixtureRequest
+) -> None:
     clone: Checkout = request.getfixturevalue(world)
     client = TestClient(create_app(Settings(model_dir=clone.root / "model")))
     answers = [client.post("/v1/predict", json=record).json() for record in (MAPLE, OAK)]
@@ -55,7 +57,7 @@ def test_the_first_two_requests_are_answered_as_ever(world: str, request: pytest
 @pytest.mark.parametrize("world", ["simulated", "published"])
 def test_harvested_seedlings_are_left_out_and_no_plot_is_split(
     world: str, request: pytest.FixtureRequest
-):
+) -> None:
     clone: Checkout = request.getfixturevalue(world)
     summary = json.loads((clone.root / "dataset/tree-survival/summary.json").read_text())
     share = summary["rows"]["left_out_by_where"] / summary["rows"]["collected"]
@@ -63,7 +65,7 @@ def test_harvested_seedlings_are_left_out_and_no_plot_is_split(
     assert summary["groups"]["on_both_sides"] == 0
 
 
-def test_the_published_table_is_read_as_it_is(published: Checkout):
+def test_the_published_table_is_read_as_it_is(published: Checkout) -> None:
     summary = json.loads((published.root / "dataset/tree-survival/summary.json").read_text())
     assert summary["rows"]["collected"] == 2783
     assert summary["rows"]["left_out_by_where"] == 704
@@ -74,7 +76,7 @@ def test_the_published_table_is_read_as_it_is(published: Checkout):
 @pytest.mark.parametrize("world", ["simulated", "published"])
 def test_the_species_rule_stands_in_the_table_and_beside_the_verdict(
     world: str, request: pytest.FixtureRequest
-):
+) -> None:
     clone: Checkout = request.getfixturevalue(world)
     folder = clone.root / "model/tree-survival"
     assert "\nbaseline,False" in (folder / "candidates.csv").read_text()

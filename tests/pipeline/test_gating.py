@@ -5,7 +5,7 @@ import json
 from tests.checkout import Checkout
 
 
-def test_a_refused_model_stops_and_the_others_go_on(clone: Checkout):
+def test_a_refused_model_stops_and_the_others_go_on(clone: Checkout) -> None:
     good = clone.bytes_of("model/flowers/artifact/*") | clone.bytes_of(
         "model/flowers/signature.json"
     )
@@ -26,13 +26,13 @@ def test_a_refused_model_stops_and_the_others_go_on(clone: Checkout):
     assert kept == good
 
 
-def test_a_perfect_score_is_a_leak_until_explained(clone: Checkout):
+def test_a_perfect_score_is_a_leak_until_explained(clone: Checkout) -> None:
     clone.change("beats: baseline}\n\n  sugar", "ceiling: {accuracy: 0.5}}\n\n  sugar")
     done = clone.run("dvc", "repro", "export@flowers", good=False)
     assert "too good to be true" in done.stderr
 
 
-def test_a_wrong_declaration_stops_before_anything_is_written(clone: Checkout):
+def test_a_wrong_declaration_stops_before_anything_is_written(clone: Checkout) -> None:
     before = clone.bytes_of("model/**/*")
     clone.change("task: regression", "task: regresion")
     done = clone.run("dvc", "repro", "export@sugar", good=False)
@@ -40,7 +40,7 @@ def test_a_wrong_declaration_stops_before_anything_is_written(clone: Checkout):
     assert clone.bytes_of("model/**/*") == before
 
 
-def test_a_feature_that_the_data_lacks_is_named(clone: Checkout):
+def test_a_feature_that_the_data_lacks_is_named(clone: Checkout) -> None:
     clone.change("      bmi: {type: number}", "      bmy: {type: number}")
     done = clone.run("dvc", "repro", "export@sugar", good=False)
     assert "no column 'bmy'" in done.stderr and "'bmi'" in done.stderr

@@ -22,7 +22,7 @@ DEADLINE_SECONDS = 120
     ["model/flowers/model.pkl", "model/flowers/metrics.json", "model/flowers/artifact/model.onnx"],
     ids=["train", "evaluate", "export"],
 )
-def test_kill_minus_nine_between_the_outputs_of(clone: Checkout, first_output: str):
+def test_kill_minus_nine_between_the_outputs_of(clone: Checkout, first_output: str) -> None:
     lock = (clone.root / "dvc.lock").read_bytes()
     _kill_after(clone, first_output)
     for path in clone.root.glob("dataset/*/*.parquet"):

@@ -1,6 +1,7 @@
 """Classes of a user's own in src/own: followed by the stages of the models that name them."""
 
 import json
+from typing import Any
 
 from tests.checkout import Checkout
 
@@ -69,6 +70,8 @@ def _run_by(clone: Checkout) -> set[str]:
     return {line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage")}
 
 
-def _signature(clone: Checkout, model: str) -> dict:
-    found: dict = json.loads((clone.root / "model" / model / "signature.json").read_text())
+def _signature(clone: Checkout, model: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        (clone.root / "model" / model / "signature.json").read_text()
+    )
     return found

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -57,8 +58,13 @@ def test_stages_are_counted_over_all_models(clone: Checkout) -> None:
 
 def test_two_at_once_run_one_after_the_other(clone: Checkout) -> None:
     command = [sys.executable, *REPRO, "--force"]
-    options = {"cwd": clone.root, "env": clone.environment(), "text": True, "encoding": "utf-8"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options: dict[str, Any] = {
+        "cwd": clone.root,
+        "env": clone.environment(),
+        "text": True,
+        "encoding": "utf-8",
+    }
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with (
         subprocess.Popen(command, **options, **pipes) as one,
         subprocess.Popen(command, **options, **pipes) as other,

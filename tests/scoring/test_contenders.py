@@ -30,7 +30,11 @@ FEATURES = {
     "soil": Feature(type="category", categories=("clay", "loam")),
 }
 SCHEMA = pa.schema([("light", pa.float64()), ("height", pa.float64()), ("soil", pa.string())])
-CLASSES = {"binary": ("alive", "dead"), "multiclass": ("high", "low", "middle"), "regression": ()}
+CLASSES: dict[Task, tuple[str, ...]] = {
+    "binary": ("alive", "dead"),
+    "multiclass": ("high", "low", "middle"),
+    "regression": (),
+}
 CASES = [(task, path) for task in CLASSES for path in contenders(task, scores=False)]
 
 
@@ -56,7 +60,7 @@ def fitted(task: Task, path: str) -> Any:
 
 def package(task: Task, estimator: Any) -> Package:
     matrix = encoded(rows(), FEATURES).to_numpy()
-    first = {"light": 0.5, "height": 20.0, "soil": "clay"}
+    first: dict[str, Any] = {"light": 0.5, "height": 20.0, "soil": "clay"}
     proof = Proof(matrix=matrix, first=first, tolerance=1e-5, features=FEATURES)
     return packaged(estimator, draft(task, FEATURES, CLASSES[task]), proof)
 
@@ -86,8 +90,10 @@ def test_a_contender_scores_as_it_predicts_and_never_without_rows(
         nothing_good = _scored(model, tmp_path, bad.iloc[:1])
     found = whole.column("prediction").to_pylist()
     if task == "regression":
+        assert expected.values is not None
         np.testing.assert_allclose(found, np.ravel(expected.values), rtol=1e-4)
     else:
+        assert expected.labels is not None
         assert found == [CLASSES[task][code] for code in expected.labels]
     assert none.num_rows == 0 and none.schema == whole.schema
     assert some.schema == nothing_good.schema == whole.schema

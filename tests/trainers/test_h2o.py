@@ -53,14 +53,14 @@ def test_the_best_is_fitted_on_all_rows_and_predicts_classes_in_our_order(first:
     found = predict(first.estimator, training.frame)
     assert found.scores is not None and found.scores.shape == (N, 2)
     assert score(training.target, found, ["roc_auc"])["roc_auc"] > 0.85
-    assert np.array_equal(found.labels, found.scores.argmax(axis=1))
+    np.testing.assert_array_equal(found.labels, found.scores.argmax(axis=1))
 
 
 def test_a_number_of_models_gives_the_same_on_every_run(first: Fitted) -> None:
     again, frame = fitted(made_up()), made_up().frame
     assert again.trials == first.trials
     expected, found = (predict(each.estimator, frame).scores for each in (first, again))
-    assert np.array_equal(expected, found)
+    np.testing.assert_array_equal(expected, found)
 
 
 def test_noise_is_not_learnt_because_rows_are_judged_by_models_that_have_not_seen_them() -> None:

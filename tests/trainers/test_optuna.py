@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_trials_in_the_same_order() -> None:
 
 
 def test_what_earlier_trials_were_worth_moves_later_ones() -> None:
-    over = {"min_weight_fraction_leaf": {"low": 0, "high": 0.5}}
+    over: dict[str, Any] = {"min_weight_fraction_leaf": {"low": 0, "high": 0.5}}
     found = [t.hyperparameters["min_weight_fraction_leaf"] for t in tree(trials=30, **over).trials]
     assert np.median(found[15:]) < 0.5 * np.median(found[:10])
 

@@ -273,7 +273,7 @@ def test_a_grid_is_walked_whole_and_the_best_setting_is_fitted() -> None:
 
 
 def test_a_random_search_draws_as_often_as_declared_within_its_ranges() -> None:
-    over = {
+    over: dict[str, Any] = {
         "max_depth": {"low": 1, "high": 4, "integer": True},
         "ccp_alpha": {"low": 1e-4, "high": 1e-2, "log": True},
         "min_weight_fraction_leaf": {"low": 0, "high": 0.1},

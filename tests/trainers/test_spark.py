@@ -44,7 +44,9 @@ QUICK: dict[str, dict[str, Any]] = {
     "SparkXGB": {"n_estimators": 5},
 }
 KIND_OF_TARGET = {"binary": "classes", "regression": "values"}
-CASES = [(path, KIND_OF_TARGET[kind.tasks[0]], {}) for path, kind in KINDS.items()] + [
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    (path, KIND_OF_TARGET[kind.tasks[0]], {}) for path, kind in KINDS.items()
+] + [
     (f"{ML}.LogisticRegression", "three", {}),
     (f"{ML}.LogisticRegression", "classes", {"family": "multinomial"}),
     (f"{ML}.NaiveBayes", "three", {"modelType": "gaussian"}),
