@@ -39,7 +39,7 @@ models:
       ridge: {estimator: sklearn.linear_model.Ridge, options: {alpha: 0.1}}
     search: {folds: 3}
     champion: {metric: rmse}
-    gate: {floor: {r2: 0.05}, beats: baseline, may_drop_by: {rmse: 0.5}}
+    gate: {floor: {r2: 0.05}, beats: baseline, may_drop_by: {rmse: 0.5}, undecided: pass}
 """
 
 
