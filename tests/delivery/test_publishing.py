@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from tests.checkout import ROOT
 from tests.delivery.forge import Forge, behind_password
-from treeline.delivery.publishing import INPUTS, publish
+from treeline.delivery.publishing import INPUTS, message_of, publish
 from treeline.delivery.releasing import OUTPUTS, SHIPPED
 from treeline.errors import PublishingError, StorageError
 
@@ -322,3 +322,15 @@ def test_shipped_covers_everything_that_the_dockerfile_copies() -> None:
         "src/own",
         "src/treeline",
     }
+
+
+@pytest.mark.parametrize(
+    ("files", "subject"),
+    [
+        (["model/sugar/report.md", "dataset/flowers/summary.json"], "Train flowers, sugar"),
+        (["model/inputs/sugar/train.json", "model/sugar/report.md", "dvc.lock"], "Train sugar"),
+        (["model/code.json", "dvc.lock"], "Train again"),
+    ],
+)
+def test_a_commit_names_the_models_whose_files_it_has(files: list[str], subject: str) -> None:
+    assert message_of(files, reason="").splitlines()[0].removesuffix(" [skip ci]") == subject

@@ -7,7 +7,9 @@ and this one leaves everything as it is.
 
 import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
+from treeline.config import layout
 from treeline.delivery import releasing, repository, storage
 from treeline.errors import PublishingError
 
@@ -57,7 +59,7 @@ def publish(*, reason: str) -> Published:
     tested = os.environ.get("GITHUB_SHA") or repository.resolved("HEAD") or ""
     files = repository.staged(*releasing.OUTPUTS)
     if files:
-        repository.commit(_message(files, reason=reason))
+        repository.commit(message_of(files, reason=reason))
     return _pushed(tested, changed=bool(files))
 
 
@@ -107,13 +109,19 @@ def _moved(branch: str, complaint: str) -> str:
     return tip
 
 
-def _message(files: list[str], *, reason: str) -> str:
+def message_of(files: list[str], *, reason: str) -> str:
     """Return the message of the commit: which models, why, and in which run."""
-    parts = [file.split("/") for file in files]
-    models = sorted({part[1] for part in parts if part[0] in {"dataset", "model"} and part[2:]})
+    models = sorted({name for file in files if (name := _model_of(Path(file))) is not None})
     skip = " [skip ci]" if os.environ.get("GITHUB_ACTIONS") else ""  # its run is this one
     lines = [f"Train {', '.join(models) or 'again'}{skip}", ""]
     lines += [f"Reason: {' '.join(reason.split())}"] if reason.strip() else []
     if run := os.environ.get("GITHUB_RUN_ID"):
         lines.append(f"Run: {run}")
     return "\n".join(lines).strip()
+
+
+def _model_of(file: Path) -> str | None:
+    """Return the model that a file was written for; None where it is no single model's."""
+    folder = layout.INPUTS if file.is_relative_to(layout.INPUTS) else Path(file.parts[0])
+    inside = file.relative_to(folder).parts
+    return inside[0] if len(inside) > 1 and file.parts[0] in {"dataset", "model"} else None
