@@ -42,6 +42,34 @@ LONGEST_FIRST = (
     "tests/delivery/test_publishing.py",
 )
 
+# `pytest -m "not slow"` is what takes under a minute: no pipeline, no container, no running service.
+# What is here takes long, or starts processes; a new file is not slow until it is added.
+SLOW = (
+    *(f"tests/{folder}/" for folder in (
+        "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor", "engines",
+        "estimators", "fuzz", "notebooks", "pipeline", "trackers", "workflows",
+    )),
+    *(f"tests/api/test_{name}" for name in (
+        "batch", "conformance", "event_loop", "exports", "feedback", "freshness", "full_disks",
+        "generated_clients", "h2o", "keys", "lean_import", "logging", "metrics", "pages",
+        "prediction_log", "private_files", "processes", "protocol", "redaction", "registry",
+        "reloading", "row_numbers", "sandbox", "security", "server", "serving", "system", "tracing",
+        "truths", "uploads", "wheel",
+    )),
+    "tests/artifact/test_h2o.py",
+    "tests/contract/test_doors.py",
+    "tests/preparation/test_in_parts.py",
+    "tests/scoring/test_contenders.py",
+    "tests/sources/",
+    "tests/test_admitted.py",
+    "tests/test_conversion.py",
+    "tests/test_exporting.py",
+    "tests/test_plots",
+    "tests/test_terminal.py",
+    "tests/test_training.py",
+    "tests/trainers/",
+)  # fmt: skip
+
 NAME = "seedlings"
 
 PARAMS = """\
@@ -98,6 +126,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Func
     """Keep the tests of a group together, and in a parallel run start the longest groups first."""
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
+        if item.nodeid.startswith(SLOW) or "reproduced" in item.fixturenames:
+            item.add_marker(pytest.mark.slow)
     if hasattr(config, "workerinput"):
         rank = {group: place for place, group in enumerate(LONGEST_FIRST)}
         items.sort(key=lambda item: rank.get(group_of(item), len(rank)))
