@@ -12,6 +12,7 @@ from treeline.config.evaluation import Costs
 from treeline.config.models import ModelSpec
 from treeline.evaluation.calibration import calibration
 from treeline.evaluation.learning import learning_curve
+from treeline.evaluation.repeats import Repeat
 from treeline.evaluation.slices import sliced
 from treeline.evaluation.thresholds import STEPS, thresholds
 from treeline.evaluation.units import Units
@@ -41,7 +42,7 @@ def declared(declaration: dict[str, Any], **evaluation: Any) -> ModelSpec:
 
 def slices(spec: ModelSpec, *, units: Units | None = None) -> list[dict[str, Any]]:
     repeat = {"champion": labels("maple"), "baseline": labels("oak")}
-    return sliced(TABLE, TRUTH, [repeat], spec, units=units or Units.rows(N))
+    return sliced(TABLE, TRUTH, [Repeat(repeat)], spec, units=units or Units.rows(N))
 
 
 def test_slices_are_the_values_of_categories(declaration: dict[str, Any]) -> None:

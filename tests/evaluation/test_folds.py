@@ -5,10 +5,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
+from treeline.artifact.prediction import Prediction
 from treeline.errors import DataError
+from treeline.evaluation import Repeat, evaluate_repeats
 from treeline.evaluation.folds import parts_of, predicted
 from treeline.evaluation.units import Units
 
@@ -70,3 +74,48 @@ def test_a_class_in_one_part_only_is_refused() -> None:
     fitted = KNeighborsClassifier(1).fit(frame, truth)
     with pytest.raises(DataError, match="a class has rows in one part only"):
         predicted(frame, truth, {"a": fitted}, parts=parts_of(Units.rows(10), 2, seed=0))
+
+
+NOISE = np.random.default_rng(1)
+PLOTS = np.repeat(np.arange(12), 10)
+TRUE = NOISE.integers(0, 2, 120)
+COLUMNS = pd.DataFrame(NOISE.normal(size=(120, 3)).astype(np.float32), columns=list("abc"))
+
+
+@pytest.mark.parametrize("folds", [5, 10, "all"])
+@pytest.mark.parametrize(("metric", "of_shares"), [("roc_auc", 0.5), ("ks", 0.0)])
+def test_class_shares_rank_nothing_however_often_refitted(
+    folds: Any, metric: str, of_shares: float
+) -> None:
+    """Pooled over the refits their area was below 0.5, and 0 with one row a part."""
+    estimators = {
+        "champion": LogisticRegression().fit(COLUMNS, TRUE),
+        "baseline": DummyClassifier(strategy="prior").fit(COLUMNS, TRUE),
+    }
+    units = Units.groups(PLOTS)
+    parts = parts_of(units, folds, seed=0)
+    repeat = Repeat(predicted(COLUMNS, TRUE, estimators, parts=parts), parts)
+    found = evaluate_repeats(TRUE, [repeat], [metric], units=units)
+    assert found["baseline"][metric]["value"] == of_shares
+    if metric == "roc_auc":
+        assert found["advantage"]["baseline"][metric]["low"] < 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [("roc_auc", roc_auc_score), ("average_precision", average_precision_score)],
+)
+def test_a_metric_of_ranks_is_the_mean_over_the_parts(metric: str, theirs: Any) -> None:
+    scores = NOISE.random(120)
+    repeat = Repeat({"a": Prediction(scores=np.column_stack([1 - scores, scores]))}, PLOTS)
+    value, moves = repeat.measured("a", TRUE, [metric])[metric]
+    parts = [theirs(TRUE[each == PLOTS], scores[each == PLOTS]) for each in range(12)]
+    assert value == pytest.approx(np.mean(parts))
+    assert moves.mean() == pytest.approx(0, abs=1e-12)
+
+
+def test_parts_of_one_class_have_no_metric_of_ranks() -> None:
+    scores = np.column_stack([1 - TRUE, TRUE]).astype(float)
+    repeat = Repeat({"a": Prediction(labels=TRUE, scores=scores)}, np.arange(120))
+    found = repeat.measured("a", TRUE, ["roc_auc", "accuracy", "log_loss"])
+    assert list(found) == ["accuracy", "log_loss"]

@@ -9,7 +9,7 @@ import pytest
 
 from treeline.artifact.prediction import Prediction
 from treeline.config.metrics import metrics_of
-from treeline.evaluation import Units, evaluate, evaluate_repeats
+from treeline.evaluation import Repeat, Units, evaluate, evaluate_repeats
 from treeline.evaluation.units import FEWEST
 
 N = 120
@@ -159,7 +159,9 @@ def test_blocks_are_stretches_of_the_order() -> None:
 def test_a_metric_of_repeats_is_their_mean() -> None:
     one, other = classifier(0.3, seed=1), classifier(0.3, seed=5)
     values = [evaluate(TRUTH, {"a": it}, ["brier"])["a"]["brier"]["value"] for it in (one, other)]
-    both = evaluate_repeats(TRUTH, [{"a": one}, {"a": other}], ["brier"])["a"]["brier"]
+    both = evaluate_repeats(TRUTH, [Repeat({"a": one}), Repeat({"a": other})], ["brier"])["a"][
+        "brier"
+    ]
     assert both["value"] == pytest.approx(np.mean(values), abs=1e-6)
     assert both["low"] < both["value"] < both["high"]
 

@@ -28,6 +28,11 @@ class Metric:
         """1 when higher is better, -1 when lower is."""
         return 1 if self.higher_is_better else -1
 
+    @property
+    def ranks(self) -> bool:
+        """Whether the order of scores is all that counts, as in the area under the ROC curve."""
+        return self.judges == "scores" and self.scale == "share"
+
 
 _CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 

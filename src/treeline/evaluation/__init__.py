@@ -2,6 +2,7 @@
 
 from treeline.evaluation.importances import importances
 from treeline.evaluation.intervals import LEVEL, evaluate, evaluate_repeats
+from treeline.evaluation.repeats import Repeat
 from treeline.evaluation.units import Units
 
-__all__ = ["LEVEL", "Units", "evaluate", "evaluate_repeats", "importances"]
+__all__ = ["LEVEL", "Repeat", "Units", "evaluate", "evaluate_repeats", "importances"]

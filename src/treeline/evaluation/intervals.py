@@ -20,9 +20,8 @@ from scipy.stats import t as student
 
 from treeline.artifact.prediction import Prediction
 from treeline.config.metrics import METRICS
-from treeline.evaluation.influence import influence
+from treeline.evaluation.repeats import Repeat
 from treeline.evaluation.units import Units
-from treeline.metrics import score
 
 LEVEL = 0.95
 
@@ -77,35 +76,39 @@ def evaluate(
     the first the first's lead over it, positive where the first is better. `low` and `high` are
     None where there are too few `units` (rows, where none are given) for an interval of `level`.
     """
-    return evaluate_repeats(truth, [predictions], names, units=units, level=level)
+    return evaluate_repeats(truth, [Repeat(predictions)], names, units=units, level=level)
 
 
 def evaluate_repeats(
     truth: Array,
-    repeats: Sequence[Mapping[str, Prediction]],
+    repeats: Sequence[Repeat],
     names: list[str],
     *,
     units: Units | None = None,
     level: float = LEVEL,
 ) -> dict[str, Any]:
-    """Do so where the same rows were predicted several times; a metric is the mean over them."""
+    """Do so where the same rows were predicted several times; a metric is the mean over them.
+
+    A metric of ranks is left out where no part of a repeat has a row of each class.
+    """
     basis = Basis(truth, units or Units.rows(len(truth)), level)
-    first, *others = repeats[0]
+    first, *others = repeats[0].predictions
     values, moves = {}, {}
-    for name in repeats[0]:
-        each = [repeat[name] for repeat in repeats]
-        scores = [score(truth, prediction, names) for prediction in each]
-        values[name] = {metric: float(np.mean([s[metric] for s in scores])) for metric in scores[0]}
+    for name in repeats[0].predictions:
+        found = [repeat.measured(name, truth, names) for repeat in repeats]
+        known = [metric for metric in names if all(metric in each for each in found)]
+        values[name] = {
+            metric: float(np.mean([each[metric][0] for each in found])) for metric in known
+        }
         moves[name] = {
-            metric: np.mean([_influence(metric, truth, prediction) for prediction in each], axis=0)
-            for metric in scores[0]
+            metric: np.mean([each[metric][1] for each in found], axis=0) for metric in known
         }
     judged: dict[str, Any] = {
         name: {
             metric: interval(metric, value, moves[name][metric], basis)
-            for metric, value in found.items()
+            for metric, value in scores.items()
         }
-        for name, found in values.items()
+        for name, scores in values.items()
     }
     judged["advantage"] = {
         other: {
@@ -145,10 +148,6 @@ def deviation_of(moves: Array, units: Units) -> float:
     sums = np.bincount(units.codes, weights=moves, minlength=units.count) / n_rows
     left = 1 - units.sizes / n_rows
     return float(np.sqrt(np.sum(sums**2 / left)))
-
-
-def _influence(metric: str, truth: Array, prediction: Prediction) -> Array:
-    return influence(metric, truth, getattr(prediction, METRICS[metric].judges))
 
 
 def _lead(sign: int, lead: float, moves: Array, basis: Basis) -> Interval:

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from treeline.artifact.prediction import Prediction
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.problems import plain
 from treeline.contract.texts import text_of
 from treeline.evaluation.intervals import evaluate_repeats
+from treeline.evaluation.repeats import Repeat
 from treeline.evaluation.units import Units
 
 FEWEST_ROWS = 20  # of a slice: fewer tell nothing
@@ -23,7 +23,7 @@ Array = NDArray[Any]
 def sliced(
     table: pd.DataFrame,
     truth: Array,
-    repeats: Sequence[Mapping[str, Prediction]],
+    repeats: Sequence[Repeat],
     spec: ModelSpec,
     *,
     units: Units,
@@ -45,8 +45,8 @@ def sliced(
             if len(rows) < FEWEST_ROWS or rows.tobytes() in seen:
                 continue
             seen.add(rows.tobytes())
-            parts = [{who: _part(it, rows) for who, it in repeat.items()} for repeat in repeats]
-            judged = evaluate_repeats(truth[rows], parts, [metric], units=units.part(rows))
+            those = [repeat.of(rows) for repeat in repeats]
+            judged = evaluate_repeats(truth[rows], those, [metric], units=units.part(rows))
             if metric in judged[CHAMPION] and np.isfinite(judged[CHAMPION][metric]["value"]):
                 entry = {"column": name, "slice": text_of(plain(value)), "rows": len(rows)}
                 found.append(entry | judged[CHAMPION][metric] | _beside(judged, metric))
@@ -65,8 +65,3 @@ def _beside(judged: Mapping[str, Any], metric: str) -> dict[str, Any]:
         return {"baseline": None, "lead": None}
     lead = judged["advantage"][BASELINE][metric]
     return {"baseline": judged[BASELINE][metric]["value"], "lead": lead}
-
-
-def _part(prediction: Prediction, rows: Array) -> Prediction:
-    parts = (prediction.labels, prediction.scores, prediction.values)
-    return Prediction(*(None if part is None else part[rows] for part in parts))

@@ -5,6 +5,7 @@ The training split is read only where the declaration judges all rows, by refits
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,11 @@ from numpy.typing import NDArray
 from treeline.artifact.pickled import opened, predict
 from treeline.artifact.prediction import Prediction
 from treeline.config import Layout
+from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
-from treeline.evaluation import Units, evaluate_repeats, importances
+from treeline.errors import DataError
+from treeline.evaluation import Repeat, Units, evaluate_repeats, importances
 from treeline.evaluation.calibration import calibration
 from treeline.evaluation.folds import parts_of, predicted
 from treeline.evaluation.learning import learning_curve
@@ -62,12 +65,13 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     estimators = {CHAMPION: champion, BASELINE: baseline}
     on_test = {name: predict(estimator, test.frame) for name, estimator in estimators.items()}
     prediction = on_test[CHAMPION]
-    rows, repeats = test, [on_test]
+    rows, repeats = test, [Repeat(on_test)]
     if spec.evaluation.folds is not None:
         both = [read_frame(paths.train), test.table]
         rows = Rows.of(pd.concat(both, ignore_index=True), spec, classes)
         repeats = refits(rows, estimators, spec)
     document = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
+    _check_known(document[CHAMPION], prediction, spec)
     document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
     document |= deciding(rows, repeats, spec) | looked_into(champion, test, spec, paths)
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
@@ -108,9 +112,9 @@ def looked_into(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> di
     return found
 
 
-def deciding(rows: Rows, repeats: list[dict[str, Prediction]], spec: ModelSpec) -> dict[str, Any]:
+def deciding(rows: Rows, repeats: list[Repeat], spec: ModelSpec) -> dict[str, Any]:
     """Return what lets a person decide: slices, and by the first repeat thresholds, calibration."""
-    prediction = repeats[0][CHAMPION]
+    prediction = repeats[0].predictions[CHAMPION]
     found: dict[str, Any] = {
         "slices": sliced(rows.table, rows.truth, repeats, spec, units=rows.units),
         "calibration": calibration(rows.truth, prediction),
@@ -121,15 +125,28 @@ def deciding(rows: Rows, repeats: list[dict[str, Prediction]], spec: ModelSpec) 
     return found
 
 
-def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[dict[str, Prediction]]:
+def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[Repeat]:
     """Return the predictions of all rows by refits, once for each repeat."""
     declared = spec.evaluation
     assert declared.folds is not None  # the caller has looked
     found = []
     for repeat in range(declared.repeats):
         parts = parts_of(rows.units, declared.folds, seed=spec.split.seed, repeat=repeat)
-        found.append(predicted(rows.frame, rows.truth, estimators, parts=parts))
+        found.append(Repeat(predicted(rows.frame, rows.truth, estimators, parts=parts), parts))
     return found
+
+
+def _check_known(champion: Mapping[str, Any], prediction: Prediction, spec: ModelSpec) -> None:
+    """Raise DataError where the folds give no metric by which the champion is judged."""
+    gate = spec.gate
+    judging = [spec.champion.metric, *gate.floor, *gate.ceiling]
+    judging += [] if gate.beats_by is None else [gate.beats_by]
+    for name in judging:
+        if name not in champion and METRICS[name].ranks and prediction.scores is not None:
+            raise DataError(
+                f"evaluation.folds: {name} ranks rows that one refit predicts, and no part of the "
+                "folds has rows of each class; declare fewer folds, or judge by log_loss or brier"
+            )
 
 
 def _units(table: pd.DataFrame, spec: ModelSpec) -> Units:
