@@ -77,7 +77,7 @@ def autocorrelated(rng: np.random.Generator, n: int) -> tuple[Array, Array, Arra
     known = rng.normal(size=n) * 1.2
     truth = rng.random(n) < expit(known + slow)
     rival = expit(0.8 * known + 0.5 * rng.normal(size=n))
-    return truth.astype(np.int64), expit(known), rival, Units.blocks(n)
+    return truth.astype(np.int64), expit(known), rival, Units.blocks(np.arange(n))
 
 
 def heavy_tailed(rng: np.random.Generator, n: int) -> tuple[Array, Array, Array, Units]:

@@ -15,6 +15,7 @@ from treeline.config.models import BASELINE, CHOOSING, Candidate, ModelSpec
 from treeline.contract.features import Label
 from treeline.errors import TrainingError
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.preparation.forward import forward_folds, moments_of
 from treeline.preparation.splitting import folds
 from treeline.registry import resolve
 from treeline.trainers import TRAINERS, Fitted, Trainer, TrainingSet, Trial
@@ -47,14 +48,12 @@ def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None
     frame = encoded(train, spec.features)
     target = encoded_target(train[spec.target.name], classes)
     groups = None if spec.split.group is None else train[spec.split.group].to_numpy()
+    known, k, after = None if classes is None else target, spec.search.folds, spec.split.after
     try:
-        drawn = folds(
-            None if classes is None else target,
-            n_rows=len(train),
-            groups=groups,
-            k=spec.search.folds,
-            seed=spec.search.seed,
-        )
+        if after is not None:
+            drawn = forward_folds(known, moments_of(train, after), k=k)
+        else:
+            drawn = folds(known, n_rows=len(train), groups=groups, k=k, seed=spec.search.seed)
     except ValueError as error:
         raise TrainingError(f"search.folds: {spec.search.folds} is too many: {error}") from error
     return TrainingSet(

@@ -117,6 +117,66 @@ MISTAKES = {
         "rule: drawn, key: Plot",
         ["models.seedlings.split: `rule: drawn` looks at no key"],
     ),
+    "moment of no column": (
+        "test: 0.25, group: Plot",
+        "after: {Pot: 3}",
+        ["`split.after` names 'Pot', which is no declared column", "declare it under `source.col"],
+    ),
+    "moment beside a group": (
+        "test: 0.25, group: Plot",
+        "after: {Light: 0.5}, group: Plot",
+        ["models.seedlings.split: `after` decides the side of a row already; leave out `group`"],
+    ),
+    "moment beside a key": (
+        "test: 0.25, group: Plot",
+        "after: {Light: 0.5}, key: Plot",
+        ["`after` decides the side of a row already; leave out `key`"],
+    ),
+    "moment beside a fraction": (
+        "test: 0.25, group: Plot",
+        "after: {Light: 0.5}, test: 0.25",
+        ["`after` decides the side of a row already; leave out `test`"],
+    ),
+    "moment beside rows that are drawn": (
+        "test: 0.25, group: Plot",
+        "after: {Light: 0.5}, rule: drawn",
+        ["`after` decides the side of a row already; leave out `rule`"],
+    ),
+    "moments of two columns": (
+        "test: 0.25, group: Plot",
+        "after: {Light: 0.5, Plot: 3}",
+        ["models.seedlings.split.after: "],
+    ),
+    "moment that is no time": (
+        "test: 0.25, group: Plot",
+        "after: {Plot: 31.1.2026}",
+        ["split.after: `Plot` is '31.1.2026'; give a number, or a time in quotes"],
+    ),
+    "date without quotes": (
+        "test: 0.25, group: Plot",
+        "after: {Plot: 2026-01-31}",
+        ["models.seedlings.split.after.Plot: ", "a text (put it in quotes)"],
+    ),
+    "time of a number": (
+        "test: 0.25, group: Plot",
+        "after: {Plot: '2026-01-31'}",
+        ["`split.after` sets 'Plot' (integer) beside '2026-01-31'; name a number and its value"],
+    ),
+    "moment of a category": (
+        "test: 0.25, group: Plot",
+        "after: {Species: 3}",
+        ["`split.after` sets 'Species' (category) beside 3; name a number and its value"],
+    ),
+    "moment of the target": (
+        "test: 0.25, group: Plot",
+        "after: {Event: 0}",
+        ["`split.after` sets 'Event' (target) beside 0"],
+    ),
+    "moment beside folds of all rows": (
+        "test: 0.25, group: Plot, seed: 0}",
+        "after: {Light: 0.5}}\n    evaluation: {folds: 5}",
+        ["`evaluation.folds` would let later rows predict earlier ones", "leave out one of them"],
+    ),
     "target as key": (
         "group: Plot",
         "key: [Plot, Event]",

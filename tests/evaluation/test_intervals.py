@@ -150,7 +150,7 @@ def test_too_few_groups_have_no_interval(sizes: list[int], enough: bool) -> None
 
 
 def test_blocks_are_stretches_of_the_order() -> None:
-    units = Units.blocks(100)
+    units = Units.blocks(np.arange(100))
     assert units.count == 20
     assert (np.diff(units.codes) >= 0).all()
     assert set(units.sizes) == {5}

@@ -141,6 +141,27 @@ def test_a_split_that_was_drawn_is_known_by_its_rows(clone: Checkout) -> None:
     assert f"{left_out} of {len(rows(clone, 'test'))} rows left out" in done.stdout
 
 
+def test_a_moment_that_moves_tells_what_the_incumbent_has_learnt_from(clone: Checkout) -> None:
+    clone.change("test: 0.25, seed: 0}", "after: {bmi: 0.0}, seed: 0}")
+    clone.change("floor: {r2: 0.05}, beats: baseline", "floor: {}, beats: null")
+    clone.run("dvc", "repro", "export@sugar")
+    clone.commit("Look forward")
+    before = rows(clone, "train")
+    forget_training_rows(clone)
+    clone.change("after: {bmi: 0.0}", "after: {bmi: 0.01}")
+    clone.run("dvc", "repro", "export@sugar")
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    assert "both models keep the same rows for the test" in done.stdout
+    clone.change("after: {bmi: 0.01}", "after: {bmi: -0.01}")
+    clone.run("dvc", "repro", "export@sugar")
+    test = rows(clone, "test")
+    left_out = known(test, before)
+    assert 0 < left_out < len(test)
+    done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
+    words = f"{left_out} of {len(test)} rows left out: the incumbent learnt from them, by bmi"
+    assert words in done.stdout
+
+
 def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout) -> None:
     path = clone.root / "dataset/sugar/summary.json"
     summary = json.loads(path.read_text())

@@ -156,8 +156,10 @@ SPLIT = {
         ({"by": "values", "names": ["a"]}, "a hash of its features decides (18 different ones)"),
         ({"rule": "drawn"}, "- All rows together were drawn: a row may change its side when one is "
          "added; 27.9% of"),
+        ({"rule": "after", "by": "moment", "names": ["year"], "after": {"year": 2015}},
+         "- Rows are for the test where `year` is after 2015: 27.9% of them. Later rows are judged"),
     ],
-    ids=["group", "key", "values", "drawn"],
+    ids=["group", "key", "values", "drawn", "after"],
 )  # fmt: skip
 def test_a_card_says_what_decided_the_side_of_a_row(change: dict[str, Any], words: str) -> None:
     summary = {**SUMMARY, "split": SPLIT | change}

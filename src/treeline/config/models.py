@@ -259,6 +259,7 @@ class ModelSpec(Closed):
         known = {*self.features, *carried, target}
         asked = {"split.group": [self.split.group] if self.split.group else []}
         asked["split.key"] = list(self.split.key)
+        asked["split.after"] = list(self.split.after or ())
         asked["source.where"] = list(self.source.where)
         asked["evaluation.slices"] = list(self.evaluation.slices or ())
         for place, names in asked.items():
@@ -291,6 +292,15 @@ class ModelSpec(Closed):
                 f"`split.key` names the target {target!r}, which may be corrected later; name "
                 "what stays"
             )
+        for name, moment in (self.split.after or {}).items():
+            feature = self.features.get(name)
+            held = feature.type if feature else self.source.columns.get(name, "target")
+            fits = held == "text" if isinstance(moment, str) else held in ("number", "integer")
+            if not fits:
+                raise ValueError(
+                    f"`split.after` sets {name!r} ({held}) beside {moment!r}; name a number and "
+                    "its value, or a column of texts and a time in quotes"
+                )
         return self
 
     @model_validator(mode="after")
@@ -336,6 +346,16 @@ class ModelSpec(Closed):
             "champion.refit": self.champion.refit == "all",
         }
         key = next((name for name, wanted in refits.items() if wanted), "")
+        if self.split.after is not None and declared.folds is not None:
+            raise ValueError(
+                "`evaluation.folds` would let later rows predict earlier ones, which `split.after` "
+                "forbids; leave out one of them"
+            )
+        if self.split.after is not None and "h2o" in trainers:
+            raise ValueError(
+                "`split.after` has folds that only look back, and `trainer: h2o` needs each row in "
+                "a fold; leave out one of them"
+            )
         if key and (foreign := trainers & NOT_REFITTED):
             raise ValueError(
                 f"`{key}` refits the champion, which `trainer: {min(foreign)}` does not let here; "

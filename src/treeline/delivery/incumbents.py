@@ -169,13 +169,13 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
     classes = list(candidate.signature.classes) or None
     truth = encoded_target(fresh[spec.target.name], classes)
     _check_enough(truth, classes, seen)
-    gate, group = spec.gate, spec.split.group
+    gate = spec.gate
     found = compare(
         truth,
         predictions,
         metrics=list(dict.fromkeys([spec.champion.metric, *spec.metrics])),
         rules=Rules(gate.may_drop_by, undecided=gate.undecided, look=rival.look),
-        units=None if group is None else Units.groups(fresh[group].to_numpy(), name=group),
+        units=Units.of(fresh, spec.split),
     )
     return {**found, "base": rival.base, "notes": [seen.words]}
 

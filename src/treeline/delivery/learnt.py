@@ -6,6 +6,7 @@ by the same hash none of them is among the test rows here, and nothing has to be
 
 import json
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import repository
 from treeline.delivery.processes import attempt
+from treeline.errors import DataError
 from treeline.files import digest
+from treeline.preparation import forward
 from treeline.preparation.hashing import RULE, hashes, named_by, places
 
 BY_ROWS = 1_000_000  # of the training rows, which are hashed a part at a time
@@ -57,6 +60,10 @@ def learnt(
             known = np.concatenate([_hashes_of(each, names) for each in there])
             found = np.isin(hashes(test, names, seed=0), known)
             return SeenRows(found, _counted(found, names))
+    if not all_rows and before.get("rule") == forward.RULE and set(before["names"]) <= set(test):
+        with suppress(DataError):  # of a row that now need not have a moment
+            found = ~forward.later(test, before["after"])
+            return SeenRows(found, _counted(found, before["names"]))
     if not all_rows and before.get("rule") == RULE and set(before["names"]) <= set(test):
         place = places(hashes(test, before["names"], seed=before["seed"]))
         found = place >= before["test"]
@@ -84,8 +91,18 @@ def _split(summary: str | None) -> dict[str, Any]:
 
 def _keeps_apart(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Tell whether test rows of now were test rows before, or would have been."""
+    if before.get("rule") == now.get("rule") == forward.RULE:
+        return before["names"] == now["names"] and not _is_later(before["after"], now["after"])
     alike = all(before.get(each) == now.get(each) for each in ("rule", "by", "names", "seed"))
     return before.get("rule") == RULE and alike and bool(now["test"] <= before["test"])
+
+
+def _is_later(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether the moment of before is after that of now, or cannot be set beside it."""
+    ((one, other),) = zip(before.values(), now.values(), strict=True)
+    if isinstance(one, str) is not isinstance(other, str):
+        return True
+    return bool(forward.later(pd.DataFrame(before, index=[0]), now)[0])
 
 
 def _same_fills(spec: ModelSpec, incumbent: Signature) -> bool:

@@ -7,6 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from treeline.config.split import Split
+from treeline.preparation.forward import moments_of, stretches
+
 FEWEST = 8  # below, the deviation between units is itself a guess: benchmarks coverage
 BLOCKS = 20  # stretches of an order: few and long, so that they hardly know of each other
 
@@ -38,10 +41,22 @@ class Units:
         return cls("groups", codes, len(known), name)
 
     @classmethod
-    def blocks(cls, n_rows: int) -> Self:
-        """Take BLOCKS equal stretches of rows that are in the order of a time."""
-        count = min(BLOCKS, n_rows)
-        return cls("blocks", np.arange(n_rows) * count // n_rows, count)
+    def blocks(cls, times: Array, *, name: str = "") -> Self:
+        """Take BLOCKS stretches of time; `times`, shape (n_rows,), say when each row was.
+
+        Each has about as many rows. Rows of one moment are in one stretch, which may leave fewer.
+        """
+        codes = stretches(times, min(BLOCKS, len(times)))
+        return cls("blocks", codes, len(np.unique(codes)), name)
+
+    @classmethod
+    def of(cls, table: pd.DataFrame, split: Split) -> Self:
+        """Return what a declared split says of the rows of a prepared table."""
+        if split.after is not None:
+            return cls.blocks(moments_of(table, split.after), name=next(iter(split.after)))
+        if split.group is not None:
+            return cls.groups(table[split.group].to_numpy(), name=split.group)
+        return cls.rows(len(table))
 
     def part(self, rows: Array) -> "Units":
         """Return the units of some rows, by position."""

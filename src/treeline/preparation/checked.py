@@ -53,8 +53,10 @@ class CheckedRows:
         return column
 
     def keys(self) -> pd.DataFrame:
-        """Return number, hash, target and group of each row with a target, in the order of rows."""
-        names = [self._spec.target.name, *filter(None, [self._spec.split.group])]
+        """Return number, hash, target, group and moment of each row with a target, in order."""
+        split = self._spec.split
+        by = {*filter(None, [split.group]), *(split.after or ())} - {self._spec.target.name}
+        names = [self._spec.target.name, *sorted(by)]
         known = dataset.field(names[0]).is_valid()  # in Arrow, for no hash may become a float
         keys = self._rows.to_table(columns=[ROW, HASH, *names], filter=known).to_pandas()
         keys = keys.sort_values(ROW, ignore_index=True)

@@ -105,12 +105,19 @@ def _schema(spec: ModelSpec) -> pa.DataFrameSchema:
     checks[spec.target.name] = [pa.Check(_finite)]
     if spec.target.task != "regression":
         checks[spec.target.name].append(pa.Check(_exact))
-    if spec.split.group is not None:
-        checks.setdefault(spec.split.group, [])
-    nullable = set(spec.source.columns) - {spec.split.group, *spec.split.key}
+    deciding = _deciding(spec)
+    for name in deciding:
+        checks.setdefault(name, [])
+    nullable = set(spec.source.columns) - {*deciding, *spec.split.key}
     return pa.DataFrameSchema(
         {name: pa.Column(checks=each, nullable=name in nullable) for name, each in checks.items()}
     )
+
+
+def _deciding(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the columns without whose value a row has no side, whatever they are."""
+    split = spec.split
+    return (*([split.group] if split.group is not None else []), *(split.after or ()))
 
 
 def _whole(values: pd.Series) -> pd.Series:
@@ -148,7 +155,11 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
         rows = faults.index[faults[name]]
         missing = missing or bool(frame.loc[rows, name].isna().any())
         reason = ", for the split groups rows by it" if name == spec.split.group else ""
-        reason = ", for it decides the side of a row" if name in spec.split.key else reason
+        reason = (
+            ", for it decides the side of a row"
+            if name in (*spec.split.key, *(spec.split.after or ()))
+            else reason
+        )
         for row in rows[:SHOWN]:
             held = frame.loc[row, name]
             value = None if pd.api.types.is_scalar(held) and pd.isna(held) else plain(held)
@@ -165,6 +176,8 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
     way_out = "correct the data, or the declaration of the column in params.yaml"
     if missing:
         way_out += " (a `fill` or `nullable: true` admits missing values of a feature)"
+        if spec.split.after is not None:
+            way_out += "; rows that have no side may be left out by `source.where`"
     return "\n".join([*lines, way_out, *([WIDE_INTEGERS] if beyond else [])])
 
 

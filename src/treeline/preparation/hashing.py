@@ -22,6 +22,8 @@ _MISSING = np.uint64(0x6D697373696E6721)
 
 def named_by(spec: ModelSpec) -> tuple[str, ...]:
     """Return the columns whose values decide the side of a row, in the order of the hash."""
+    if spec.split.after is not None:
+        return tuple(spec.split.after)
     if spec.split.group is not None:
         return (spec.split.group,)
     return spec.split.key or tuple(sorted(spec.features))

@@ -57,7 +57,9 @@ def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
             found["clocks"].append(clock)
         elif alone >= ALONE and len(truth[1]) >= FEWEST_TEST_ROWS:
             found["telling"].append({"feature": name, "alone": round(alone, 4)})
-    found["groups"] = [] if spec.split.group else _groups(column, spec, truth[0])
+    forward = spec.split.after is not None  # later rows judge already, and no group is beside it
+    found["clocks"] = [] if forward else found["clocks"]
+    found["groups"] = [] if spec.split.group or forward else _groups(column, spec, truth[0])
     return found
 
 

@@ -1,6 +1,7 @@
 """Which rows are kept for the test, and which folds a search is judged on."""
 
 import warnings
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
@@ -16,9 +17,10 @@ from sklearn.model_selection import (
 )
 
 from treeline.config.models import ModelSpec
-from treeline.config.split import Split
+from treeline.config.split import Moment, Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
+from treeline.preparation import forward
 from treeline.preparation.hashing import RULE, Hashes, named_by, places
 
 Rows = NDArray[np.intp]
@@ -31,19 +33,24 @@ WAY_OUT = "collect more rows, or declare another split (`test`, `seed`, or a fin
 def record(spec: ModelSpec, found: Hashes, *, test: int) -> dict[str, Any]:
     """Return how rows with these hashes were split, for the summary, and the share that came out.
 
-    `units` is how many different hashes decided: of groups, keys or rows.
+    `units` is how many different hashes decided: of groups, keys, rows or moments.
     """
     split = spec.split
+    units, share = len(np.unique(found)), round(test / len(found), 4)
+    if split.after is not None:
+        names = list(split.after)
+        sides = {"rule": forward.RULE, "by": "moment", "names": names, "after": split.after}
+        return {"split": sides | {"units": units, "share": share}}
     by = "group" if split.group is not None else "key" if split.key else "values"
     return {
         "split": {
             "rule": RULE if split.rule == "stable" else split.rule,
             "by": by,
             "names": list(named_by(spec)),
-            "units": len(np.unique(found)),
+            "units": units,
             "seed": split.seed,
             "test": split.test,
-            "share": round(test / len(found), 4),
+            "share": share,
         }
     }
 
@@ -56,19 +63,35 @@ def split(
     By the rule `stable` the rows whose place, that of their hash in `found`, is below the test
     fraction are for the test: no other row has a say, so that each keeps its side when rows are
     added or removed, and rows or groups with the same hash are on the same side. Sizes are left
-    to chance. By the rule `drawn` classes keep their shares, and all rows decide together.
+    to chance. By the rule `drawn` classes keep their shares, and all rows decide together. With
+    `after` the rows beyond that moment are for the test; `frame` must hold its column.
     """
     classes = None if target.task == "regression" else frame[target.name]
     rows = np.arange(len(frame))
-    if split.rule == "stable":
+    if split.after is not None:
+        train, test = _forward(frame, split.after)
+    elif split.rule == "stable":
         held = places(found) < split.test
         train, test = rows[~held], rows[held]
         _has_rows(split, found, train=len(train), test=len(test))
     else:
         train, test = _drawn(frame, classes, split)
     if classes is not None:
-        _has_every_class({"train": classes.iloc[train], "test": classes.iloc[test]}, classes)
+        _has_every_class({"train": classes.iloc[train], "test": classes.iloc[test]}, classes, split)
     return _taken(frame, train), _taken(frame, test)
+
+
+def _forward(frame: pd.DataFrame, after: Mapping[str, Moment]) -> Fold:
+    held = forward.later(frame, after)
+    if held.all() or not held.any():
+        ((name, moment),) = after.items()
+        times = forward.moments_of(frame, after)
+        first, last = frame[name].iloc[[int(times.argmin()), int(times.argmax())]]
+        raise DataError(
+            f"split.after.{name}: {'all' if held.any() else 'none'} of the {len(frame):,} rows are "
+            f"after {moment}; they go from {first} to {last}: declare a value between"
+        )
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _drawn(frame: pd.DataFrame, classes: pd.Series | None, split: Split) -> Fold:
@@ -147,10 +170,11 @@ def _grouped(groups: NDArray[Any], classes: Any | None, split: Split) -> Fold:
     return np.setdiff1d(np.arange(len(groups)), test), test
 
 
-def _has_every_class(sides: dict[str, pd.Series], classes: pd.Series) -> None:
+def _has_every_class(sides: dict[str, pd.Series], classes: pd.Series, split: Split) -> None:
+    way_out = WAY_OUT if split.after is None else "collect more rows, or declare another `after`"
     for side, found in sides.items():
         if lost := sorted(set(classes) - set(found)):
-            raise DataError(f"split: the {side} rows hold no row of class {lost[0]!r}; {WAY_OUT}")
+            raise DataError(f"split: the {side} rows hold no row of class {lost[0]!r}; {way_out}")
 
 
 def _taken(frame: pd.DataFrame, positions: Rows) -> pd.DataFrame:

@@ -37,6 +37,12 @@ def _sides(split: Mapping[str, Any] | None) -> list[str]:
     """Say what decided the side of a row; nothing of a summary that does not know."""
     if split is None:
         return []
+    if split["rule"] == "after":
+        ((name, moment),) = split["after"].items()
+        return [
+            f"Rows are for the test where `{name}` is after {moment}: {split['share']:.1%} of "
+            "them. Later rows are judged by what was learnt from earlier ones, on the folds too."
+        ]
     size = f"{split['share']:.1%} of the rows came out for the test, {split['test']:.1%} declared"
     if split["rule"] == "drawn":
         return [

@@ -49,7 +49,7 @@ class Rows:
     def of(cls, table: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None) -> "Rows":
         """Encode prepared rows."""
         truth = encoded_target(table[spec.target.name], classes)
-        return cls(table, encoded(table, spec.features), truth, _units(table, spec))
+        return cls(table, encoded(table, spec.features), truth, Units.of(table, spec.split))
 
 
 def evaluate(spec: ModelSpec, paths: Layout) -> str:
@@ -147,12 +147,6 @@ def _check_known(champion: Mapping[str, Any], prediction: Prediction, spec: Mode
                 f"evaluation.folds: {name} ranks rows that one refit predicts, and no part of the "
                 "folds has rows of each class; declare fewer folds, or judge by log_loss or brier"
             )
-
-
-def _units(table: pd.DataFrame, spec: ModelSpec) -> Units:
-    if spec.split.group is None:
-        return Units.rows(len(table))
-    return Units.groups(table[spec.split.group], name=spec.split.group)
 
 
 def _judged(rows: Rows, test: Rows, spec: ModelSpec) -> dict[str, Any]:
