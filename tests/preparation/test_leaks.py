@@ -161,6 +161,15 @@ def test_a_table_is_suspected_of_what_it_gives_away_and_of_nothing_else(
         assert len(sentences(found)[expected]) == 1
 
 
+@pytest.mark.parametrize("name", ["a clock", "patients"])
+def test_a_test_of_later_rows_needs_no_word_on_clocks_and_takes_no_group(name: str) -> None:
+    frame = pd.DataFrame(CASES[name][0](np.random.default_rng(0)))
+    spec = declared(["a", "b"], columns={"who": "integer"} if "who" in frame else None)
+    assert kinds(suspicions(frame, spec)) == [CASES[name][1]]
+    forward = spec.split.model_copy(update={"after": {"b": 0.0}})
+    assert kinds(suspicions(frame, spec.model_copy(update={"split": forward}))) == []
+
+
 @pytest.mark.parametrize("name", ["iris", "wine", "diabetes", "breast_cancer", "digits"])
 def test_no_alarm_for_honest_tables_of_the_library(name: str) -> None:
     data = getattr(datasets, f"load_{name}")(as_frame=True)

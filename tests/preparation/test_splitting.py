@@ -1,6 +1,6 @@
 """Which rows are kept for the test, and which folds a search is judged on."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treeline.config.models import ModelSpec
 from treeline.config.split import Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation import splitting
 from treeline.preparation.hashing import hashes
-from treeline.preparation.splitting import folds
+from treeline.preparation.splitting import folds, record
 
 BINARY = Target(name="t", task="binary", positive=1)
 REGRESSION = Target(name="t", task="regression")
@@ -101,6 +102,20 @@ def test_the_same_seed_gives_the_same_split_and_another_seed_another(
     )
     pd.testing.assert_frame_equal(first, again)
     assert set(first["position"]) != set(other["position"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "different"), [([9] * 4, 4), (list(range(9, 30)), 1), ([9] * 60, 10)]
+)
+def test_drawn_groups_tell_how_many_splits_some_seeds_give(
+    declaration: dict[str, Any], sizes: list[int], different: int
+) -> None:
+    declaration["split"] = {"rule": "drawn", "group": "Plot", "test": 0.25}
+    spec = ModelSpec.model_validate(declaration)
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    frame = pd.DataFrame({"Plot": groups, "Event": groups != np.roll(groups, 1)})
+    found = record(spec, hashes(frame, ["Plot"], seed=0), frame, test=10)["split"]["seeds"]
+    assert found == {"tried": 10, "different": different}
 
 
 def test_rows_stay_in_the_order_they_came() -> None:

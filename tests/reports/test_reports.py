@@ -156,10 +156,14 @@ SPLIT = {
         ({"by": "values", "names": ["a"]}, "a hash of its features decides (18 different ones)"),
         ({"rule": "drawn"}, "- All rows together were drawn: a row may change its side when one is "
          "added; 27.9% of"),
+        ({"rule": "drawn", "seeds": {"tried": 10, "different": 1}},
+         "10 seeds draw 1 different splits of the 18 groups: another `split.seed` may change noth"),
+        ({"units": 4}, "declared. So few decide that another `split.seed` gives the same split in "
+         "21% of cases."),
         ({"rule": "after", "by": "moment", "names": ["year"], "after": {"year": 2015}},
-         "- Rows are for the test where `year` is after 2015: 27.9% of them. Later rows are judged"),
+         "- Rows are for the test where `year` is after 2015: 27.9% of them. Later rows are"),
     ],
-    ids=["group", "key", "values", "drawn", "after"],
+    ids=["group", "key", "values", "drawn", "seeds", "few", "after"],
 )  # fmt: skip
 def test_a_card_says_what_decided_the_side_of_a_row(change: dict[str, Any], words: str) -> None:
     summary = {**SUMMARY, "split": SPLIT | change}

@@ -115,7 +115,7 @@ def split_checked(
         "train": len(train),
         "test": len(test),
     }
-    sides = record(spec, found, test=len(test))
+    sides = record(spec, found, keys, test=len(test))
     return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told, **sides}
 
 

@@ -45,7 +45,7 @@ def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
         "test": len(test),
     }
     summary = summarise(checked, train, test, spec=spec, counts=counts)
-    summary |= record(spec, found, test=len(test))
+    summary |= record(spec, found, checked, test=len(test))
     return Prepared(
         train=filled(train, spec.features), test=filled(test, spec.features), summary=summary
     )

@@ -27,13 +27,17 @@ Rows = NDArray[np.intp]
 Fold = tuple[Rows, Rows]
 
 PARTS = 10  # with drawn groups, a test fraction is rounded to tenths, unless it is smaller
+FEW_GROUPS = 100  # of more, hardly two seeds draw the same
+SEEDS = 10
 WAY_OUT = "collect more rows, or declare another split (`test`, `seed`, or a finer `group`)"
 
 
-def record(spec: ModelSpec, found: Hashes, *, test: int) -> dict[str, Any]:
+def record(spec: ModelSpec, found: Hashes, frame: pd.DataFrame, *, test: int) -> dict[str, Any]:
     """Return how rows with these hashes were split, for the summary, and the share that came out.
 
-    `units` is how many different hashes decided: of groups, keys, rows or moments.
+    `units` is how many different hashes decided: of groups, keys, rows or moments. Of groups that
+    are drawn, `seeds` says how many different splits some seeds give: rows of `frame` hold target
+    and group.
     """
     split = spec.split
     units, share = len(np.unique(found)), round(test / len(found), 4)
@@ -42,6 +46,8 @@ def record(spec: ModelSpec, found: Hashes, *, test: int) -> dict[str, Any]:
         sides = {"rule": forward.RULE, "by": "moment", "names": names, "after": split.after}
         return {"split": sides | {"units": units, "share": share}}
     by = "group" if split.group is not None else "key" if split.key else "values"
+    drawn = split.rule == "drawn" and by == "group" and units <= FEW_GROUPS
+    seeds = {"seeds": {"tried": SEEDS, "different": _different(frame, spec)}} if drawn else {}
     return {
         "split": {
             "rule": RULE if split.rule == "stable" else split.rule,
@@ -52,7 +58,16 @@ def record(spec: ModelSpec, found: Hashes, *, test: int) -> dict[str, Any]:
             "test": split.test,
             "share": share,
         }
+        | seeds
     }
+
+
+def _different(frame: pd.DataFrame, spec: ModelSpec) -> int:
+    """Count the different splits that SEEDS seeds draw; with few groups, many are the same."""
+    classes = None if spec.target.task == "regression" else frame[spec.target.name]
+    seeds = [spec.split.seed + more for more in range(SEEDS)]
+    declared = [spec.split.model_copy(update={"seed": seed}) for seed in seeds]
+    return len({np.sort(_drawn(frame, classes, each)[1]).tobytes() for each in declared})
 
 
 def split(

@@ -7,6 +7,8 @@ from treeline.contract.features import labels
 from treeline.contract.texts import text_of
 from treeline.reports.markdown import NOTHING, interval, number, table
 
+WORTH_SAYING = 0.05  # of the seeds give the same split
+
 
 def rows(summary: Mapping[str, Any]) -> str:
     """Say what preparation saw and did."""
@@ -41,19 +43,41 @@ def _sides(split: Mapping[str, Any] | None) -> list[str]:
         ((name, moment),) = split["after"].items()
         return [
             f"Rows are for the test where `{name}` is after {moment}: {split['share']:.1%} of "
-            "them. Later rows are judged by what was learnt from earlier ones, on the folds too."
+            "them. Later rows are judged by what was learnt from earlier ones, on the folds too. "
+            "No seed has a say in it."
         ]
     size = f"{split['share']:.1%} of the rows came out for the test, {split['test']:.1%} declared"
     if split["rule"] == "drawn":
         return [
             f"All rows together were drawn: a row may change its side when one is added; {size}."
+            f"{_seeds_drawn(split)}"
         ]
     names = ", ".join(f"`{name}`" for name in split["names"])
     what = {"group": f"the group {names}", "key": f"the key {names}", "values": "its features"}
     return [
         f"A row keeps its side for ever: a hash of {what[split['by']]} decides "
-        f"({split['units']:,} different ones); {size}."
+        f"({split['units']:,} different ones); {size}.{_same_by_chance(split)}"
     ]
+
+
+def _seeds_drawn(split: Mapping[str, Any]) -> str:
+    """Say that seeds change little, where so few groups were drawn that they do."""
+    seeds = split.get("seeds", {"tried": 0, "different": 0})
+    if seeds["different"] == seeds["tried"]:
+        return ""
+    return (
+        f" {seeds['tried']} seeds draw {seeds['different']} different splits of the "
+        f"{split['units']:,} groups: another `split.seed` may change nothing."
+    )
+
+
+def _same_by_chance(split: Mapping[str, Any]) -> str:
+    """Say that seeds change little, where so few hashes decide that two seeds often agree."""
+    share = split["test"]
+    alike = (share**2 + (1 - share) ** 2) ** split["units"]  # each has the same side under both
+    if alike < WORTH_SAYING:
+        return ""
+    return f" So few decide that another `split.seed` gives the same split in {alike:.0%} of cases."
 
 
 def metrics(evaluation: Mapping[str, Any]) -> str:
