@@ -117,6 +117,32 @@ def test_another_spelling_is_another_category(categories: list[str], value: str)
 
 
 @pytest.mark.parametrize(
+    ("categories", "values", "lost"),
+    [
+        (["1.1", "1.10"], [1.1, 2.5], 1.1),
+        (["1.10", "2.50"], [1.1, 2.5], 1.1),
+        (["1.00", "2.00"], [1.0, 2.0], 1.0),
+        (["1e1", "2.5"], [10.0, 2.5], 10.0),
+    ],
+    ids=["two of one number", "a last 0", "whole", "an exponent"],
+)
+def test_a_category_whose_spelling_the_source_lost_is_refused_with_the_way_out(
+    categories: list[str], values: list[float], lost: float
+) -> None:
+    spec = declared({"type": "category", "categories": categories})
+    lines = refusal(rows(*values), spec)
+    assert f"column 'a', row 1: {shown(lost)} is not admitted" in lines[0]
+    assert "(1.10 is 1.1): cast the column to text in a `query`" in lines[-1]
+    assert check(rows(*map(str, categories)), spec)["a"].tolist() == categories
+
+
+def test_a_category_that_is_plainly_new_says_nothing_of_spelling() -> None:
+    spec = declared({"type": "category", "categories": ["1.1", "2.5"]})
+    assert "spelling" not in refusal(rows(1.1, 3.5), spec)[-1]
+    assert "spelling" not in refusal(rows(1.1, None), spec)[-1]
+
+
+@pytest.mark.parametrize(
     ("text", "number"),
     [("1.50", 1.5), ("007", 7), (" 2 ", 2), ("1e3", 1000), ("-0", 0), ("+.5", 0.5)],
 )

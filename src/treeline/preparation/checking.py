@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,10 @@ WIDE_INTEGERS = (
     "subtract an offset or take a larger unit in the source, declare a category if it is a code, "
     "or `type: number` if its first seven digits will do"
 )
+LOST_SPELLING = (
+    "the source holds numbers there, as a DECIMAL of a database becomes one, which have no "
+    "spelling of their own (1.10 is 1.1): cast the column to text in a `query`, or declare 1.1"
+)
 SHOWN = 5  # faults named per column before the rest is only counted
 
 _CARRIED = {"number": "a number", "integer": "a whole number", "text": "a text"}
@@ -64,7 +69,7 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     faults = checked.isna() & frame[list(typed)].notna()
     for name, feature in spec.features.items():
         column = column_of(frame[name], checked[name], feature)
-        faults[name] = coded(column, feature)[1]
+        faults[name] = coded(column, feature)[1] | _is_two(frame[name], feature)
     try:
         with _spark_unheard():
             _schema(spec).validate(checked, lazy=True)
@@ -77,6 +82,26 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
     if checked[spec.target.name].dtype == "boolean":
         kinds[spec.target.name] = "bool"  # no class is missing now, and scikit-learn knows no other
     return checked.astype(kinds)
+
+
+def _is_floating(column: pd.Series) -> bool:
+    return column.dtype.kind == "f"
+
+
+def _is_two(column: pd.Series, feature: Feature) -> Any:
+    """Tell which numbers of a column are more than one category, such as 1.1 and 1.10."""
+    if not (feature.categories and _is_floating(column)):
+        return False
+    spelt = numbers(pd.Series(feature.categories, dtype="str")).dropna()
+    return column.isin(spelt[spelt.duplicated()])
+
+
+def _is_respelt(faulty: pd.Series, feature: Feature) -> bool:
+    """Tell whether numbers are refused where a category is a number in a spelling of its own."""
+    spelt = pd.Series(feature.categories, dtype="str")
+    known = numbers(spelt)
+    own = known.notna() & (spelt != texts(known)) & (spelt != known.astype("str"))
+    return bool(_is_floating(faulty) and faulty.notna().any() and own.any())
 
 
 def _target(column: pd.Series, target: Target, *, untyped: bool) -> pd.Series:
@@ -174,6 +199,10 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
         if len(rows) > SHOWN:
             lines.append(f"column {name!r}: {len(rows) - SHOWN:,} more rows like these")
     way_out = "correct the data, or the declaration of the column in params.yaml"
+    if any(
+        _is_respelt(frame.loc[faults[name], name], spec.features[name]) for name in spec.features
+    ):
+        way_out += f"; {LOST_SPELLING}"
     if missing:
         way_out += " (a `fill` or `nullable: true` admits missing values of a feature)"
         if spec.split.after is not None:
