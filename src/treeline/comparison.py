@@ -197,7 +197,7 @@ def _because(test: NonInferiority, rules: Rules) -> str:
 
 def _cannot_be_told(test: NonInferiority, rules: Rules) -> str:
     if test.lead.get("low") is None:
-        enough = "its groups are too few for an interval"
+        enough = "its groups, or the rows of its rarest class, are too few for an interval"
     elif test.rows_needed == inf:
         enough = "without a margin only a better model passes"
     else:

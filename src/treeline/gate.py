@@ -97,7 +97,7 @@ def _untold(
     text = f"{metric} leads the baseline's by {lead:.4g}, without an interval"
     if lead <= 0:
         return False, f"{text}: it does not beat the baseline"
-    text += f": {evaluation['judged']['units']} are too few for one"
+    text += f": {evaluation['judged']['units']} are too few for one, or those of its rarest class"
     if undecided == "pass":
         return True, f"{text}, and `undecided: pass` lets it"
     return False, (

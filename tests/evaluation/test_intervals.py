@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from treeline.artifact.prediction import Prediction
 from treeline.config.metrics import metrics_of
@@ -188,3 +189,45 @@ def test_what_evaluation_gives_is_plain_json() -> None:
             TRUTH, {"a": classifier(0.3), "b": classifier(0.2)}, ["brier"], units=units
         )
         assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+USELESS = [(40, 20), (111, 44), (456, 180), (100, 2), (100, 5), (456, 9), (60, 6)]
+
+
+@pytest.mark.parametrize(("n", "positive"), USELESS)
+@pytest.mark.parametrize("metric", ["roc_auc", "ks"])
+def test_noise_hardly_ever_leads_class_shares(metric: str, n: int, positive: int) -> None:
+    """Up to 73 % of such models led by `ks`, and 21 % by `roc_auc` with two positive rows."""
+    rng, leads = np.random.default_rng(0), 0
+    truth = np.arange(n) < positive
+    for _ in range(200):
+        predictions = {"noise": scored(rng.random(n)), "shares": scored(np.full(n, 0.3))}
+        found = evaluate(truth.astype(int), predictions, [metric])["advantage"]["shares"][metric]
+        leads += found["low"] is not None and found["low"] > 0
+    assert leads <= 12
+
+
+@pytest.mark.parametrize(("positive", "has_one"), [(1, False), (7, False), (8, True)])
+def test_ranks_have_an_interval_from_eight_rows_of_each_class(positive: int, has_one: bool) -> None:
+    truth = (np.arange(100) < positive).astype(int)
+    found = evaluate(truth, {"a": scored(RNG_OF_RANKS.random(100))}, ["roc_auc", "log_loss"])["a"]
+    assert (found["roc_auc"]["low"] is not None) == has_one
+    assert found["log_loss"]["low"] is not None
+
+
+def test_two_perfect_rankings_of_few_rows_are_not_shown_to_be_as_good() -> None:
+    truth = (np.arange(20) < 10).astype(int)
+    one, other = scored(0.1 + 0.8 * truth), scored(0.2 + 0.5 * truth)
+    found = evaluate(truth, {"a": one, "b": other}, ["roc_auc"])["advantage"]["b"]["roc_auc"]
+    assert (found["low"], found["value"], found["high"]) == pytest.approx(
+        (-0.308, 0, 0.308), abs=1e-3
+    )
+
+
+RNG_OF_RANKS = np.random.default_rng(3)
+
+
+def scored(positive: NDArray[Any]) -> Prediction:
+    return Prediction(
+        labels=(positive > 0.5).astype(int), scores=np.column_stack([1 - positive, positive])
+    )

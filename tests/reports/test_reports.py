@@ -241,7 +241,7 @@ def judged_by(**changed: Any) -> str:
         ((0.11, 0.15), "the baseline 0.7: it is better by 0.13 (0.11 to 0.15)."),
         ((-0.2, -0.1), "the baseline 0.7: **it is worse**, a lead of 0.13 (-0.2 to -0.1)."),
         ((-0.1, 0.2), "a lead of 0.13 (-0.1 to 0.2), which these rows **cannot tell from none**."),
-        ((None, None), "a lead of 0.13, which too few groups tell nothing of."),
+        ((None, None), "a lead of 0.13, which too few rows or groups tell nothing of."),
     ],
     ids=["better", "worse", "undecided", "no interval"],
 )

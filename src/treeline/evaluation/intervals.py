@@ -11,17 +11,19 @@ an interval says how far a metric could have come out on others, not after anoth
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+from scipy.stats import kstwobign
 from scipy.stats import t as student
 
 from treeline.artifact.prediction import Prediction
 from treeline.config.metrics import METRICS
 from treeline.evaluation.repeats import Repeat
-from treeline.evaluation.units import Units
+from treeline.evaluation.units import FEWEST, Units
 
 LEVEL = 0.95
 
@@ -55,11 +57,39 @@ class Basis:
     truth: Array
     units: Units
     level: float = LEVEL
+    parts: int = 1
+
+    def enough(self, metric: str) -> bool:
+        """Whether there are enough units for an interval, and for ranks enough of each class."""
+        return self.units.enough and (not METRICS[metric].ranks or self.rarest >= FEWEST)
+
+    def quantile(self, metric: str) -> float:
+        """How many deviations an interval reaches to either side.
+
+        Ranks compare classes, so that the rarest one has a say of its own: of 500 rows with 9
+        positive ones, 9 are what the deviation is known from.
+        """
+        count = self.units.effective
+        if METRICS[metric].ranks:
+            count = min(count, self.rarest)
+        return float(student.ppf((1 + self.level) / 2, count - 1))
+
+    @cached_property
+    def rarest(self) -> int:
+        """How many units have a row of the rarest class."""
+        codes, truth = self.units.codes, self.truth
+        return min(len(np.unique(codes[truth == code])) for code in np.unique(truth))
 
     @property
-    def quantile(self) -> float:
-        """How many deviations an interval reaches to either side."""
-        return float(student.ppf((1 + self.level) / 2, self.units.effective - 1))
+    def gap_by_chance(self) -> float:
+        """The gap of two distributions that chance alone exceeds in (1 - level) / 2 of all tests.
+
+        By the limit of Kolmogorov and Smirnov (1948), the units and the parts of folds counted.
+        """
+        ones = int(np.sum(self.truth == 1))
+        spread = (1 / ones + 1 / (len(self.truth) - ones)) * self.parts
+        spread *= len(self.truth) / self.units.effective
+        return float(kstwobign.isf((1 - self.level) / 2) * np.sqrt(spread))
 
 
 def evaluate(
@@ -74,7 +104,8 @@ def evaluate(
 
     Returns for each prediction `{metric: {value, low, high}}`, and under `advantage` for each but
     the first the first's lead over it, positive where the first is better. `low` and `high` are
-    None where there are too few `units` (rows, where none are given) for an interval of `level`.
+    None where there are too few `units` (rows, where none are given) for an interval of `level`, or
+    for a metric of ranks too few with the rarest class.
     """
     return evaluate_repeats(truth, [Repeat(predictions)], names, units=units, level=level)
 
@@ -91,7 +122,8 @@ def evaluate_repeats(
 
     A metric of ranks is left out where no part of a repeat has a row of each class.
     """
-    basis = Basis(truth, units or Units.rows(len(truth)), level)
+    parts = max(1 if each.parts is None else len(np.unique(each.parts)) for each in repeats)
+    basis = Basis(truth, units or Units.rows(len(truth)), level, parts)
     first, *others = repeats[0].predictions
     values, moves = {}, {}
     for name in repeats[0].predictions:
@@ -113,8 +145,8 @@ def evaluate_repeats(
     judged["advantage"] = {
         other: {
             metric: _lead(
-                METRICS[metric].sign,
-                values[first][metric] - values[other][metric],
+                metric,
+                (values[first][metric], values[other][metric]),
                 moves[first][metric] - moves[other][metric],
                 basis,
             )
@@ -128,13 +160,13 @@ def evaluate_repeats(
 
 def interval(metric: str, value: float, moves: Array, basis: Basis) -> Interval:
     """Return value, low and high of a metric, given the influence of each row on it."""
-    if not basis.units.enough:
+    if not basis.enough(metric):
         return _rounded(value, None, None)
     deviation = deviation_of(moves, basis.units)
     if not deviation > 0:
         return _rounded(value, *_ends_of_extreme(metric, value, basis))
     scale = SCALES[METRICS[metric].scale]
-    reach = basis.quantile * deviation * scale.slope(value)
+    reach = basis.quantile(metric) * deviation * scale.slope(value)
     at = scale.there(value)
     return _rounded(value, float(scale.back(at - reach)), float(scale.back(at + reach)))
 
@@ -150,11 +182,21 @@ def deviation_of(moves: Array, units: Units) -> float:
     return float(np.sqrt(np.sum(sums**2 / left)))
 
 
-def _lead(sign: int, lead: float, moves: Array, basis: Basis) -> Interval:
-    if not basis.units.enough:
-        return _rounded(sign * lead, None, None)
-    reach = basis.quantile * deviation_of(moves, basis.units)
-    return _rounded(sign * lead, sign * lead - reach, sign * lead + reach)
+def _lead(metric: str, values: tuple[float, float], moves: Array, basis: Basis) -> Interval:
+    """Return the lead of the first of two values, given the differences of their influences.
+
+    A gap (`ks`) is never below 0: beside scores without any, it must be more than chance makes.
+    Ranks that are perfect do not vary, and are as far from certain as their share of 1.
+    """
+    lead = METRICS[metric].sign * (values[0] - values[1])
+    if not basis.enough(metric):
+        return _rounded(lead, None, None)
+    reach = basis.quantile(metric) * deviation_of(moves, basis.units)
+    if metric == "ks" and min(values) == 0:
+        reach = max(reach, basis.gap_by_chance)
+    elif METRICS[metric].ranks and max(values) == 1:
+        reach = max(reach, 1 - _ends_of_extreme(metric, 1, basis)[0])
+    return _rounded(lead, lead - reach, lead + reach)
 
 
 def _ends_of_extreme(metric: str, value: float, basis: Basis) -> tuple[float, float]:
@@ -165,10 +207,9 @@ def _ends_of_extreme(metric: str, value: float, basis: Basis) -> tuple[float, fl
     """
     if METRICS[metric].scale != "share" or value not in (0, 1):
         return value, value
-    count, truth = basis.units.effective, basis.truth
+    count = basis.units.effective
     if metric != "accuracy":
-        present = [len(np.unique(basis.units.codes[truth == code])) for code in np.unique(truth)]
-        count = min(count, *present)
+        count = min(count, basis.rarest)
     reach = float(((1 - basis.level) / 2) ** (1 / count))
     return (reach, value) if value == 1 else (value, 1 - reach)
 

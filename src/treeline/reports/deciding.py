@@ -31,7 +31,7 @@ def lead(evaluation: Mapping[str, Any], *, metric: str, champion: str) -> str:
 
 def _told(lead_: Mapping[str, Any]) -> str:
     if lead_["low"] is None:
-        return f"a lead of {number(lead_['value'])}, which too few groups tell nothing of"
+        return f"a lead of {number(lead_['value'])}, which too few rows or groups tell nothing of"
     if lead_["low"] > 0:
         return f"it is better by {interval(lead_)}"
     if lead_["high"] < 0:
