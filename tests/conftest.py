@@ -42,7 +42,7 @@ LONGEST_FIRST = (
     "tests/delivery/test_publishing.py",
 )
 
-# `pytest -m "not slow"` is what takes about a minute: no pipeline, no container, no running service.
+# `pytest -m "not slow"` takes about a minute: no pipeline, no container, no running service.
 # What is here takes long, or starts processes; a new file is not slow until it is added.
 SLOW = (
     *(f"tests/{folder}/" for folder in (
