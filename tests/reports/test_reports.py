@@ -157,7 +157,7 @@ SPLIT = {
         ({"rule": "drawn"}, "- All rows together were drawn: a row may change its side when one is "
          "added; 27.9% of"),
         ({"rule": "drawn", "seeds": {"tried": 10, "different": 1}},
-         "10 seeds draw 1 different splits of the 18 groups: another `split.seed` may change noth"),
+         "10 seeds draw 1 different splits of the 18 groups: another `split.seed` may change"),
         ({"units": 4}, "declared. So few decide that another `split.seed` gives the same split in "
          "21% of cases."),
         ({"rule": "after", "by": "moment", "names": ["year"], "after": {"year": 2015}},
