@@ -208,6 +208,7 @@ def released(clone: Checkout) -> str:
 
 def test_a_slow_slide_is_stopped_by_the_best_release(clone: Checkout) -> None:
     """Each step is small beside the last one, and large beside the first."""
+    clone.change(", undecided: pass}", "}")
     first = released(clone)
     clone.change("alpha: 0.1", "alpha: 0.5")
     clone.run("dvc", "repro", "export@sugar")
