@@ -6,6 +6,7 @@ by the same hash none of them is among the test rows here, and nothing has to be
 
 import json
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import is_numeric_dtype
 from pyarrow import parquet
 
-from treeline.config import Layout
+from treeline.config import PARAMS, Layout, declared_model
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import repository
 from treeline.delivery.processes import attempt
-from treeline.errors import DataError
+from treeline.errors import ConfigError, DataError
 from treeline.files import digest
 from treeline.preparation import forward
 from treeline.preparation.hashing import RULE, hashes, named_by, places
@@ -50,21 +52,25 @@ def learnt(
     before = _split(repository.shown(base, paths.summary))
     now = _split(paths.summary.read_text(encoding="utf-8") if paths.summary.exists() else None)
     all_rows = incumbent.learnt is not None and incumbent.learnt.refit == "all"
-    if not all_rows and _keeps_apart(before, now) and _same_fills(spec, incumbent):
+    names_before = before.get("names", [])
+    same_types = _types(spec, names_before) == _types_of(base, paths, names_before)
+    apart = _keeps_apart(before, now) and same_types and _same_fills(spec, incumbent)
+    if not all_rows and apart:
         return SeenRows(none, "both models keep the same rows for the test")
     with tempfile.TemporaryDirectory() as folder:
         splits = [paths.train, *([paths.test] if all_rows else [])]
         rows = [_rows(path, incumbent, base=base, folder=Path(folder)) for path in splits]
         there = [each for each in rows if each is not None]
         if len(there) == len(splits) and (names := _names(spec, there[0], incumbent)):
-            known = np.concatenate([_hashes_of(each, names) for each in there])
-            found = np.isin(hashes(test, names, seed=0), known)
+            known = np.concatenate([_hashes_of(each, names, like=test) for each in there])
+            found = np.isin(_recognised(test, names, like=there[0]), known)
             return SeenRows(found, _counted(found, names))
     if not all_rows and before.get("rule") == forward.RULE and set(before["names"]) <= set(test):
         with suppress(DataError):  # of a row that now need not have a moment
             found = ~forward.later(test, before["after"])
             return SeenRows(found, _counted(found, before["names"]))
-    if not all_rows and before.get("rule") == RULE and set(before["names"]) <= set(test):
+    known_names = same_types and set(names_before) <= set(test)
+    if not all_rows and before.get("rule") == RULE and known_names:
         place = places(hashes(test, before["names"], seed=before["seed"]))
         found = place >= before["test"]
         return SeenRows(found, _counted(found, before["names"]))
@@ -105,6 +111,23 @@ def _is_later(before: dict[str, Any], now: dict[str, Any]) -> bool:
     return bool(forward.later(pd.DataFrame(before, index=[0]), now)[0])
 
 
+def _types(spec: ModelSpec, names: Sequence[str]) -> list[str | None]:
+    """Return the declared types of columns: the number 7 has another hash than the text."""
+    features, carried = spec.features, spec.source.columns
+    return [features[each].type if each in features else carried.get(each) for each in names]
+
+
+def _types_of(base: str, paths: Layout, names: Sequence[str]) -> list[str | None] | None:
+    """Return those of an earlier commit; None where its declaration is none that is known here."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PARAMS.name
+        path.write_text(repository.shown(base, PARAMS) or "", encoding="utf-8")
+        try:
+            return _types(declared_model(paths.name, path)[0], names)
+        except ConfigError:
+            return None
+
+
 def _same_fills(spec: ModelSpec, incumbent: Signature) -> bool:
     """Tell whether the columns that name a row have the fills that they had."""
     named = [name for name in named_by(spec) if name in spec.features]
@@ -136,9 +159,35 @@ def _names(spec: ModelSpec, rows: parquet.ParquetFile, incumbent: Signature) -> 
     return sorted(name for name in spec.features if name in there and name in incumbent.features)
 
 
-def _hashes_of(rows: parquet.ParquetFile, names: list[str]) -> NDArray[np.uint64]:
+def _hashes_of(
+    rows: parquet.ParquetFile, names: list[str], *, like: pd.DataFrame
+) -> NDArray[np.uint64]:
+    other = rows.schema_arrow.empty_table().to_pandas()
+    changed = _changed_types(other, like, names)
     parts = [
-        np.unique(hashes(batch.to_pandas(), names, seed=0))
+        np.unique(hashes(_as_texts(batch.to_pandas(), changed), names, seed=0))
         for batch in rows.iter_batches(BY_ROWS, columns=names)
     ]
     return np.concatenate([np.empty(0, dtype=np.uint64), *parts])
+
+
+def _recognised(
+    test: pd.DataFrame, names: list[str], *, like: parquet.ParquetFile
+) -> NDArray[np.uint64]:
+    changed = _changed_types(test, like.schema_arrow.empty_table().to_pandas(), names)
+    return hashes(_as_texts(test[names], changed), names, seed=0)
+
+
+def _changed_types(one: pd.DataFrame, other: pd.DataFrame, names: list[str]) -> list[str]:
+    """Return the columns that are numbers in one frame and texts in the other."""
+    return [name for name in names if is_numeric_dtype(one[name]) != is_numeric_dtype(other[name])]
+
+
+def _as_texts(frame: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the frame with some columns as texts, a whole number as its digits: 7 for 7.0."""
+    return frame.assign(**{name: frame[name].map(_text, na_action="ignore") for name in names})
+
+
+def _text(value: object) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if whole else value)  # type: ignore[call-overload]
