@@ -105,6 +105,24 @@ def test_the_line_of_the_costs_is_the_cheapest_where_probabilities_are_right() -
     assert found["of_costs"]["cost"] == pytest.approx(found["cheapest"]["cost"], rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("costs", "line", "called"),
+    [
+        (Costs(false_alarm=1, miss=100_000), 1e-5, 0.8),  # every row that may be positive at all
+        (Costs(false_alarm=100_000, miss=1), 0.99999, 0.0),  # nobody
+    ],
+)
+def test_costs_that_are_far_apart_call_all_that_may_be_or_nobody(
+    costs: Costs, line: float, called: float
+) -> None:
+    hit = np.array([True, False, True, False, False])
+    score = np.array([0.5, 0.6, 0.3, 0.2, 0.0])
+    found = thresholds(hit, score, costs)
+    assert found["of_costs"]["threshold"] == pytest.approx(line, rel=1e-4)
+    assert found["of_costs"]["called"] == called
+    assert found["cheapest"]["called"] <= called
+
+
 def of_share(share: Any) -> Prediction:
     return Prediction(labels=(share > 0.5).astype(int), scores=np.column_stack([1 - share, share]))
 

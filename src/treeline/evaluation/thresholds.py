@@ -24,8 +24,9 @@ def thresholds(hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
     table = [_at(threshold, hit, score, costs) for threshold in STEPS]
     if costs is None:
         return {"table": table}
-    of_costs = round(costs.false_alarm / (costs.false_alarm + costs.miss), 4)
-    tried = np.unique(np.quantile(score, np.linspace(0, 1, 201)))
+    of_costs = costs.false_alarm / (costs.false_alarm + costs.miss)
+    nobody = np.nextafter(score.max(), 2)  # where an alarm costs more than any miss
+    tried = np.unique([*np.quantile(score, np.linspace(0, 1, 201)), nobody])
     entries = [_at(float(threshold), hit, score, costs) for threshold in tried]
     return {
         "table": table,
@@ -40,7 +41,7 @@ def _at(threshold: float, hit: Array, score: Array, costs: Costs | None) -> dict
     found, missed = int((called & hit).sum()), int((~called & hit).sum())
     alarms = int((called & ~hit).sum())
     entry = {
-        "threshold": round(threshold, 4),
+        "threshold": float(f"{threshold:.4g}"),
         "called": round(float(called.mean()), 4),
         "precision": round(found / (found + alarms), 4) if found + alarms else None,
         "recall": round(found / (found + missed), 4) if found + missed else None,

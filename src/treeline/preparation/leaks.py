@@ -239,7 +239,7 @@ def _groups(column: Column, spec: ModelSpec, truth: Array) -> list[dict[str, Any
     if spec.target.task != "regression":
         indicators = [(truth == code).astype(np.float64) for code in np.unique(truth)]
     for name in spec.source.columns:
-        if name == spec.source.key:
+        if name == spec.source.key or name in spec.split.key:  # the second decides the side already
             continue
         codes, distinct = pd.factorize(_spaced(column(name)[0]))
         rows = np.bincount(codes[codes >= 0], minlength=len(distinct))
