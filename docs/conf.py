@@ -35,8 +35,9 @@ autodoc_default_options = {
 }
 autodoc_typehints_format = "short"
 autodoc_class_signature = "separated"
-# JSON and shell with an ellipsis or a placeholder in it are shown as they are.
-suppress_warnings = ["misc.highlighting_failure"]
+# JSON and shell with an ellipsis or a placeholder in it are shown as they are; a picture of a model
+# that this repository has no more is left out.
+suppress_warnings = ["misc.highlighting_failure", "image.not_readable"]
 
 outwards = re.compile(r"(?<!!)\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(#[^)\s]*)?\)")
 

@@ -4,25 +4,8 @@ import pandas as pd
 
 from api.prediction.predictor import Predictor
 from tests.conftest import Project
+from tests.stages import made
 from treeline.artifact.store import ArtifactStore
-from treeline.contract.signature import Signature
-from treeline.stages.code import write_code
-from treeline.stages.collect import collect
-from treeline.stages.digest import write_inputs
-from treeline.stages.evaluate import evaluate
-from treeline.stages.export import export
-from treeline.stages.gate import gate
-from treeline.stages.prepare import prepare
-from treeline.stages.train import train
-
-
-def made(project: Project) -> Signature:
-    """Make the model of a project, and return its signature."""
-    write_code()
-    write_inputs()
-    for stage in (collect, prepare, train, evaluate, gate, export):
-        stage(project.spec, project.paths)
-    return Signature.read(project.paths.signature)
 
 
 def test_a_key_is_carried_from_the_rows_to_the_signature(project: Project) -> None:

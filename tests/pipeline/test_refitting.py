@@ -9,28 +9,12 @@ import pytest
 from sklearn.base import clone
 
 from tests.conftest import Project
+from tests.stages import made
 from treeline.artifact.pickled import opened, predict
 from treeline.artifact.store import ArtifactStore
 from treeline.config.models import ModelSpec
-from treeline.contract.signature import Learnt, Signature
+from treeline.contract.signature import Learnt
 from treeline.preparation.encoding import encoded, encoded_target
-from treeline.stages.code import write_code
-from treeline.stages.collect import collect
-from treeline.stages.digest import write_inputs
-from treeline.stages.evaluate import evaluate
-from treeline.stages.export import export
-from treeline.stages.gate import gate
-from treeline.stages.prepare import prepare
-from treeline.stages.train import train
-
-
-def made(project: Project) -> Signature:
-    """Make the model of a project, and return its signature."""
-    write_code()
-    write_inputs()
-    for stage in (collect, prepare, train, evaluate, gate, export):
-        stage(project.spec, project.paths)
-    return Signature.read(project.paths.signature)
 
 
 def test_the_exported_model_is_fitted_on_all_rows_and_judged_by_those_of_the_split(

@@ -41,7 +41,7 @@ def test_comments_and_docstrings_make_nothing_stale_but_what_reads_the_code(
 ) -> None:
     path = clone.root / "src" / "treeline" / "config" / "models.py"
     text = path.read_text()
-    docstring = '"""The metric by which candidates are ranked."""'
+    docstring = '"""A class by its import path, with the options its constructor is given."""'
     assert docstring in text
     path.write_text(
         text.replace(docstring, f"{docstring[:-3]}\n\n    So it is.\n    {docstring[-3:]}")

@@ -4,18 +4,17 @@ An estimator sees the code of a class, its position among them: with `positive: 
 the code 1. A declaration names classes as the data do.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from treeline.config.models import Candidate
 from treeline.contract.features import Label
 from treeline.contract.texts import text_of
 from treeline.errors import TrainingError
+from treeline.trainers.options import with_options
 
 BY_CLASS = frozenset({"class_weight", "class_weights"})  # a mapping whose keys are classes
 IN_ORDER = frozenset({"priors", "class_prior"})  # a number for each class, in order
-
-Option = Callable[[str, Any], Any]
 
 
 def coded(candidate: Candidate, classes: Sequence[Label], *, place: str) -> Candidate:
@@ -29,7 +28,7 @@ def coded(candidate: Candidate, classes: Sequence[Label], *, place: str) -> Cand
             return ordered(value, classes, place=where)
         return value
 
-    return _changed(candidate, option)
+    return with_options(candidate, option)
 
 
 def checkable(candidate: Candidate, *, place: str) -> Candidate:
@@ -43,7 +42,7 @@ def checkable(candidate: Candidate, *, place: str) -> Candidate:
             return list(_by_class(value, f"{place}.{name}").values())
         return value
 
-    return _changed(candidate, option)
+    return with_options(candidate, option)
 
 
 def named(setting: Mapping[str, Any], classes: Sequence[Label]) -> dict[str, Any]:
@@ -65,21 +64,6 @@ def ordered(value: Any, classes: Sequence[Label], *, place: str) -> list[Any]:
     if lost := [label for code, label in enumerate(classes) if code not in given]:
         raise TrainingError(f"{place} has nothing for the class {text_of(lost[0])!r}; add it")
     return [given[code] for code in range(len(classes))]
-
-
-def _changed(candidate: Candidate, option: Option) -> Candidate:
-    """Return a candidate with each option, and each value that is searched, changed."""
-    return candidate.model_copy(
-        update={
-            "options": {name: option(name, value) for name, value in candidate.options.items()},
-            "search": {
-                name: tuple(option(name, value) for value in values)
-                if isinstance(values, tuple)
-                else values
-                for name, values in candidate.search.items()
-            },
-        }
-    )
 
 
 def _by_class(value: Any, place: str) -> Mapping[Any, Any]:

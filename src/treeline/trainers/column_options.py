@@ -15,6 +15,7 @@ from treeline.config.models import Candidate, Step
 from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.trainers import TrainingSet, Trial
+from treeline.trainers.options import with_options
 
 DIRECTIONS = frozenset({"monotonic_cst", "monotone_constraints"})  # by feature: -1, 0 or 1
 WEIGHTS = frozenset({"feature_weights"})  # by feature: a number
@@ -60,17 +61,7 @@ def placed(candidate: Candidate, training: TrainingSet, build: Pipe, *, place: s
     def option(name: str, value: Any) -> Any:
         return _placed(name, value, columns, f"{place}.{name}") if name in NAMED else value
 
-    return candidate.model_copy(
-        update={
-            "options": {name: option(name, value) for name, value in candidate.options.items()},
-            "search": {
-                name: tuple(option(name, value) for value in values)
-                if isinstance(values, tuple)
-                else values
-                for name, values in candidate.search.items()
-            },
-        }
-    )
+    return with_options(candidate, option)
 
 
 def as_declared(trial: Trial, declared: Candidate, placed: Candidate) -> Trial:
