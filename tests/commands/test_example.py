@@ -7,7 +7,7 @@ from treeline.config import read_params
 
 FRAUD = ROOT / "examples" / "fraud" / "params.yaml"
 SMALLER = {
-    "rows: 280000": "rows: 20000",
+    "rows: 280000": "rows: 60000",
     "n_estimators: 120": "n_estimators: 20",
     "{max_depth: [3, 5], learning_rate: [0.05, 0.1]}": "{max_depth: [3]}",
     "{C: [0.01, 1]}": "{C: [1]}",

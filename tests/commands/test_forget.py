@@ -41,7 +41,7 @@ def test_nothing_but_the_model_goes(checkout: Path) -> None:
     ]
     assert set(after) <= set(before.splitlines())
     declared = (checkout / "params.yaml").read_text(encoding="utf-8")
-    assert "  iris:" not in declared and "# honest probabilities win" in declared
+    assert "  iris:" not in declared and "# who dies first" in declared
 
 
 def test_comments_stay_with_what_they_are_about(checkout: Path) -> None:
