@@ -396,7 +396,7 @@ def test_a_secret_of_production_that_training_needs_is_wrong(
     lists["environments/production/secrets"] = {"DVC_REMOTE_URL": ""}
     lists["environments/production/variables"] = {}
     found = lines(examine(clone, **environment), "wrong")["secret DVC_REMOTE_URL"]
-    assert found.startswith("set for production only, which retrain.yml, review.yml, test.yml, ")
+    assert found.startswith("set for production only, which release.yml, retrain.yml, review.yml, ")
 
 
 def test_a_client_that_is_not_logged_in_is_as_good_as_none(
