@@ -15,13 +15,13 @@ from treeline.config import Layout, declared_model, read_params
 from treeline.config.models import ModelSpec
 from treeline.delivery import releasing, repository
 from treeline.errors import ConfigError, TrackingError, TreelineError
-from treeline.gate import decide
 from treeline.registry import resolve
 from treeline.trackers import TRACKERS, Tracker, outbox
 from treeline.trackers.addresses import URI
 from treeline.trackers.reading import written
 from treeline.trackers.record import Origin, Record
 from treeline.trackers.recording import recorded
+from treeline.verdicts import decided
 
 DEFAULT = "mlflow"
 HEAD = "HEAD"
@@ -78,10 +78,10 @@ def track(
 
 def _posted(spec: ModelSpec, paths: Layout) -> Record:
     found = written(spec, paths)
-    decided = decide(
-        found.evaluation, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx
+    decision = decided(
+        spec, summary=found.summary, training=found.training, evaluation=found.evaluation
     )
-    if decided != found.verdict:
+    if decision.verdict != found.verdict:
         raise TrackingError(f"{paths.verdict}: not about {paths.evaluation}: make repro")
     record = recorded(found, _origin(paths))
     outbox.post(record, found)
