@@ -196,7 +196,6 @@ def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout) 
 
 
 def test_a_model_that_learnt_from_all_rows_leaves_none_to_compare_by(clone: Checkout) -> None:
-    clone.change(", undecided: pass}", "}")
     clone.change("champion: {metric: rmse}", "champion: {metric: rmse, refit: all}")
     clone.run("dvc", "repro", "export@sugar")
     clone.commit("Learn from all rows")
