@@ -7,6 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.prediction_log.spool import Spool
 from api.settings import Settings
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
 
@@ -35,3 +36,12 @@ def serve() -> Serve:
     return lambda folder, **settings: TestClient(
         create_app(Settings(model_dir=folder, **{"prediction_log": False} | settings))
     )
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """A spool in a folder of its own, which a process holds."""
+    spool = Spool(tmp_path)
+    alive = spool.create()
+    yield spool
+    alive.release()

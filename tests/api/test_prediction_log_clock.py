@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,6 @@ class Machine:
     def passes(self, seconds: float) -> None:
         self.wall += seconds
         self.steady += seconds
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path)
-    alive = spool.create()
-    yield spool
-    alive.release()
 
 
 @pytest.fixture

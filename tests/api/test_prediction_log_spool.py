@@ -29,14 +29,6 @@ MOST_BYTES = 1_000_000
 
 
 @pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = Spool(tmp_path)
-    alive = spool.create()
-    yield spool
-    alive.release()
-
-
-@pytest.fixture
 def writer(spool: Spool) -> Writer:
     writer = Writer(spool, redaction=Redaction(()), most_bytes=MOST_BYTES)
     writer.look()
