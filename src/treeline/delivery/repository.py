@@ -88,11 +88,7 @@ def entry(path: str, content: str, *, after: str | None, message: str) -> str:
     """
     blob = run("git", "hash-object", "-w", "--stdin", given=content, error=PublishingError).strip()
     tree = run("git", "mktree", given=f"100644 blob {blob}\t{path}\n", error=PublishingError)
-    parents = ["-p", after] if after else []
-    return run(
-        "git", "commit-tree", tree.strip(), *parents, "-m", message,
-        env=_identity(), error=PublishingError,
-    ).strip()  # fmt: skip
+    return _committed(tree.strip(), after=after, message=message)
 
 
 def folder(path: Path, *, message: str) -> str:
@@ -107,9 +103,7 @@ def folder(path: Path, *, message: str) -> str:
         }
         run("git", "add", "--all", "--force", ".", env=apart, cwd=path, error=PublishingError)
         tree = run("git", "write-tree", env=apart, cwd=path, error=PublishingError).strip()
-    return run(
-        "git", "commit-tree", tree, "-m", message, env=_identity(), error=PublishingError
-    ).strip()
+    return _committed(tree, after=None, message=message)
 
 
 def history(tip: str) -> list[str]:
@@ -122,6 +116,15 @@ def branch() -> str:
     if name := os.environ.get("GITHUB_REF_NAME"):
         return name
     return run("git", "rev-parse", "--abbrev-ref", "HEAD", error=PublishingError).strip()
+
+
+def _committed(tree: str, *, after: str | None, message: str) -> str:
+    """Make a commit of a tree, the first one where `after` is None; return it."""
+    parents = ["-p", after] if after else []
+    return run(
+        "git", "commit-tree", tree, *parents, "-m", message,
+        env=_identity(), error=PublishingError,
+    ).strip()  # fmt: skip
 
 
 def _remote() -> str:
