@@ -47,7 +47,7 @@ LONGEST_FIRST = (
 SLOW = (
     *(f"tests/{folder}/" for folder in (
         "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor", "engines",
-        "estimators", "fuzz", "notebooks", "pipeline", "trackers", "workflows",
+        "estimators", "fuzz", "kubernetes", "notebooks", "pipeline", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "event_loop", "exports", "feedback", "freshness", "full_disks",

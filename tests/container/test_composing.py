@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests.container.callers import status_of, steady_callers
 from tests.container.test_image import docker
 from tests.images import need_docker, write_context
 from tests.serving import ROOT, free_port
@@ -54,7 +54,7 @@ class Stack:
 
     def answers(self) -> bool:
         with httpx2.Client() as client:
-            return status_of(client, f"{self.url}/v1/predict") == "200"
+            return status_of(client, self.url) == "200"
 
     def replicas(self) -> set[str]:
         return set(self.compose("ps", "--quiet", "api").split())
@@ -116,41 +116,13 @@ def test_what_is_counted_is_not_for_everybody(stack: Stack) -> None:
 
 def test_an_update_replaces_every_replica_and_loses_no_request(stack: Stack) -> None:
     former = stack.replicas()
-    answered = 0
-    lost: list[str] = []
-    over = threading.Event()
-
-    def ask() -> None:
-        nonlocal answered
-        with httpx2.Client(timeout=20) as client:
-            while not over.is_set():
-                told = status_of(client, f"{stack.url}/v1/predict")
-                answered += 1
-                if told != "200":
-                    lost.append(told)
-
-    askers = [threading.Thread(target=ask) for _ in range(4)]
-    for asker in askers:
-        asker.start()
-    try:
-        told = stack.update()
-    finally:
-        over.set()
-        for asker in askers:
-            asker.join()
-    assert told.returncode == 0, told.stderr
-    assert lost == [], stack.compose("logs", "balancer")
-    assert answered > 100
+    with steady_callers(stack.url) as record:
+        update = stack.update()
+    assert update.returncode == 0, update.stderr
+    assert record.lost == [], stack.compose("logs", "balancer")
+    assert record.answered > 100
     assert len(stack.replicas()) == 2
     assert not stack.replicas() & former
-
-
-def status_of(client: httpx2.Client, url: str) -> str:
-    """Ask for one prediction, and return its status, or why there is none."""
-    try:
-        return str(client.post(url, json=SURVIVAL.example).status_code)
-    except httpx2.TransportError as error:
-        return repr(error)
 
 
 def test_where_nothing_runs_an_update_says_how_to_start(stack: Stack, tmp_path: Path) -> None:
