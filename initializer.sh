@@ -19,8 +19,8 @@ options=(
     --config python:api.workers
     --bind "$HOST:$PORT"
     --workers "${WEB_CONCURRENCY:-2}" # while one restarts, the other answers
-    --worker-class api.server.LimitedWorker
-    --limit-request-line 8190         # bytes of an address; heads have limits, see api/server.py
+    --worker-class api.http.server.LimitedWorker
+    --limit-request-line 8190         # bytes of an address; heads have limits, see api/http/server.py
     --timeout 60                      # a worker that shows no sign of life that long is replaced
     --graceful-timeout "${GRACEFUL_SECONDS:-20}"
     --keep-alive 75                   # longer than a balancer's, so that it closes first

@@ -32,7 +32,7 @@
         ├── NotReadyError           not every model can be served
         └── UploadRejectedError     an uploaded model is refused
 
-The rest of the tree is in `treeline.errors`. `api.problems` turns each into a document.
+The rest of the tree is in `treeline.errors`. `api.http.problems` turns each into a document.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ It is shown this once, with the line that makes it known.
 import argparse
 import sys
 
-from api.security.keyring import SCOPES, day_of, new_key, scopes_of
+from api.http.keyring import SCOPES, day_of, new_key, scopes_of
 from treeline.errors import ConfigError
 
 

@@ -4,32 +4,28 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from api.batch.drafts import Drafts
-from api.batch.pool import Pools
-from api.bodies import Bodies
-from api.catalogue.entries import Catalogue
-from api.catalogue.freshness import Freshness
-from api.catalogue.generation import Generation
-from api.catalogue.reloading import ModelReloader, reloading
-from api.catalogue.unloading import UnloadedModels
+from api.endpoints.record import RecordEndpoint
+from api.endpoints.tensors import TensorEndpoint
+from api.endpoints.v2 import InferEndpoint
+from api.formats.tensors import Tensor
+from api.formats.v2 import Question
+from api.http.auth import Guard
+from api.http.bodies import Bodies
+from api.http.documents import DocumentReaders
+from api.http.load import Load
+from api.inference.batch_pool import Drafts, Pools
+from api.inference.graph_pool import Graphs
+from api.models.catalogue import Catalogue
+from api.models.exported import ModelReloader, UnloadedModels, reloading
+from api.models.freshness import Freshness, Generation
+from api.models.registered import RegistryReloader
+from api.models.registry.versions import Versions
+from api.models.uploaded import UploadReloader, UploadStore
+from api.models.uploads import UploadManager
 from api.prediction_log.log import PredictionLog, recording
-from api.protocol.endpoint import InferEndpoint
-from api.protocol.messages import Question
-from api.protocol.tensors import Tensor
-from api.reading import DocumentReaders
-from api.record_endpoint import RecordEndpoint
-from api.registry.reloading import RegistryReloader
-from api.registry.versions import Versions
-from api.security.guard import Guard
-from api.security.load import Load
 from api.settings import Settings
 from api.telemetry.gauges import Observed
 from api.telemetry.metrics import Metrics, keeping_fresh
-from api.tensors.apart import Graphs
-from api.tensors.endpoint import TensorEndpoint
-from api.uploads.manager import UploadManager
-from api.uploads.reloading import UploadReloader
-from api.uploads.store import UploadStore
 from treeline.artifact.store import ArtifactStore
 
 Part = Callable[[], AbstractAsyncContextManager[None]]

@@ -8,8 +8,8 @@ import os
 import socket
 import sys
 
-from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue, Entry
-from api.contract.examples import curl
+from api.contract.schemas import curl
+from api.models.catalogue import DEFAULT_PATH, PATH, Catalogue, Entry
 from api.settings import Settings
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import TreelineError

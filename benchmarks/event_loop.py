@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from api.security.keyring import new_key
+from api.http.keyring import new_key
 from tests.api.uploading import publish
 from tests.serving import Service, serving
 from tests.tiny_graphs import identity

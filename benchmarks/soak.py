@@ -25,8 +25,8 @@ from pathlib import Path
 import httpx2
 from sqlalchemy import create_engine, text
 
+from api.http.keyring import new_key
 from api.prediction_log.spool import Spool
-from api.security.keyring import new_key
 from benchmarks.seedlings import PROJECT
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "120"))

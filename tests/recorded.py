@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect, text
 
+from api.http.keyring import new_key
 from api.prediction_log.log import PredictionLog
-from api.security.keyring import new_key
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 KEY, KEY_LINE = new_key("tests")

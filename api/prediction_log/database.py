@@ -2,12 +2,22 @@
 
 SQLAlchemy takes a while to import: a worker reaches this module by name, when it is asked for what
 was recorded.
+
+The tables of the prediction log, the same in SQLite and PostgreSQL.
+
+Times are seconds since 1970; documents are JSON as it was sent (`JSON` to PostgreSQL).
+
+Tables of an older release → those of this one, in the transaction in which they are opened.
+
+What is recorded stays as it is. Every step only adds: a replica of the older release that still
+runs goes on writing.
 """
 
+import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +27,16 @@ from typing import Any
 
 from sqlalchemy import (
     URL,
+    Column,
     Connection,
+    Double,
     Engine,
+    Index,
+    Integer,
+    MetaData,
     NullPool,
+    Table,
+    Text,
     create_engine,
     delete,
     event,
@@ -29,13 +46,89 @@ from sqlalchemy import (
     inspect,
     make_url,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.schema import CreateColumn
 
-from api.prediction_log.addresses import FILE, SCHEMA_VERSION, check_tables, check_url
-from api.prediction_log.tables import feedback, feedback_by_key, metadata, predictions, schema
-from api.prediction_log.upgrading import upgrade
+from api.prediction_log.addresses import FILE, SCHEMA_TABLE, SCHEMA_VERSION, check_tables, check_url
+
+# In SQLite the type JSON would turn the document `1.0` into the number 1.
+Document = Text().with_variant(JSON(none_as_null=True), "postgresql")
+
+metadata = MetaData()
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("features", Document, nullable=False),
+    Column("prediction", Document, nullable=False),
+    Column("probability", Double),
+    Column("probabilities", Document),
+    Column("latency_seconds", Double, nullable=False),
+    Column("key", Text),  # of the caller; many predictions may have the same
+    Index("predictions_time", "time", "id"),
+    Index("predictions_model_time", "model", "time", "id"),
+)
+keyed = predictions.c.key.is_not(None)
+predictions_key = Index(
+    "predictions_key",
+    predictions.c.model,
+    predictions.c.key,
+    sqlite_where=keyed,  # it costs nothing where nobody has keys
+    postgresql_where=keyed,
+)
+
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("id", Text, primary_key=True),  # of a prediction that may not be there yet
+    Column("time", Double, nullable=False),
+    Column("truth", Document, nullable=False),
+)
+
+feedback_by_key = Table(
+    "feedback_by_key",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("key", Text, primary_key=True),  # of predictions that may not be there yet
+    Column("time", Double, nullable=False),
+    Column("truth", Document, nullable=False),
+)
+
+schema = Table(SCHEMA_TABLE, metadata, Column("version", Integer, primary_key=True))
+
+
+logger = logging.getLogger(__name__)
+
+
+def _with_keys(connection: Connection) -> None:
+    """Give predictions the key of their caller, and truths a table by it."""
+    column = CreateColumn(predictions.c.key).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE {predictions.name} ADD COLUMN {column}")
+    predictions_key.create(connection)
+    feedback_by_key.create(connection)
+
+
+STEPS: dict[int, Callable[[Connection], None]] = {1: _with_keys}  # from this version to the next
+
+
+def upgrade(connection: Connection, version: int) -> None:
+    """Bring tables of a version to that of this release, if they are older."""
+    for step in range(version, SCHEMA_VERSION):
+        STEPS[step](connection)
+    if version < SCHEMA_VERSION:
+        connection.execute(update(schema).values(version=SCHEMA_VERSION))
+        logger.info(
+            "The prediction log is upgraded from version %d to %d", *(version, SCHEMA_VERSION)
+        )
+
 
 Row = dict[str, Any]
 

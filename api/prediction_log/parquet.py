@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow
 from pyarrow import parquet
 
-from api.prediction_log.formats import COLUMNS, NUMBERS, TIMES, Pages, Row, plain
+from api.prediction_log.exports import COLUMNS, NUMBERS, TIMES, Pages, Row, plain
 
 CHUNK_BYTES = 1 << 18
 GROUP_ROWS = 20_000

@@ -12,9 +12,15 @@ from sqlalchemy import Select, case, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.errors import LogUnavailableError
-from api.prediction_log.database import Database, Limits, url_of
-from api.prediction_log.query import PredictionQuery
-from api.prediction_log.tables import feedback, feedback_by_key, predictions
+from api.prediction_log.database import (
+    Database,
+    Limits,
+    feedback,
+    feedback_by_key,
+    predictions,
+    url_of,
+)
+from api.prediction_log.exports import PredictionQuery
 from api.settings import Settings
 
 PAGE_ROWS = 1000

@@ -2,6 +2,8 @@
 
 One at a time for each state folder; workers start it, and it ends by itself when they are gone and
 nothing is left to do. A process of its own takes nothing from the workers' interpreters.
+
+A worker sees to it that the process which ships the spool to the database runs.
 """
 
 import logging
@@ -11,10 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from api.background import Keeper, lower_priority
 from api.prediction_log.spool import Spool
 from api.private import keep_private
-from api.processes import lower_priority
 from api.sandbox.limits import hide
+from api.settings import Settings
 from treeline.registry import resolve
 
 # Imported once it is clear that this process is the one: they take a while.
@@ -88,3 +91,44 @@ def rest(spool: Spool, *, seconds: float) -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+SHIPPER = "api.prediction_log.shipper"
+
+
+class ShipperKeeper:
+    """Starts the shipper of a spool whenever there is none."""
+
+    def __init__(self, spool: Spool, settings: Settings) -> None:
+        self._spool = spool
+        self._keeper = Keeper(
+            SHIPPER,
+            name="The shipper of the prediction log",
+            environment=environment_of(settings),
+            runs=spool.has_shipper,
+        )
+
+    def look(self) -> None:
+        """Start the shipper if none runs; after one that failed, only in a while."""
+        self._keeper.look()
+
+    def end(self) -> None:
+        """See our shipper end, if no worker is left for whom it would go on."""
+        if self._spool.has_writers():
+            self._keeper.leave()
+        else:
+            self._keeper.end()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """Return the environment of the shipper: of our settings, those it needs, as they are here."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
+    url = settings.prediction_log_url
+    given = {
+        "API_STATE_DIR": str(settings.state_dir.resolve()),
+        "API_PREDICTION_LOG_URL": url.get_secret_value() if url else None,
+        "API_PREDICTION_LOG_RETENTION_DAYS": str(settings.prediction_log_retention_days),
+        "API_LOG_FORMAT": settings.log_format,
+        "API_LOG_LEVEL": settings.log_level,
+    }
+    return kept | {name: value for name, value in given.items() if value is not None}

@@ -3,18 +3,27 @@
 A segment is locked (flock) by who writes it, from before it has its name. So one that can be locked
 is complete: its writer has closed it, or has died. Names sort by time, and never collide, though
 several services or containers may share the folder.
+
+What no database can take → files in the state folder, on the disk before the spool forgets it.
+
+An operator finds there what was damaged or refused, may mend it, and removes it. How many such
+files there are is a metric: nothing disappears without a word.
 """
 
 import fcntl
+import logging
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Self
 from uuid import uuid4
 
-from api.processes import Lock, become_the_one, is_locked
+from pydantic_core import to_json
+
+from api.background import Lock, become_the_one, is_locked
 
 LINES = ".jsonl"  # predictions and truths, one a line
 ROWS = ".rows"  # frames of batches: see prediction_log.rows
@@ -194,3 +203,58 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+PREDICTIONS = f"{SET_ASIDE}predictions.jsonl"
+TRUTHS = f"{SET_ASIDE}truths.jsonl"
+ODD = f"{SET_ASIDE}lines.jsonl"
+MOST_SHOWN = 3  # reasons in one line of the log
+
+logger = logging.getLogger(__name__)
+
+
+class Aside:
+    """Keeps what is taken out of a spool."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._folder = spool.folder.parent
+
+    def rows(self, rows: Sequence[dict[str, object]], *, name: str, reason: object) -> None:
+        """Keep rows that the database refuses, or that contradict the model; raises OSError."""
+        self._append(name, [to_json(row) for row in rows])
+        shown = ", ".join(str(row["id"]) for row in rows[:MOST_SHOWN])
+        more = " and others" if len(rows) > MOST_SHOWN else ""
+        logger.error(
+            "%d rows cannot be kept in the prediction log (%s%s): %s; they are in %s",
+            *(len(rows), shown, more, reason, self._folder / name),
+        )
+
+    def lines(self, lines: Sequence[bytes]) -> None:
+        """Keep lines that cannot be read, byte for byte; raises OSError."""
+        self._append(ODD, lines)
+        logger.error(
+            "%d lines of the prediction log cannot be read; they are in %s",
+            *(len(lines), self._folder / ODD),
+        )
+
+    def segment(self, path: Path, *, lost_rows: int, reason: str) -> None:
+        """Take a damaged segment out of the spool, whole; raises OSError."""
+        kept = self._folder / f"{SET_ASIDE}{path.name}"
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        path.rename(kept)
+        sync_folder(self._folder)
+        logger.error(
+            "A segment of the prediction log is damaged: %s; at least %d rows of it are not in "
+            "the database, all others are; it is kept in %s",
+            *(reason, lost_rows, kept),
+        )
+
+    def _append(self, name: str, lines: Sequence[bytes]) -> None:
+        path = self._folder / name
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(b"".join(line + b"\n" for line in lines))
+            file.flush()
+            os.fsync(file.fileno())
+        sync_folder(self._folder)

@@ -9,11 +9,10 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from api.catalogue.declaration import Changes, ImageInput
-from api.catalogue.entries import Catalogue, Entry, Origin
-from api.deps import CatalogueDep, KeyRequired, services_of
-from api.tensors.cards import TensorCard, card_of, kind_of
-from api.uploads.claims import ClaimedSignature, claimed
+from api.inference.images import Changes, ImageInput
+from api.models.cards import ClaimedSignature, TensorCard, card_of, claimed, kind_of
+from api.models.catalogue import Catalogue, Entry, Origin
+from api.routes.deps import CatalogueDep, KeyRequired, services_of
 from treeline.contract.features import Task
 from treeline.contract.names import MOST_CHARACTERS, PATTERN, RULE, is_slug, slug_of
 from treeline.contract.signature import Signature

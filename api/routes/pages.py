@@ -5,8 +5,8 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
-from api.deps import CatalogueDep
-from api.webpage.rendering import render
+from api.pages.rendering import render
+from api.routes.deps import CatalogueDep
 
 # Nothing may be fetched from another host: no script, style, image or font.
 OWN_ONLY = (

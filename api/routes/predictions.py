@@ -7,17 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import StreamingResponse
 
-from api.deps import LogDep, ReadKey
 from api.errors import NotAcceptableError
-from api.openapi import failures
+from api.prediction_log.exports import MEDIA_TYPES, PredictionQuery, format_of
 from api.prediction_log.log import PredictionLog
-from api.prediction_log.query import MEDIA_TYPES, PredictionQuery, format_of
+from api.routes.deps import LogDep, ReadKey
+from api.routes.openapi import failures
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 
 WRITERS = {
-    "jsonl": "api.prediction_log.formats:json_lines",
-    "csv": "api.prediction_log.formats:csv_lines",
+    "jsonl": "api.prediction_log.exports:json_lines",
+    "csv": "api.prediction_log.exports:csv_lines",
     "parquet": "api.prediction_log.parquet:parquet_chunks",
 }
 SETTLE_SECONDS = 3.0  # for what has just been answered to reach the database

@@ -11,15 +11,14 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from api.catalogue.entries import Entry
-from api.deps import Fresh, PredictionKey, services_of
-from api.openapi import EXTRA_PARAMETER, failures
-from api.registry import offers
-from api.routes import batch
+from api.models.cards import ClaimedSignature, TensorCard
+from api.models.catalogue import Entry
+from api.models.registry import shelf
+from api.routes import predict
+from api.routes.deps import Fresh, PredictionKey, services_of
 from api.routes.models import card
+from api.routes.openapi import EXTRA_PARAMETER, failures
 from api.services import Services
-from api.tensors.cards import TensorCard
-from api.uploads.claims import ClaimedSignature
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 
@@ -164,23 +163,23 @@ async def predict_version(model: ModelName, version: VersionName, request: Reque
     tags=["predict"],
     summary="Predict a table with a version",
     operation_id="version_batch",
-    **batch.DOCUMENTED,
+    **predict.DOCUMENTED,
 )
 async def predict_batch_of_version(
     model: ModelName,
     version: VersionName,
     request: Request,
-    bad_rows: batch.BadRows = "refuse",
-    extra: batch.Extra = "auto",
+    bad_rows: predict.BadRows = "refuse",
+    extra: predict.Extra = "auto",
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
     entry: Entry = await services_of(request).versions.entry(model, version)
     if entry.predictor is None:
         raise ArtifactNotFoundError(f"{model} takes tensors, not records, so no table either.")
-    return await batch.answer(request, entry.predictor, bad_rows=bad_rows, extra=extra)
+    return await predict.answer(request, entry.predictor, bad_rows=bad_rows, extra=extra)
 
 
-def offered(model: offers.Model) -> OfferedModel:
+def offered(model: shelf.Model) -> OfferedModel:
     """Return what is told of a model."""
     return OfferedModel(
         name=model.name,
@@ -194,7 +193,7 @@ def offered(model: offers.Model) -> OfferedModel:
     )
 
 
-def offered_version(version: offers.Version, model: offers.Model) -> OfferedVersion:
+def offered_version(version: shelf.Version, model: shelf.Model) -> OfferedVersion:
     """Return what is told of a version."""
     if model.served is not None and model.served.number == version.number:
         state: Literal["served", "fetched", "offered", "refused"] = "served"

@@ -7,8 +7,8 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from api.deps import SoonDep, services_of
 from api.errors import NotReadyError
+from api.routes.deps import SoonDep, services_of
 
 router = APIRouter(tags=["system"])
 

@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from api.catalogue.entries import Catalogue, Entry
+from api.http.auth import Guard
+from api.http.load import Load
+from api.models.catalogue import Catalogue, Entry
 from api.prediction_log.log import PredictionLog
 from api.sandbox.pool import State
-from api.security.guard import Guard
-from api.security.load import Load
 
 
 @dataclass(frozen=True)

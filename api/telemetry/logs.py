@@ -14,9 +14,9 @@ from typing import Any
 
 from starlette.types import Scope
 
-from api.ids import trace_id
+from api.http.echoes import escaped, escaped_json
+from api.http.ids import trace_id
 from api.settings import Settings
-from api.visible import escaped, escaped_json
 
 SERVERS = ("gunicorn.error", "gunicorn.access", "uvicorn", "uvicorn.error", "uvicorn.access")
 TEXT = "%(asctime)s %(levelname)s %(name)s: %(message)s"

@@ -3,13 +3,24 @@
 With PROMETHEUS_MULTIPROC_DIR the counts of all worker processes meet in the files of that folder,
 so that any of them tells the sum, also of those that have ended; without, an application tells
 its own. `api.telemetry.gauges` adds what is true at the moment of asking.
+
+The files in which the counts of all workers meet: none is written where the disk has no room.
+
+prometheus_client maps files that are longer than what the disk has given them. On a full disk the
+first count that falls into such a place ends the process with SIGBUS. Here room is reserved before
+it is mapped; where there is none, a worker counts in its own memory, predictions go on, and its
+counts go to the file when there is room again.
 """
 
 import asyncio
+import logging
+import mmap
 import os
 from collections.abc import AsyncIterator, Callable, Hashable, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,14 +28,118 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.background import beside
-from api.telemetry import shared_files
 from api.telemetry.gauges import CatalogueCollector, Gauges, Observed
 from treeline.contract.features import Label
 from treeline.contract.texts import text_of
+
+INITIAL_BYTES = 1 << 16
+ENTRY_BYTES = 4 + 8 + 16  # beside its key: the length of the key, padding, value and time
+
+logger = logging.getLogger(__name__)
+
+
+class SharedFile(MmapedDict):
+    """A dict of numbers in a file, or in memory as long as the disk has no room for the file."""
+
+    in_memory: "WeakSet[SharedFile]" = WeakSet()
+
+    _f: Any
+    _m: mmap.mmap
+    _capacity: int
+    _used: int
+    _positions: dict[str, int]
+
+    def __init__(self, filename: str, read_mode: bool = False) -> None:
+        """Open or make the file."""
+        self._fname = filename
+        try:
+            if not read_mode:
+                reserve(Path(filename))
+            super().__init__(filename, read_mode)  # type: ignore[no-untyped-call]
+        except OSError as error:
+            if read_mode:
+                raise
+            self._f, self._positions, self._used = None, {}, 8
+            self._capacity = INITIAL_BYTES
+            self._go_on_in_memory(error, before=b"\x08")
+
+    def restore(self) -> None:
+        """Put what is in memory into the file; raises OSError where there is still no room."""
+        path = Path(self._fname)
+        reserve(path, self._capacity)
+        file = path.open("r+b")
+        shared = mmap.mmap(file.fileno(), self._capacity)
+        shared[8 : self._used] = self._m[8 : self._used]
+        shared[:4] = self._m[:4]
+        self._m, self._f = shared, file
+        self.in_memory.discard(self)
+
+    def _init_value(self, key: str) -> None:
+        """Make room for a key, and enter it; called with the lock of prometheus_client held."""
+        while self._used + len(key.encode()) + ENTRY_BYTES > self._capacity:
+            self._grow()
+        super()._init_value(key)  # type: ignore[no-untyped-call]
+
+    def _grow(self) -> None:
+        before = bytes(self._m[: self._used])
+        self._capacity *= 2
+        if self._f is not None:
+            try:
+                os.posix_fallocate(self._f.fileno(), 0, self._capacity)
+                self._m = mmap.mmap(self._f.fileno(), self._capacity)
+                return
+            except OSError as error:
+                self._f.close()
+                self._f = None
+                self._go_on_in_memory(error, before=before)
+                return
+        self._m = mmap.mmap(-1, self._capacity)
+        self._m[: len(before)] = before
+
+    def _go_on_in_memory(self, error: OSError, *, before: bytes) -> None:
+        self._m = mmap.mmap(-1, self._capacity)
+        self._m[: len(before)] = before
+        self.in_memory.add(self)
+        logger.error(
+            "The metrics of this process are not seen by others (%s): make room where %s is",
+            *(error.strerror, self._fname),
+        )
+
+
+def reserve(path: Path, size: int = INITIAL_BYTES) -> None:
+    """Give a file so many bytes that the disk has; raises OSError, and leaves no new file."""
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    new = os.fstat(descriptor).st_size == 0
+    try:
+        os.posix_fallocate(descriptor, 0, max(size, os.fstat(descriptor).st_size))
+    except OSError:
+        if new:  # a file without content is one that no reader understands
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def install() -> None:
+    """Let prometheus_client keep its counts in such files."""
+    values.MmapedDict = SharedFile  # type: ignore[attr-defined]
+
+
+def restore() -> None:
+    """Put what processes had to count in memory into their files, where there is room now."""
+    for each in list(SharedFile.in_memory):
+        try:
+            each.restore()
+        except OSError:
+            return
+        logger.warning("The metrics of this process are seen again, in %s", each._fname)
+
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 MODEL = ("model", "version")
@@ -114,7 +229,7 @@ class Metrics:
     def __init__(self) -> None:
         # Otherwise each series has a second one, of the time when it was first counted.
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        shared_files.install()
+        install()
         self._registry = own = CollectorRegistry()
         self.shared = FOLDER in os.environ
         """Whether other processes tell these gauges too, so that they must be kept fresh."""
@@ -190,7 +305,7 @@ class Metrics:
 
     def refresh(self, observed: Observed) -> None:
         """Note what is true of this worker process now, for whichever process is asked."""
-        shared_files.restore()
+        restore()
         self._gauges.refresh(observed)
         self._catalogue.look(observed.catalogue, observed.kept)
 

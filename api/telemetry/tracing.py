@@ -1,7 +1,7 @@
 """Requests → spans of OpenTelemetry, sent in batches; the one file that knows its packages.
 
 Its own variables say where to and how much: OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_SERVICE_NAME,
-OTEL_TRACES_SAMPLER and the others of the standard. `api.telemetry.surroundings` reaches it by name.
+OTEL_TRACES_SAMPLER and the others of the standard. `api.middleware` reaches it by name.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, form
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.catalogue.entries import DEFAULT_PATH, PATH, Catalogue
-from api.ids import TRACE_ID
-from api.security.load import ALWAYS
+from api.http.ids import TRACE_ID
+from api.http.load import ALWAYS
+from api.models.catalogue import DEFAULT_PATH, PATH, Catalogue
 from treeline import __version__
 
 END_SECONDS = 3  # how long the end of a worker may wait for a collector that is away

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from api.app import create_app
-from api.batch.pool import WARM_SECONDS
+from api.inference.batch_pool import WARM_SECONDS
 from api.settings import Settings
 from tests.processes import beside
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.batch.arrow_lengths import Lengths
-from api.batch.tables import InMemory
 from api.errors import BodyTooLargeError, MalformedBodyError
+from api.formats.arrow_lengths import Lengths
+from api.formats.rows import InMemory
 from api.settings import Settings
 from tests.api.any_tree import ANY_TREE
 from tests.api.arrow_attacks import ATTACKS, Attack, by_dictionary, decimals, numbers, stream, texts

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.batch.csv_columns import CsvColumns
-from api.batch.csv_records import CsvRecords, lines
-from api.batch.cutting import Cutter
-from api.batch.json_cutting import JsonCutter
-from api.batch.rows import Contract
 from api.errors import MalformedBodyError
+from api.formats.csv import CsvColumns, CsvRecords, lines
+from api.formats.cutting import Cutter
+from api.formats.json import JsonCutter
+from api.formats.rows import Contract
 from tests.tiny_models import SURVIVAL, describe
 from treeline.contract.encoding import Encoder
 

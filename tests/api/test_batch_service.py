@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api.batch.pool import Pools
+from api.inference.batch_pool import Pools
 from api.settings import Settings
 from tests.api.conftest import Serve
 from tests.processes import beside, children

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from api.app import create_app
-from api.security.keyring import new_key
-from api.service import Service
+from api.app import Service, create_app
+from api.http.keyring import new_key
 from api.settings import Settings
 from tests.api.test_security_limits import scope
 from tests.tiny_models import SURVIVAL

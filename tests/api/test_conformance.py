@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.security.keyring import new_key
+from api.http.keyring import new_key
 from tests.serving import serving
 from tests.tiny_models import IRIS, SURVIVAL, write_model
 

@@ -3,9 +3,9 @@
 import pytest
 from starlette.testclient import TestClient
 
-from api.echoes import MAX_ECHO, detail_of, field_errors
 from api.errors import UnusableAnswerError
-from api.problems import document_of, respond
+from api.http.echoes import MAX_ECHO, detail_of, field_errors
+from api.http.problems import document_of, respond
 from tests.worst_bodies import PREDICT, worst
 from treeline.errors import InvalidInputError, Problem
 

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from api.app import create_app
-from api.contract.documents import FEW_BYTES, narrow_json
-from api.service import Service
+from api.app import Service, create_app
+from api.http.documents import FEW_BYTES, narrow_json
 from api.settings import Settings
 from tests.api.test_bodies import LINE, Caller
 from tests.api.uploading import publish

@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.errors import LogUnavailableError
 from api.prediction_log.database import Database, url_of
+from api.prediction_log.exports import PredictionQuery
 from api.prediction_log.log import EXPORT_THREADS, PredictionLog
-from api.prediction_log.query import PredictionQuery
 from api.prediction_log.reading import LogReader
 from api.prediction_log.writing import TruthEntry
 from api.settings import Settings

@@ -2,8 +2,7 @@
 
 import pytest
 
-from api.contract.faults import Faults
-from api.contract.validation import MAX_PROBLEMS
+from api.contract.faults import MAX_PROBLEMS, Faults
 from treeline.errors import Problem
 
 LONG = "x" * 100_000

@@ -18,10 +18,10 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from api.catalogue.declaration import ImageInput
-from api.catalogue.generation import Generation
 from api.errors import TooBusyError
-from api.uploads.store import UploadStore
+from api.inference.images import ImageInput
+from api.models.freshness import Generation
+from api.models.uploaded import UploadStore
 from tests.api.uploading import HEADERS, KEYS, publish, uploading
 from tests.serving import Service, serving
 from tests.tiny_graphs import identity, scaled

@@ -12,9 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.prediction_log.redaction import Redaction
 from api.prediction_log.spool import LINES, Spool
-from api.prediction_log.writing import Writer
+from api.prediction_log.writing import Redaction, Writer
 from api.settings import Settings
 from tests.recorded import HEADERS, KEY_LINE, log_of
 from tests.serving import ROOT, serving

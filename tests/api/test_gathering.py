@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.prediction.micro_batching import MOST_ROWS, MicroBatcher, Predicted
+from api.inference.micro_batching import MOST_ROWS, MicroBatcher, Predicted
 from tests.serving import ROOT
 from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import ArtifactStore, Model

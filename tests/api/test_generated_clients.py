@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.catalogue.declaration import ImageInput
+from api.inference.images import ImageInput
 from api.settings import Settings
 from tests.api.uploading import KEY, KEYS, publish
 from tests.serving import ROOT, Service, serving

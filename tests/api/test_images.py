@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from starlette.testclient import TestClient
 
-from api.catalogue.declaration import ImageInput
+from api.inference.images import ImageInput
 from tests.api.uploading import publish, uploading
 from tests.tiny_graphs import identity
 

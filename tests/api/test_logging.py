@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.ids import given_id
-from api.security.keyring import new_key
+from api.http.ids import given_id
+from api.http.keyring import new_key
 from api.settings import Settings
 from api.telemetry.logs import SERVERS, TEXT, JsonFormatter, TextFormatter, configure
 from tests.serving import serving
@@ -87,7 +87,7 @@ def test_what_fails_is_logged_with_its_request_and_trace(
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     (told,) = [line for line in lines if line["level"] == "error"]
     assert (told["request_id"], told["trace_id"]) == ("mine", TRACE)
-    assert told["logger"] == "api.problems" and "/failing" in told["message"]
+    assert told["logger"] == "api.http.problems" and "/failing" in told["message"]
     assert "RuntimeError: no tree" in told["exception"]
     assert told["time"].endswith("+00:00")
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.problems import MEDIA_TYPE
+from api.http.problems import MEDIA_TYPE
 from tests.api.conftest import Serve
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe
 

@@ -11,10 +11,9 @@ import pytest
 
 from api.prediction_log.clock import HOLD_SECONDS, SteadyTime
 from api.prediction_log.database import Database, url_of
-from api.prediction_log.redaction import Redaction
 from api.prediction_log.shipping import LOOK_SECONDS, LogShipper
 from api.prediction_log.spool import LINES, Spool
-from api.prediction_log.writing import TruthEntry, Writer, feedback_line
+from api.prediction_log.writing import Redaction, TruthEntry, Writer, feedback_line
 from tests.recorded import ids_in, postgresql
 
 DAY = 86_400.0

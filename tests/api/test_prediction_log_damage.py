@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 
 from api.prediction_log.database import Database, url_of
-from api.prediction_log.drafting import BatchDraft
-from api.prediction_log.redaction import Redaction
+from api.prediction_log.log import BatchDraft
 from api.prediction_log.rows import LAYOUT, RowsFrame
 from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, ROWS, Segment, Spool
-from api.prediction_log.writing import Writer
+from api.prediction_log.writing import Redaction, Writer
 from tests.recorded import ids_in
 from tests.tiny_models import DIABETES, write_model
 from treeline.contract.encoding import Encoder

@@ -12,13 +12,12 @@ import numpy as np
 import pytest
 
 from api.prediction_log.database import Database, url_of
-from api.prediction_log.drafting import BatchDraft
-from api.prediction_log.redaction import Redaction
+from api.prediction_log.log import BatchDraft
 from api.prediction_log.rows import Damage, RowsFrame, read_frames, rows_of
 from api.prediction_log.shipper import run
 from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, Spool
-from api.prediction_log.writing import TruthEntry, Writer, feedback_line
+from api.prediction_log.writing import Redaction, TruthEntry, Writer, feedback_line
 from tests.recorded import ids_in, postgresql, rows_in
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from treeline.contract.encoding import Encoder

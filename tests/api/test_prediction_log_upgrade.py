@@ -14,8 +14,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.prediction_log.addresses import SCHEMA_VERSION, check_database
-from api.prediction_log.database import Database, url_of
-from api.prediction_log.upgrading import STEPS
+from api.prediction_log.database import STEPS, Database, url_of
 from api.settings import Settings
 from tests.recorded import HEADERS, KEY_LINE, SERVER, lines, postgresql
 from tests.tiny_models import SURVIVAL

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from api.processes import LEFT, Keeper, leave
+from api.background import LEFT, Keeper, leave
 from tests.waiting import wait_until
 
 WAITS = """

@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from api.protocol.messages import HEADER_LENGTH, Datatype
-from api.protocol.tensors import DTYPES
+from api.formats.tensors import DTYPES
+from api.formats.v2 import HEADER_LENGTH, Datatype
 from tests.api.conftest import Serve
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from treeline.contract.features import Feature

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from api.protocol.messages import HEADER_LENGTH
+from api.formats.v2 import HEADER_LENGTH
 from tests.tiny_models import DIABETES
 
 INFER = "/v2/models/diabetes/infer"

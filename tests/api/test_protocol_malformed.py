@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.protocol.messages import HEADER_LENGTH
+from api.formats.v2 import HEADER_LENGTH
 from tests.api.conftest import Serve
 from tests.tiny_models import SURVIVAL
 

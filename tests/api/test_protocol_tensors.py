@@ -13,7 +13,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.protocol.messages import HEADER_LENGTH
+from api.formats.v2 import HEADER_LENGTH
 from api.settings import Settings
 from tests.api.uploading import publish
 from tests.recorded import HEADERS, KEY_LINE, lines

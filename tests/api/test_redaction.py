@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.prediction_log.redaction import Redaction
+from api.prediction_log.writing import Redaction
 from api.settings import Settings
 from tests.api.uploading import publish
 from tests.recorded import rows_in

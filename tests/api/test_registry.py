@@ -109,7 +109,7 @@ def test_a_model_that_one_worker_serves_is_awaited_by_no_other(
     state = {"registry": "tree-survival=models:/late@live", "registry_seconds": 0.2}
     settings = following(tmp_path / "models", tmp_path / "state", **state)
     with TestClient(create_app(settings)) as looking:
-        monkeypatch.setattr("api.registry.reloading.LOOK_SECONDS", 3600)
+        monkeypatch.setattr("api.models.registered.LOOK_SECONDS", 3600)
         with TestClient(create_app(settings)) as resting:
             assert not ready(looking) and not ready(resting)
             signature = registry.register(weighing(0.9), name="late", alias="live")

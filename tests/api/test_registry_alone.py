@@ -13,10 +13,9 @@ from starlette.testclient import TestClient
 pytest.importorskip("mlflow", reason="needs mlflow: make setup-dev")
 
 from api.app import create_app
-from api.registry.addresses import RegistryAwayError, look_for
-from api.registry.client import RegistryClient
-from api.registry.mlflow import Registry as Source
-from api.registry.shelf import Shelf
+from api.models.registry.client import RegistryClient
+from api.models.registry.mlflow import Registry as Source
+from api.models.registry.shelf import RegistryAwayError, Shelf, look_for
 from api.settings import Settings
 from tests.api.registering import ALIAS, Registry, following, registry_in, weighing
 from tests.tiny_models import SURVIVAL, write_model

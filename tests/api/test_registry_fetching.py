@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from api.catalogue.entries import Catalogue
-from api.catalogue.reloading import load_entry
-from api.registry.fetching import RegistryFetcher, RequestedVersion
-from api.registry.offers import Model, Offers, Served, Version
-from api.registry.reloading import RegistryReloader
-from api.registry.shelf import Shelf
-from api.registry.versions import Versions
+from api.inference.graph_pool import Graphs
+from api.models.catalogue import Catalogue
+from api.models.exported import load_entry
+from api.models.registered import RegistryReloader
+from api.models.registry.fetching import RegistryFetcher, RequestedVersion
+from api.models.registry.shelf import Model, Offers, Served, Shelf, Version
+from api.models.registry.versions import Versions
 from api.settings import Settings
-from api.tensors.apart import Graphs
 from tests.tiny_models import ARTIFACT, SURVIVAL, build_graph, sign, write_model
 from treeline.artifact.store import ArtifactStore
 from treeline.contract.signature import VERSION_DIGITS, Signature

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.catalogue.reloading import LOOKS
+from api.models.exported import LOOKS
 from api.services import Services
 from api.settings import Settings
 from tests.serving import serving

@@ -11,9 +11,9 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.deps import KeyRequired
-from api.security import keyring
-from api.security.keyring import new_key
+from api.http import keyring
+from api.http.keyring import new_key
+from api.routes.deps import KeyRequired
 from api.settings import Settings
 from tests.api.conftest import Serve
 from tests.tiny_models import SURVIVAL

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from api.app import create_app
-from api.security.buckets import Buckets
-from api.security.guard import address
-from api.security.keyring import new_key
+from api.http.auth import Buckets, address
+from api.http.keyring import new_key
 from api.settings import Settings
 from tests.api.conftest import Serve
 from tests.tiny_models import SURVIVAL

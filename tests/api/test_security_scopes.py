@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.security.keyring import EVERYTHING, Key, Keyring, new_key, parsed
-from api.security.refusals import AT_ONCE
+from api.http.auth import AT_ONCE
+from api.http.keyring import EVERYTHING, Key, Keyring, new_key, parsed
 from api.settings import Settings
 from tests.api.conftest import Serve
 from tests.tiny_models import SURVIVAL
@@ -150,7 +150,7 @@ def test_wrong_keys_are_logged_now_and_then_limited_and_counted_and_valid_ones_a
     assert statuses == [401] * AT_ONCE + [429] * 10
     limited = asked(client, UPLOAD, wrong)
     assert int(limited.headers["Retry-After"]) > 0
-    said = [each for each in caplog.records if each.name == "api.security.refusals"]
+    said = [each for each in caplog.records if each.name == "api.http.auth"]
     assert len(said) == 1 and said[0].levelno == logging.WARNING
     assert "PUT /v1/models/mine from testclient" in caplog.text and wrong not in caplog.text
     assert asked(client, UPLOAD, KEYS["all"][0]).status_code not in (401, 403, 429)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from api import server
-from api.server import LimitedProtocol
+from api.http import server
+from api.http.server import LimitedProtocol
 
 GET = b"GET / HTTP/1.1\r\nHost: tests\r\n"
 Ask = Callable[..., bytes]

@@ -12,8 +12,8 @@ from onnx import ModelProto
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.models.uploaded import UploadStore
 from api.settings import Settings
-from api.uploads.store import UploadStore
 from tests.api.uploading import HEADERS, publish, uploading
 from tests.recorded import rows_in
 from tests.tiny_graphs import endless, greedy, growing, identity, scaled

@@ -10,10 +10,8 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from api.tensors.protobuf import MESSAGES, model_class
-from api.uploads.audit import audit
-from api.uploads.limits import Limits, limits_of
-from api.uploads.operators import OWN
+from api.inference.graph import MESSAGES, model_class
+from api.models.audit import OWN, Limits, audit, limits_of
 from tests.tiny_graphs import identity, scaled
 
 LIMITS = Limits(ir_version=13, opsets={"ai.onnx": 26, "ai.onnx.ml": 5, "com.microsoft": 1})

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.uploads.claims import ClaimedSignature, Claims
+from api.models.cards import ClaimedSignature, Claims
 from tests.api.uploading import uploading
 from tests.tiny_models import IRIS, Recipe, build_graph, sign
 from treeline.contract.signature import Signature

@@ -11,10 +11,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.prediction_log.formats import COLUMNS, csv_lines
+from api.http.echoes import without_formula
+from api.prediction_log.exports import COLUMNS, csv_lines
 from api.settings import Settings
 from api.telemetry.logs import TEXT, JsonFormatter, TextFormatter
-from api.visible import without_formula
 from tests.tiny_models import SURVIVAL
 
 SHOWN = [

@@ -8,10 +8,10 @@ from onnx import ModelProto
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.catalogue.declaration import ImageInput, Upload
-from api.security.keyring import new_key
+from api.http.keyring import new_key
+from api.inference.images import ImageInput, Upload
+from api.models.uploaded import UploadStore
 from api.settings import Settings
-from api.uploads.store import UploadStore
 
 KEY, KEYS = new_key("tests")
 HEADERS = {"Authorization": f"Bearer {KEY}"}

@@ -16,15 +16,13 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from api.batch import reading
-from api.batch.bodies import header
-from api.batch.jobs import Job
-from api.batch.rows import Contract, check_header
-from api.contract.records import Records
 from api.errors import MalformedBodyError
-from api.prediction.predictor import Predictor
-from api.protocol import messages
-from api.protocol.typed import TypedModel
+from api.formats import v2
+from api.formats.cutting import header
+from api.formats.rows import Contract, Job, check_header
+from api.inference import parts
+from api.inference.record import Predictor, Records
+from api.inference.v2 import TypedModel
 from tests.tiny_models import Recipe, write_model
 from treeline.artifact.store import ArtifactStore
 from treeline.config.models import ModelSpec
@@ -255,11 +253,11 @@ class Doors:
 
     def _batch(self, kind: str, payload: bytes, *, first: int = 1, **others: Any) -> Matrix:
         job = replace(self._job, given=kind, **others)
-        reading.inspect(self._contract, job, payload)
-        rows = reading.read(self._contract, job, payload, first)
+        parts.inspect(self._contract, job, payload)
+        rows = parts.read(self._contract, job, payload, first)
         assert rows is not None
         if not first:  # what is read in parts is read to its end
-            assert reading.read(self._contract, job, payload, 1) is None
+            assert parts.read(self._contract, job, payload, 1) is None
         for fault in rows.bad.values():
             raise ProblemsError(list(fault.problems))
         return rows.matrix
@@ -278,7 +276,7 @@ class Doors:
         ):  # of which JSON in Python knows no spelling
             document = document.replace(f'"{number}"', number)
         body = document.encode()
-        question = messages.read(body + raw, str(len(body)) if raw else None)
+        question = v2.read(body + raw, str(len(body)) if raw else None)
         matrix, _ = self._typed.encoded(question.inputs)
         return matrix
 

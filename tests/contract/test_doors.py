@@ -9,7 +9,7 @@ from html import unescape
 
 import pytest
 
-from api.webpage.rendering import field
+from api.pages.rendering import field
 from tests.contract.differences import DIFFERENCES
 from tests.contract.doors import EXAMPLE, FEATURES, Doors, Outcome
 from tests.contract.values import of_float, of_text, of_truth, values

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.catalogue.declaration import ImageInput
-from api.security.keyring import new_key
+from api.http.keyring import new_key
+from api.inference.images import ImageInput
 from api.settings import Settings
 from tests.api.uploading import publish
 from tests.fuzz.cases import Request

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from api.prediction.predictor import Predictor
+from api.inference.record import Predictor
 from tests.conftest import Project
 from tests.stages import made
 from treeline.artifact.store import ArtifactStore

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from api.prediction_log import tables as api_tables
+from api.prediction_log import database as api_tables
 from api.prediction_log.addresses import SCHEMA_VERSION
 from api.prediction_log.database import Database, url_of
 from tests.databases import opened

@@ -1,1 +1,0 @@
-"""The models that are served: by name and path, and swapped when they change."""

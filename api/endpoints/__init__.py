@@ -1,0 +1,1 @@
+"""Requests for a model that is ready → its answer, recorded and counted."""

@@ -1,0 +1,1 @@
+"""Formats of tables: reader and writer of each, and the rows between them."""

@@ -1,0 +1,1 @@
+"""What any route needs of HTTP: bodies, media types, problems, keys, limits; each of them once."""

@@ -1,0 +1,299 @@
+"""One ONNX graph of a stranger's, as a worker knows it: a file, what it takes and gives. No JSON.
+
+It is opened and run elsewhere: `api.inference.sessions`.
+
+What onnxruntime says of a graph, and its bytes where it says too little → inputs and outputs.
+
+It shows a tensor of unknown rank like a single value, and maps without the classes they are by.
+
+Bytes → the parts of an ONNX model that are looked at here, read through protobuf alone.
+
+The package `onnx` is not among what the service needs, and protobuf comes with onnxruntime. The
+numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, where a number is
+never given to another field; a test compares them with the package.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+)
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
+
+from treeline.errors import ArtifactRejectedError
+
+Array = NDArray[Any]
+Output = Array | list[Array]  # of a sequence
+STRING = "string"
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(float16)": "float16",
+    "tensor(int8)": "int8",
+    "tensor(int16)": "int16",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(uint16)": "uint16",
+    "tensor(uint32)": "uint32",
+    "tensor(uint64)": "uint64",
+    "tensor(bool)": "bool",
+    "tensor(string)": STRING,
+}
+MOST_RANK = 32
+MOST_SHOWN = 100  # characters of a name or a text of a file, wherever it is repeated
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output.
+
+    Its dtype is what numpy names it, or `string`. None is a free dimension; instead of a shape, it
+    says that the graph declares none. Where it has `classes`, the columns are theirs, and each row
+    is answered as numbers by class. A `sequence` is any number of such tensors.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...] | None
+    classes: tuple[str, ...] | tuple[int, ...] = ()
+    sequence: bool = False
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a graph takes and gives; where it carries a signature, only that."""
+
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    signature: str | None = None
+
+
+@dataclass(frozen=True)
+class GraphFile:
+    """Where the bytes of a graph are, and their digest; `name` is for messages."""
+
+    name: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, eq=False)
+class TensorModel:
+    """A graph without a signature, under the name and version that it is served in."""
+
+    name: str
+    version: str
+    graph: GraphFile
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+def cut(text: str) -> str:
+    """Return a text of a file, cut to what may be repeated."""
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
+
+
+__all__ = ["EXTERNAL", "DecodeError", "labels_of", "model_class"]
+
+PACKAGE = "treeline.onnx"
+EXTERNAL = 1  # TensorProto.DataLocation.EXTERNAL
+MANY = "*"  # before the type of what is repeated
+
+MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "ModelProto": {
+        "ir_version": (1, "int64"),
+        "graph": (7, "GraphProto"),
+        "opset_import": (8, "*OperatorSetIdProto"),
+        "metadata_props": (14, "*StringStringEntryProto"),
+        "training_info": (20, "*TrainingInfoProto"),
+        "functions": (25, "*FunctionProto"),
+    },
+    "OperatorSetIdProto": {"domain": (1, "string"), "version": (2, "int64")},
+    "StringStringEntryProto": {"key": (1, "string"), "value": (2, "string")},
+    "TrainingInfoProto": {"initialization": (1, "GraphProto"), "algorithm": (2, "GraphProto")},
+    "FunctionProto": {
+        "name": (1, "string"),
+        "node": (7, "*NodeProto"),
+        "opset_import": (9, "*OperatorSetIdProto"),
+        "domain": (10, "string"),
+        "attribute_proto": (11, "*AttributeProto"),
+        "overload": (13, "string"),
+    },
+    "GraphProto": {
+        "node": (1, "*NodeProto"),
+        "name": (2, "string"),
+        "initializer": (5, "*TensorProto"),
+        "input": (11, "*ValueInfoProto"),
+        "output": (12, "*ValueInfoProto"),
+        "sparse_initializer": (15, "*SparseTensorProto"),
+    },
+    "NodeProto": {
+        "input": (1, "*string"),
+        "output": (2, "*string"),
+        "name": (3, "string"),
+        "op_type": (4, "string"),
+        "attribute": (5, "*AttributeProto"),
+        "domain": (7, "string"),
+    },
+    "AttributeProto": {
+        "name": (1, "string"),
+        "t": (5, "TensorProto"),
+        "g": (6, "GraphProto"),
+        "tensors": (10, "*TensorProto"),
+        "graphs": (11, "*GraphProto"),
+        "sparse_tensor": (22, "SparseTensorProto"),
+        "sparse_tensors": (23, "*SparseTensorProto"),
+    },
+    "LabelledProto": {"attribute": (5, "*LabelsProto")},
+    "LabelsProto": {
+        "name": (1, "string"),
+        "ints": (8, "*int64"),
+        "strings": (9, "*bytes"),
+    },
+    "TensorProto": {
+        "name": (8, "string"),
+        "external_data": (13, "*StringStringEntryProto"),
+        "data_location": (14, "int32"),
+    },
+    "SparseTensorProto": {"values": (1, "TensorProto"), "indices": (2, "TensorProto")},
+    "ValueInfoProto": {"name": (1, "string"), "type": (2, "TypeProto")},
+    "TypeProto": {"tensor_type": (1, "TensorTypeProto")},
+    "TensorTypeProto": {"elem_type": (1, "int32"), "shape": (2, "TensorShapeProto")},
+    "TensorShapeProto": {"dim": (1, "*DimensionProto")},
+    "DimensionProto": {"dim_param": (2, "string")},
+}
+
+
+def model_class() -> Any:
+    """Return the class of a model, which reads and writes the fields above and keeps the others."""
+    return message_class("ModelProto")
+
+
+def labels_of(node: Any) -> tuple[str, ...] | tuple[int, ...]:
+    """Return the classes that a ZipMap gives its numbers to; none where it names none.
+
+    They are read here alone: a forest has millions of numbers in its attributes.
+    """
+    read = message_class("LabelledProto").FromString(node.SerializeToString())
+    named = {each.name: each for each in read.attribute}
+    if texts := named.get("classlabels_strings"):
+        return tuple(text.decode(errors="replace") for text in texts.strings)
+    if numbers := named.get("classlabels_int64s"):
+        return tuple(numbers.ints)
+    return ()
+
+
+@cache
+def message_class(name: str) -> Any:
+    """Return the class of one kind of message."""
+    found = pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
+    return message_factory.GetMessageClass(found)
+
+
+@cache
+def pool() -> Any:
+    """Return all kinds of messages, as protobuf knows them."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="treeline/onnx.proto", package=PACKAGE, syntax="proto3"
+    )
+    for message, fields in MESSAGES.items():
+        declared = file.message_type.add(name=message)
+        for name, (number, kind) in fields.items():
+            declared.field.append(field(name, number, kind))
+    found = descriptor_pool.DescriptorPool()
+    found.Add(file)
+    return found
+
+
+def field(name: str, number: int, kind: str) -> Any:
+    """Return the description of one field."""
+    declared = descriptor_pb2.FieldDescriptorProto
+    found = declared(name=name, number=number)
+    found.label = declared.LABEL_REPEATED if kind.startswith(MANY) else declared.LABEL_OPTIONAL
+    kind = kind.removeprefix(MANY)
+    if kind in MESSAGES:
+        found.type, found.type_name = declared.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
+    else:
+        found.type = declared.Type.Value(f"TYPE_{kind.upper()}")
+    return found
+
+
+# What ZipMap makes of the probabilities of a classifier: for each row, a number by class.
+ZIPPED = {"seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))"}
+SEQUENCE = re.compile(r"seq\((tensor\(\w+\))\)")
+
+
+def contract_of(model: str, session: Any, payload: bytes) -> Contract:
+    """Return what a graph takes and gives; raises ArtifactRejectedError for what no array is."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    doubtful = any(not each.shape for each in (*inputs, *outputs))  # maps have no shape either
+    graph = model_class().FromString(payload).graph if doubtful else None
+    return Contract(
+        inputs=tuple(tensor_of(model, each, graph) for each in inputs),
+        outputs=tuple(output_of(model, each, graph) for each in outputs),
+    )
+
+
+def output_of(model: str, entry: Any, graph: Any) -> TensorSpec:
+    """Return what an output is; raises ArtifactRejectedError."""
+    if entry.type in ZIPPED:
+        classes = classes_of(model, entry.name, graph)
+        return TensorSpec(entry.name, "float32", (None, len(classes)), classes)
+    if sequence := SEQUENCE.fullmatch(entry.type):
+        dtype = dtype_of(model, entry.name, sequence[1])
+        return TensorSpec(entry.name, dtype, None, sequence=True)
+    return tensor_of(model, entry, graph)
+
+
+def tensor_of(model: str, entry: Any, graph: Any) -> TensorSpec:
+    """Return what a tensor is; raises ArtifactRejectedError."""
+    dtype = dtype_of(model, entry.name, entry.type)
+    if not entry.shape and of_unknown_rank(entry.name, graph):
+        return TensorSpec(entry.name, dtype, None)
+    free = (size if isinstance(size, int) and size >= 0 else None for size in entry.shape)
+    return TensorSpec(entry.name, dtype, tuple(free))
+
+
+def dtype_of(model: str, name: str, kind: str) -> str:
+    """Return the dtype of a type of onnxruntime; raises ArtifactRejectedError."""
+    if kind not in DTYPES:
+        raise ArtifactRejectedError(
+            f"{model}: {cut(name)!r} is {kind}, which no plain array can carry; "
+            f"export it as one of: {', '.join(DTYPES)}"
+        )
+    return DTYPES[kind]
+
+
+def of_unknown_rank(name: str, graph: Any) -> bool:
+    """Tell whether a graph declares a tensor without any shape."""
+    for each in (*graph.input, *graph.output):
+        if each.name == name and each.type.tensor_type.HasField("shape"):
+            return False
+    return True
+
+
+def classes_of(model: str, name: str, graph: Any) -> tuple[str, ...] | tuple[int, ...]:
+    """Return the classes of the maps of an output; raises ArtifactRejectedError."""
+    for node in graph.node:
+        if node.op_type == "ZipMap" and name in node.output and (found := labels_of(node)):
+            return found
+    raise ArtifactRejectedError(
+        f"{model}: {cut(name)!r} is made of maps, and no ZipMap of the graph itself says by which "
+        "classes; export it with tensors (in skl2onnx the option zipmap=False)"
+    )
+
+
+def free_axes(entry: Any) -> dict[int, str]:
+    """Return the names of the free dimensions of an input; one without a name gets its own."""
+    return {
+        axis: size if isinstance(size, str) and size else f"{entry.name}.{axis}"
+        for axis, size in enumerate(entry.shape)
+        if not isinstance(size, int) or size < 0
+    }

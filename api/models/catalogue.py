@@ -1,0 +1,238 @@
+"""The models that are served: everything the stores hold, loaded, or the reason why it is not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import TYPE_CHECKING, Literal
+
+from api.inference.images import Upload
+from api.inference.record import Predictor
+from treeline.contract.signature import Signature
+from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem
+
+if TYPE_CHECKING:
+    from api.inference.graph import TensorModel
+
+
+Origin = Literal["exported", "uploaded", "registry"]
+
+DEFAULT_PATH = "/v1/predict"
+PATH = "/v1/models/{model}/predict"
+NO_MODELS = (  # a clean clone has no remote to fetch from
+    "no model is exported; make them with: make repro, or, where a DVC remote is configured, "
+    "fetch them with: dvc pull"
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model: its contract as far as it can be read, and what answers, or a reason.
+
+    A model with a signature has a predictor, one without it is a tensor model. `upload` is what
+    the store knows of an uploaded one. `refused` says why what lies in its place on disk now is
+    not served instead. `unloaded` is one that was taken out of service by hand. `declared` is one
+    of a registry that a setting names, so that the service is not ready without it.
+    """
+
+    name: str
+    signature: Signature | None = None
+    predictor: Predictor | None = None
+    reason: str = ""
+    refused: str = ""
+    tensor: "TensorModel | None" = None
+    origin: Origin = "exported"
+    upload: Upload | None = None
+    unloaded: bool = False
+    declared: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Whether it answers."""
+        return self.predictor is not None or self.tensor is not None
+
+    @property
+    def vital(self) -> bool:
+        """Whether the service is ready only if this model is."""
+        return self.origin == "exported" or self.declared
+
+    @property
+    def version(self) -> str | None:
+        """The version of the model, where it is known."""
+        if self.tensor is not None:
+            return self.tensor.version
+        return self.signature.version if self.signature is not None else None
+
+
+class Catalogue:
+    """Models by name, and which of them is the default."""
+
+    def __init__(self, entries: Mapping[str, Entry], *, default: str | None = None) -> None:
+        """Offer `entries`; `default` names one of them, None leaves it to their signatures."""
+        self._chosen = default
+        self._changing = Lock()  # models are exported and uploaded at the same moment
+        self._unloaded: frozenset[str] = frozenset()
+        self._registry: dict[str, Entry] = {}
+        self.awaited = ""
+        """Why the service is not ready whatever is loaded; empty when nothing is waited for."""
+        self._offer(dict(entries))
+
+    def put(self, entry: Entry) -> None:
+        """Offer a model, in the place of the one of that name; a request sees one or the other."""
+        with self._changing:
+            self._offer(dict(sorted({**self._loaded, entry.name: entry}.items())))
+
+    def remove(self, name: str) -> None:
+        """Offer a model no more."""
+        with self._changing:
+            self._offer({other: entry for other, entry in self._loaded.items() if other != name})
+
+    def withhold(self, names: frozenset[str]) -> None:
+        """Offer these models no more, and those again that were withheld before."""
+        with self._changing:
+            if names != self._unloaded:
+                self._unloaded = names
+                self._offer(self._loaded)
+
+    def overlay(self, entries: Mapping[str, Entry]) -> None:
+        """Offer these models of the registry, all there are, in the place of those on disk.
+
+        One that is not ready leaves the one on disk where it is.
+        """
+        with self._changing:
+            self._registry = dict(entries)
+            self._offer(self._loaded)
+
+    def find(self, name: str) -> Entry | None:
+        """Return what is loaded of a model on disk, offered or not, None where there is none."""
+        return self._loaded.get(name)
+
+    def version_in_git(self, name: str) -> str | None:
+        """Return the version of a model that was exported, offered or not."""
+        entry = self._loaded.get(name)
+        return entry.version if entry is not None and entry.origin == "exported" else None
+
+    def registered(self) -> list[str]:
+        """Return the names of all models that the registry gives, offered or not."""
+        return list(self._registry)
+
+    def exported(self) -> list[str]:
+        """Return the names of all models that were exported, offered or not."""
+        return [name for name, entry in self._loaded.items() if entry.origin == "exported"]
+
+    def entries(self) -> list[Entry]:
+        """Return all models, served or not, by name."""
+        return list(self._entries.values())
+
+    def entry(self, name: str) -> Entry:
+        """Return what is known of a model; raises ArtifactNotFoundError naming those there are."""
+        if name not in self._entries:
+            raise ArtifactNotFoundError(f"There is no model {name!r}; there are: {self._known()}.")
+        return self._entries[name]
+
+    def predictor(self, name: str) -> Predictor:
+        """Return a model ready to predict; raises ArtifactNotFoundError, ArtifactRejectedError."""
+        entry = self.entry(name)
+        if entry.tensor is not None:
+            raise ArtifactNotFoundError(
+                f"{name} takes tensors, not records: POST its values to {PATH.format(model=name)}."
+            )
+        if entry.predictor is None:
+            raise ArtifactRejectedError(entry.reason)
+        return entry.predictor
+
+    def default(self) -> Predictor:
+        """Return the default model; raises ArtifactNotFoundError, ArtifactRejectedError."""
+        if self.default_name is None:
+            raise self.no_default()
+        return self.predictor(self.default_name)
+
+    def no_default(self) -> ArtifactNotFoundError:
+        """Return the error to raise where no model is the default."""
+        return ArtifactNotFoundError(
+            "No model is the default: name one in API_DEFAULT_MODEL, or ask for one by its own "
+            f"path, /v1/models/{{model}}/predict; there are: {self._known()}."
+        )
+
+    def _offer(self, loaded: dict[str, Entry]) -> None:
+        """Take over a whole new set of models; each attribute is replaced, none is changed."""
+        self._loaded = loaded
+        above = {name: laid_over(loaded.get(name), each) for name, each in self._registry.items()}
+        self._entries = {
+            name: withheld(entry) if name in self._unloaded else entry
+            for name, entry in sorted({**loaded, **above}.items())
+        }
+        self.default_name = self._chosen
+        if self._chosen is None:  # what is on disk comes first: a registry may gain a model any day
+            self.default_name = declared_default(loaded) or declared_default(above)
+        self.by_path = self._paths()
+
+    def _paths(self) -> dict[str, Predictor]:
+        """Return the models that are ready by the paths on which they are asked."""
+        ready = {name: entry.predictor for name, entry in self._entries.items() if entry.predictor}
+        paths = {PATH.format(model=name): predictor for name, predictor in ready.items()}
+        if self.default_name in ready:
+            paths[DEFAULT_PATH] = ready[self.default_name]
+        return paths
+
+    def _known(self) -> str:
+        return ", ".join(self._entries) or "none yet"
+
+    def refusals(self) -> dict[str, str]:
+        """Return, by model, why what lies in its place on disk is not served instead."""
+        others = (entry for entry in self._entries.values() if not entry.vital)
+        broken = {each.name: each.reason for each in others if not (each.ready or each.unloaded)}
+        return broken | {name: each.refused for name, each in self._entries.items() if each.refused}
+
+    def unloaded(self) -> list[str]:
+        """Return the names of the models that were taken out of service by hand."""
+        return [entry.name for entry in self._entries.values() if entry.unloaded]
+
+    def versions(self) -> dict[str, str]:
+        """Return the version of each model that is ready, by name."""
+        ready = (entry for entry in self._entries.values() if entry.ready)
+        return {entry.name: entry.version or "" for entry in ready}
+
+    def shortcomings(self) -> list[Problem]:
+        """Return why the service is not ready, one problem per model; empty when it is.
+
+        An upload that is broken is told by `refusals`: it must not take the others out of service.
+        """
+        found = [
+            Problem(entry.name, entry.reason)
+            for entry in self._entries.values()
+            if not (entry.ready or entry.unloaded) and entry.vital
+        ]
+        if self.awaited:
+            found.append(Problem("registry", self.awaited))
+        elif not self._entries:
+            found.append(Problem("models", NO_MODELS))
+        if self._chosen is not None and self._chosen not in self._entries:
+            text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
+            found.append(Problem("default", text))
+        return found
+
+
+def withheld(entry: Entry) -> Entry:
+    """Return what is offered of a model that was taken out of service by hand."""
+    reason = f"{entry.name} is unloaded; load it: POST /v2/repository/models/{entry.name}/load"
+    return replace(entry, predictor=None, tensor=None, reason=reason, unloaded=True)
+
+
+def laid_over(below: Entry | None, entry: Entry) -> Entry:
+    """Return what is offered of a model of the registry above one on disk of the same name."""
+    if entry.ready or below is None or not below.ready:
+        return entry
+    return replace(below, refused=below.refused or entry.reason)
+
+
+def declared_default(entries: Mapping[str, Entry]) -> str | None:
+    """Return the one model whose signature says `default`, or the only one there is.
+
+    An upload is never the default unasked: it would take the path from another one.
+    """
+    others = {name: entry for name, entry in entries.items() if entry.origin != "uploaded"}
+    declared = [
+        name for name, entry in others.items() if entry.signature and entry.signature.default
+    ]
+    candidates = declared or list(others)
+    return candidates[0] if len(candidates) == 1 else None

@@ -1,0 +1,221 @@
+"""The model folder → the catalogue, while it is served: a changed model is loaded, tried, swapped.
+
+After `dvc pull` or `git pull` nothing need be restarted. Every worker looks for itself. A model is
+loaded beside the one that is served, and takes its place in one step; requests under way end with
+the one they began with. One that is refused (half fetched, broken, not repeating its own example)
+leaves the served one where it is, and is told by `/readyz` until it is whole or gone. Gone is what
+is not there in LOOKS looks: git and DVC may remove a file before they write it anew.
+
+Models that are taken out of service by hand: one marker file each, so that all workers agree.
+
+An unloaded model stays in memory, and is swapped like any other when it changes: to load it again
+takes a moment, and cannot fail. It is unloaded over restarts too.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Lock
+
+from api.background import beside
+from api.inference.record import Predictor
+from api.models.catalogue import Catalogue, Entry
+from api.models.freshness import NEVER, Generation
+from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.errors import TreelineError
+from treeline.files import write_bytes
+
+Marks = tuple[tuple[str, int, int, int], ...]
+
+LOOKS = 3  # in a row
+
+logger = logging.getLogger(__name__)
+
+
+class ModelReloader:
+    """Keeps a catalogue equal to the folder of its store."""
+
+    def __init__(
+        self,
+        folder: Path,
+        store: ArtifactStore,
+        *,
+        default: str | None,
+        changed: Callable[[str, str], None],
+    ) -> None:
+        """Load the catalogue of what is below `folder`, which is that of the store.
+
+        `changed` is called after each change, with the model and `swapped`, `refused` or `removed`.
+        """
+        self._folder = folder
+        self._changed = changed
+        self._store = store
+        self._looking = Lock()
+        self._missed: dict[str, int] = {}
+        self._seen = {name: self._marks(name) for name in store.names()}
+        entries = {name: load_entry(store, name) for name in store.names()}
+        self.catalogue = Catalogue(entries, default=default)
+
+    async def run(self, *, pause_seconds: float) -> None:
+        """Look again and again, in a thread: loading must not keep requests waiting."""
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                await asyncio.to_thread(self.look)
+            except Exception:  # a folder that cannot be read now may be readable later
+                logger.exception("%s could not be looked through", self._folder)
+
+    def look(self) -> None:
+        """Bring the catalogue up to date with the folder, once; one thread at a time."""
+        with self._looking:
+            self._look()
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a model is loaded as it is on disk; one that is absent is not missed yet."""
+        return self._marks(name) in ((), self._seen.get(name))
+
+    def look_at(self, name: str) -> None:
+        """Bring one model up to date with the folder."""
+        with self._looking:
+            if name in self._store.names():
+                self._load(name)
+
+    def _look(self) -> None:
+        there = self._store.names()
+        for name in there:
+            self._load(name)
+        absent = [name for name in self.catalogue.exported() if name not in there]
+        self._missed = {name: self._missed.get(name, 0) + 1 for name in absent}
+        for name, looks in self._missed.items():
+            if looks >= LOOKS:
+                self._seen.pop(name, None)
+                self.catalogue.remove(name)
+                self._changed(name, "removed")
+                logger.info("%s is gone from %s, and served no more", name, self._folder)
+
+    def _load(self, name: str) -> None:
+        if (marks := self._marks(name)) != self._seen.get(name):
+            self._try(name)
+            self._seen[name] = marks
+
+    def _try(self, name: str) -> None:
+        found, served = load_entry(self._store, name), self.catalogue.find(name)
+        self._changed(name, "refused" if found.predictor is None else "swapped")
+        if served is not None and served.origin == "uploaded":
+            served = None  # the name belongs to what is exported
+        if found.predictor is None and served is not None and served.predictor is not None:
+            self.catalogue.put(replace(served, refused=found.reason))
+            return
+        self.catalogue.put(found)
+        if found.signature is not None and found.predictor is not None:
+            logger.info("%s is served in version %s", name, found.signature.version)
+
+    def _marks(self, name: str) -> Marks:
+        """Return what changes when a file of a model does: its name, time, size and inode."""
+        folder = self._folder / name
+        marks = []
+        for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*")]):
+            try:
+                found = path.stat()
+            except OSError:  # it went between the two looks at it
+                continue
+            marks.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
+        return tuple(marks)
+
+
+def load_entry(store: ArtifactStore, name: str) -> Entry:
+    """Load one model, or remember why it cannot be served."""
+    signature = None
+    try:
+        signature = store.signature(name)
+        return Entry(name, signature, Predictor(store.load(name)))
+    except TreelineError as error:
+        logger.warning("%s is not served: %s", name, error)
+        return Entry(name, signature, reason=str(error))
+    except Exception as error:  # whatever one artifact does, the others must be served
+        logger.exception("%s is not served", name)
+        return Entry(name, signature, reason=f"{name}: {type(error).__name__}: {error}")
+
+
+@asynccontextmanager
+async def reloading(reloader: ModelReloader, *, pause_seconds: float) -> AsyncIterator[None]:
+    """Look at the models on disk: now, as they may have changed since they were loaded, and on."""
+    await asyncio.to_thread(reloader.look)
+    async with beside(reloader.run(pause_seconds=pause_seconds)):
+        yield
+
+
+class UnloadedModels:
+    """Keeps what a catalogue offers equal to the markers in a folder, and to what was loaded."""
+
+    def __init__(
+        self, folder: Path, reloader: ModelReloader, generation: Generation, *, watched: bool
+    ) -> None:
+        """Withhold what was unloaded before the start.
+
+        `watched` tells whether models on disk are looked at for changes: only then does loading
+        one bring it up to date, as other workers would not follow.
+        """
+        self.generation = generation
+        self._folder = folder
+        self._reloader = reloader
+        self._catalogue = reloader.catalogue
+        self._watched = watched
+        self._looking = Lock()  # what was read first must not be told last
+        self._count = NEVER
+        self._names: frozenset[str] = frozenset()
+        self._look()
+
+    def unload(self, name: str) -> None:
+        """Take a model out of service; raises ArtifactNotFoundError."""
+        write_bytes(self._folder / self._catalogue.entry(name).name, b"")
+        self._changed()
+
+    def load(self, name: str) -> None:
+        """Put a model into service again, as it is on disk now; raises ArtifactNotFoundError."""
+        if self._watched:
+            self._reloader.look()
+        (self._folder / self._catalogue.entry(name).name).unlink(missing_ok=True)
+        self._changed()
+
+    def forget(self, name: str) -> None:
+        """Take back what was said of a model that is deleted: another may get its name."""
+        (self._folder / name).unlink(missing_ok=True)
+        self._changed()
+
+    def current(self) -> bool:
+        """Tell whether no model was loaded or unloaded since the last look."""
+        return self.generation.count() == self._count
+
+    def holds(self, name: str) -> bool:
+        """Tell whether a model is offered, and loaded, as the disk has it."""
+        if self._watched and not self._reloader.holds(name):
+            return False
+        return (self._folder / name).exists() == (name in self._names)
+
+    def look_at(self, name: str) -> None:
+        """Bring the catalogue up to date with the markers, and one model with the disk."""
+        if self._watched:
+            self._reloader.look_at(name)
+        self._look()
+
+    def look(self) -> None:
+        """Bring the catalogue up to date with the markers, and with what was loaded, once."""
+        count = self.generation.count()
+        if self._watched and count != self._count:
+            self._reloader.look()
+        self._look()
+        self._count = count
+
+    def _changed(self) -> None:
+        self._look()
+        self.generation.advance()
+
+    def _look(self) -> None:
+        with self._looking:
+            there = self._folder.iterdir() if self._folder.is_dir() else ()
+            self._names = frozenset(path.name for path in there)
+            self._catalogue.withhold(self._names)

@@ -1,0 +1,199 @@
+"""What any process was asked to change → known here before the next request is answered.
+
+Each worker holds what is served in memory, and the disk is the truth. A change advances a count
+that all processes share. A request that sees another count than the
+last look looks at its own model first, and waits only where that one has changed.
+
+A count of changes that all processes share, so that each knows at once that it must look again.
+
+A file of eight bytes, mapped into the memory of every worker of every replica on the machine: to
+read the count takes no system call, so that even the path of single predictions may.
+"""
+
+import asyncio
+import fcntl
+import logging
+import mmap
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from api.background import beside
+from treeline.contract.names import is_slug
+
+BYTES = 8
+NEVER = -1  # the count of who has not looked yet: no file has it
+
+
+class Generation:
+    """The count in one file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read 0 until `follow` is called."""
+        self._path = path
+        self._place: tuple[int, int] | None = None
+        self._mapped = memoryview(bytes(BYTES)).cast("Q")
+
+    def count(self) -> int:
+        """Return how often something changed; it differs after every change."""
+        return self._mapped[0]
+
+    def follow(self) -> None:
+        """Map the file, which is made where it is absent, and again where it was replaced.
+
+        Where it can be neither made nor read, nothing can be changed from here either.
+        """
+        with suppress(OSError), self._open() as file:
+            found = os.fstat(file)
+            place = (found.st_dev, found.st_ino)
+            if place != self._place:
+                mapped = mmap.mmap(file, BYTES, prot=mmap.PROT_READ)
+                self._mapped = memoryview(mapped).cast("Q")
+                self._place = place
+
+    def advance(self) -> None:
+        """Tell every process that something has changed; raises OSError."""
+        with self._open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _write(file, _read(file) + 1)
+
+    @contextmanager
+    def _open(self) -> Iterator[int]:
+        """Yield the file with a count in it; one that is new begins where no other one was."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(file).st_size < BYTES:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if os.fstat(file).st_size < BYTES:
+                    _write(file, time.time_ns())
+                fcntl.flock(file, fcntl.LOCK_UN)
+            yield file
+        finally:
+            os.close(file)
+
+
+def _read(file: int) -> int:
+    return memoryview(os.pread(file, BYTES, 0)).cast("Q")[0]
+
+
+def _write(file: int, count: int) -> None:
+    os.pwrite(file, count.to_bytes(BYTES, sys.byteorder), 0)
+
+
+LOOK_SECONDS = 0.25  # between two looks at the counts, so that requests seldom have to wait
+WHOLE_SECONDS = 1.0  # between two looks at everything: for what was changed by hand, or elsewhere
+READY_SECONDS = 1.0  # for which those wait who ask whether the service is ready
+
+logger = logging.getLogger(__name__)
+
+
+class Place(Protocol):
+    """Where models come from, and what this process holds of it."""
+
+    def current(self) -> bool:
+        """Tell whether a request need not look at it first."""
+
+    def holds(self, name: str) -> bool:
+        """Tell whether one model is here as it is in the folder."""
+
+    def look_at(self, name: str) -> None:
+        """Bring one model up to date, in a thread."""
+
+    def look(self) -> None:
+        """Bring every model up to date, in a thread."""
+
+
+class Source(Place, Protocol):
+    """A folder that several processes change; it is current as long as its count is."""
+
+    generation: Generation
+
+
+class Freshness:
+    """Keeps what a process serves equal to folders that it shares with others."""
+
+    def __init__(self, unloading: Source, uploads: Source, registry: Place | None = None) -> None:
+        """Look at nothing before it runs.
+
+        Any model may be unloaded; `uploads` gives some of those that run apart. The registry is
+        looked at elsewhere, and here only for models that a request would miss otherwise.
+        """
+        self._unloading, self._uploads = unloading, uploads
+        self._sources: Sequence[Source] = (unloading, uploads)
+        self._places: Sequence[Place] = (*self._sources, *((registry,) if registry else ()))
+        self._looks: dict[tuple[int, str | None], asyncio.Task[None]] = {}
+        self._failing = False
+        self._looked = 0.0
+
+    def current(self, *, apart: bool) -> bool:
+        """Tell whether a model may answer at once; it costs a prediction next to nothing."""
+        return self._unloading.current() and (not apart or self._uploads.current())
+
+    async def model(self, name: str) -> None:
+        """Return as soon as a model is as the last change left it."""
+        if not is_slug(name):
+            return
+        for source in self._places:
+            if not source.current() and not source.holds(name):
+                await self._look(source, name)
+
+    async def everything(self) -> None:
+        """Return as soon as all models are as the last change left them."""
+        for source in self._places:
+            if not source.current():
+                await self._look(source, None)
+
+    async def soon(self) -> None:
+        """Do the same, and give up in time for whoever must know whether the service is alive."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_SECONDS):
+                await self.everything()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look beside the requests: now, as much may have changed meanwhile, and on."""
+        await self._watch_once()
+        async with beside(self._watch()):
+            yield
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            await self._watch_once()
+
+    async def _watch_once(self) -> None:
+        whole = time.monotonic() - self._looked >= WHOLE_SECONDS
+        if whole:
+            self._looked = time.monotonic()
+        for source in self._sources:
+            await asyncio.to_thread(source.generation.follow)
+            if whole or not source.current():
+                await self._look(source, None)
+
+    async def _look(self, source: Place, name: str | None) -> None:
+        """Look in a thread; requests for the same model share a look that begins after them."""
+        key = (id(source), name)
+        for _ in range(2):  # one that is under way may have begun before the change
+            if (task := self._looks.get(key)) is not None:
+                await asyncio.shield(task)
+                continue
+            call = source.look if name is None else lambda: source.look_at(name)
+            task = self._looks[key] = asyncio.create_task(self._looked_with(call))
+            task.add_done_callback(lambda _: self._looks.pop(key))
+            await asyncio.shield(task)
+            return
+
+    async def _looked_with(self, look: Callable[[], None]) -> None:
+        """Look; a folder that cannot be read now may be later, and what is loaded is served on."""
+        try:
+            await asyncio.to_thread(look)
+            self._failing = False
+        except Exception:
+            if not self._failing:  # once, not four times a second
+                logger.exception("what is shared with other processes could not be looked through")
+            self._failing = True

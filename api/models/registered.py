@@ -1,0 +1,276 @@
+"""The shelf → the catalogue: each worker serves what the follower found, swapped as it changes.
+
+A worker loads a version beside the one it serves, and puts it in its place in one step. One that
+cannot be loaded leaves the former where it is, and is told by `/readyz`. At the start a worker
+serves what was served last, whether the registry answers or not.
+
+An artifact on the shelf → what answers: behind its signature, or as a tensor model.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from importlib.util import find_spec
+from threading import Lock
+
+from api.background import Keeper, beside
+from api.errors import RetryError
+from api.inference.graph import GraphFile
+from api.inference.images import Upload
+from api.models.catalogue import Catalogue, Entry
+from api.models.opening import Running, opened
+from api.models.registry.shelf import (
+    FILE,
+    Mark,
+    Model,
+    Offers,
+    Shelf,
+    address,
+    environment,
+    references_in,
+    shown,
+)
+from api.settings import Settings
+from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.errors import ArtifactRejectedError, MissingExtraError, TreelineError
+from treeline.registry import way_out
+
+logger = logging.getLogger(__name__)
+
+
+def loaded(shelf: Shelf, name: str, artifact: str, running: Running, *, created: datetime) -> Entry:
+    """Load an artifact under the name of its model, or remember why that cannot be done."""
+    try:
+        return opened_from(shelf, name, artifact, running, created=created)
+    except RetryError:  # of what runs graphs: it says nothing of this one
+        raise
+    except TreelineError as error:
+        logger.warning("%s of the registry is not served: %s", name, error)
+        return Entry(name, reason=str(error), origin="registry")
+    except Exception as error:  # whatever one artifact does, the others must be served
+        logger.exception("%s of the registry is not served", name)
+        reason = f"{name}: {type(error).__name__}: {error}"
+        return Entry(name, reason=reason, origin="registry")
+
+
+def opened_from(
+    shelf: Shelf, name: str, artifact: str, running: Running, *, created: datetime
+) -> Entry:
+    """Load an artifact; raises ArtifactError, RetryError and OSError."""
+    root = shelf.root(artifact)
+    signature = None
+    path = root / name / FILE
+    if (root / name / SIGNATURE_FILE).exists():
+        signature = ArtifactStore(root).signature(name)
+        (file,) = signature.files
+        path = root / name / file
+    if not path.is_file() or not path.resolve().is_relative_to((root / name).resolve()):
+        raise ArtifactRejectedError(f"{name}: {artifact[:12]} is not on the shelf as it was put")
+    upload = Upload(sha256=artifact, size_bytes=path.stat().st_size, uploaded=created)
+    graph = GraphFile(name, str(path.resolve()), artifact)
+    return opened(graph, upload, running, origin="registry", signature=signature)
+
+
+FOLLOWER = "api.models.registry.follower"
+LOOK_SECONDS = 0.25  # how long one worker may serve what another one serves no more
+KEEP_SECONDS = 1.0
+SILENT_SECONDS = 60.0  # a trial may take that long, and the follower asks nobody meanwhile
+
+
+class RegistryReloader:
+    """Keeps the models of the registry in a catalogue equal to the shelf."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        told: Callable[[str, str], None],
+        graphs: Running,
+    ) -> None:
+        """Serve what was served last; `told` hears of each change, as it does of those on disk.
+
+        Nothing is loaded yet: what runs graphs must not begin before workers are forked.
+
+        Raises ConfigError and MissingExtraError.
+        """
+        references_in(settings.registry)
+        if find_spec("mlflow") is None:
+            raise MissingExtraError(
+                "API_REGISTRY: an MLflow registry needs the package 'mlflow'; "
+                + way_out("registry")
+            )
+        given = environment()
+        self.address = shown(address(given))
+        self.shelf = Shelf(settings.state_dir)
+        self.offers = Offers()
+        self.retired: Callable[[Entry, str], None] = lambda entry, artifact: None
+        """Hears of what is served no more, and its artifact."""
+        self._catalogue, self._told, self.graphs = catalogue, told, graphs
+        self._served: dict[str, tuple[str, Entry]] = {}
+        self._problems: dict[str, str] = {}
+        self._mark: Mark | None = None
+        self._waiting = True
+        self._began = time.time()
+        self._patience = SILENT_SECONDS + 3 * settings.registry_seconds
+        self._looking = Lock()
+        self._keeper = Keeper(
+            FOLLOWER,
+            name="The follower of the registry",
+            environment=environment_of(settings, given),
+            runs=self.shelf.has_follower,
+        )
+        self._await_first()
+
+    def artifact(self, name: str) -> str:
+        """Return the artifact that is served under a name; empty where there is none."""
+        return self._served[name][0] if name in self._served else ""
+
+    def away(self) -> str:
+        """Return why the registry cannot be asked; empty where it answers."""
+        at = self.shelf.asked_at()
+        if reason := self.shelf.away():
+            return reason
+        silent = time.time() - (at if at is not None else self._began)
+        return f"nobody has asked it for {silent:.0f} seconds" if silent > self._patience else ""
+
+    def _await_first(self) -> None:
+        """Be not ready until the shelf was looked at, once."""
+        self._catalogue.awaited = f"{self.address} has named no models yet: it is being asked"
+
+    def current(self) -> bool:
+        """Tell whether no request misses a model that another worker serves already.
+
+        A model that is served may be replaced some moments later here than there.
+        """
+        return not self._waiting or self.shelf.mark() == self._mark
+
+    def holds(self, name: str) -> bool:
+        """Tell the same of one model, which may be any of those that are waited for."""
+        return self.current()
+
+    def look_at(self, name: str) -> None:
+        """Bring every model up to date with the shelf."""
+        self.look()
+
+    def look(self) -> None:
+        """Bring the catalogue up to date with the shelf, once; one thread at a time."""
+        with self._looking:
+            mark = self.shelf.mark()
+            if mark is None or mark != self._mark:
+                offers = self.shelf.offers() or self.offers
+                self._take(offers)
+                self.offers, self._mark = offers, mark
+
+    def _take(self, offers: Offers) -> None:
+        if not offers.complete:
+            why = self.shelf.away() or "it is being asked"
+            self._catalogue.awaited = f"{self.address} has named no models yet: {why}"
+        entries = {}
+        for model in offers.models:
+            entry = self._entry(model)
+            if entry is not None:
+                entries[model.name] = replace(entry, declared=model.declared)
+        for name in [name for name in self._served if name not in entries]:
+            self._retire(name)
+            self._told(name, "removed")
+            logger.info("%s is named by the registry no more", name)
+        self._catalogue.overlay(entries)
+        if offers.complete:
+            self._catalogue.awaited = ""
+        self._waiting = not offers.complete or not all(each.ready for each in entries.values())
+
+    def _entry(self, model: Model) -> Entry | None:
+        """Return what is served of a model, or why nothing is; None where nothing should be."""
+        served = model.served
+        if model.problem and model.problem != self._problems.get(model.name):
+            self._told(model.name, "refused")
+        self._problems[model.name] = model.problem
+        if served is None:
+            if not model.declared and not model.problem:
+                return None
+            reason = model.problem or f"{model.reference}: it is being fetched"
+            return Entry(model.name, reason=reason, origin="registry")
+        artifact, former = self._served.get(model.name, ("", None))
+        if former is not None and artifact == served.artifact:
+            return replace(former, refused=model.problem)
+        found = self.loaded(model.name, served.artifact, created=served.created)
+        self._told(model.name, "swapped" if found.ready else "refused")
+        if not found.ready:
+            return found if former is None else replace(former, refused=found.reason)
+        self._retire(model.name)
+        self._served[model.name] = (served.artifact, found)
+        logger.info(
+            "%s of the registry is served in version %s, number %s there",
+            *(model.name, found.version, served.number),
+        )
+        return replace(found, refused=model.problem)
+
+    def loaded(self, name: str, artifact: str, *, created: datetime) -> Entry:
+        """Load a version, or remember why that cannot be done; raises RetryError.
+
+        One that would answer under the version of git's model of that name is refused.
+        """
+        found = loaded(self.shelf, name, artifact, self.graphs, created=created)
+        if found.ready and found.version == self._catalogue.version_in_git(name):
+            reason = f"{name}: it has the version of the model in git, {found.version}"
+            return Entry(name, reason=reason, origin="registry")
+        return found
+
+    def _retire(self, name: str) -> None:
+        artifact, former = self._served.pop(name, ("", None))
+        if former is not None:
+            self.retired(former, artifact)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Look at the shelf beside the requests, and see to it that somebody fills it."""
+        alive = await asyncio.to_thread(self.shelf.enter)
+        with suppress(RetryError):
+            await asyncio.to_thread(self.look)
+        try:
+            async with beside(
+                again(self.look, seconds=LOOK_SECONDS),
+                again(self._keeper.look, seconds=KEEP_SECONDS),
+            ):
+                yield
+        finally:
+            alive.release()
+            if self.shelf.is_read():
+                self._keeper.leave()
+            else:
+                # It has nothing to lose: what it was about to fetch, it fetches again.
+                await asyncio.to_thread(self._keeper.end, kill=True)
+
+
+async def again(step: Callable[[], None], *, seconds: float) -> None:
+    """Take a step again and again, in a thread; whatever it raises, the next one is taken too."""
+    told = False
+    while True:
+        try:
+            await asyncio.to_thread(step)
+            told = False
+        except Exception:
+            if not told:  # once, not four times a second
+                logger.exception("The registry cannot be followed here")
+            told = True
+        await asyncio.sleep(seconds)
+
+
+def environment_of(settings: Settings, given: dict[str, str]) -> dict[str, str]:
+    """Return the environment of the follower: of our settings, those it needs, as they are here."""
+    own = {
+        "API_STATE_DIR": str(settings.state_dir.resolve()),
+        "API_REGISTRY": ",".join(settings.registry),
+        "API_REGISTRY_SECONDS": str(settings.registry_seconds),
+        "API_REGISTRY_VERSIONS": str(settings.registry_versions),
+        "API_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
+        "API_AUDIT_SECONDS": str(settings.audit_seconds),
+        "API_AUDIT_MEMORY_BYTES": str(settings.audit_memory_bytes),
+        "API_LOG_FORMAT": settings.log_format,
+        "API_LOG_LEVEL": settings.log_level,
+    }
+    return {name: value for name, value in given.items() if not name.startswith("API_")} | own

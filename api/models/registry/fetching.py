@@ -1,0 +1,221 @@
+"""A version of the registry → an artifact on the shelf: downloaded, audited, tried, then kept.
+
+Only what is served is downloaded: the one ONNX file, and our signature where there is one. Where it
+lies in the version does not matter; which file belongs to a signature, its digest says. Whatever
+somebody registered is treated like an upload: audited and run for the first time in a process of
+its own, with limits on memory and time.
+"""
+
+import asyncio
+import errno
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+from api.errors import UploadRejectedError
+from api.inference.images import Upload
+from api.models.registry.shelf import FILE, Shelf
+from api.models.trials import Trials
+from api.settings import Settings
+from treeline.artifact.store import SIGNATURE_FILE
+from treeline.contract.signature import VERSION_DIGITS, Signature
+from treeline.errors import ArtifactRejectedError
+from treeline.files import digest, replacing_folder, write_text
+
+ADMITTED = frozenset({"onnx"})  # a pickle is opened by its digest in git only, and H2O likewise
+MOST_SIGNATURE_BYTES = 10 << 20
+MOST_FILES = 1000  # of a version that are looked at
+DRAFT = ".fetching-"
+
+
+class Files(Protocol):
+    """Where the files of a version are to be had."""
+
+    def files(self, name: str, number: str) -> Iterator[tuple[str, int | None]]:
+        """Yield the path and the size in bytes, where it is known, of each file of a version."""
+
+    def download(self, name: str, number: str, path: str, *, into: Path) -> Path:
+        """Fetch one file of a version, and return where it is."""
+
+
+@dataclass(frozen=True)
+class RequestedVersion:
+    """Which version is to be fetched, and the name under which it would be served."""
+
+    name: str
+    registered: str
+    number: str
+
+
+@dataclass(frozen=True)
+class FetchedVersion:
+    """An artifact on the shelf, and our version of it."""
+
+    artifact: str
+    version: str
+
+
+class RegistryFetcher:
+    """Brings versions to the shelf."""
+
+    def __init__(self, shelf: Shelf, settings: Settings) -> None:
+        self._shelf = shelf
+        self._settings = settings
+
+    def fetch(self, source: Files, asked: RequestedVersion) -> FetchedVersion:
+        """Fetch one version; raises ArtifactRejectedError, and what the source raises."""
+        with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
+            draft = Path(place)
+            graph, said = self._downloaded(source, asked, draft / "version")
+            artifact = digest(graph)
+            target = self._shelf.root(artifact) / asked.name
+            if not target.exists():  # else it has passed before
+                found = checked(asked, artifact, beside(said))
+                carried = self._try(asked, graph, artifact, said if found else None)
+                found = found or checked(asked, artifact, inside(asked, artifact, carried))
+                folder = laid_out(draft / asked.name, graph, found)
+                with replacing_folder(target) as new:
+                    shutil.copytree(folder, new, dirs_exist_ok=True)
+        os.utime(target.parent)  # what is old and not served is removed
+        return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
+
+    def _downloaded(
+        self, source: Files, asked: RequestedVersion, draft: Path
+    ) -> tuple[Path, Path | None]:
+        """Fetch the graph, and our signature or None; raises ArtifactRejectedError."""
+        draft.mkdir()
+        there = dict(islice(source.files(asked.registered, asked.number), MOST_FILES))
+        graphs = [path for path in there if path.endswith(".onnx")]
+        if len(graphs) != 1:
+            found = f"{len(graphs)} ONNX files" if graphs else "no ONNX file"
+            raise ArtifactRejectedError(
+                f"version {asked.number} has {found} among its {len(there)} files, and one is "
+                "served; log the model with mlflow.onnx, or export it"
+            )
+        signatures = [path for path in there if Path(path).name == SIGNATURE_FILE]
+        graph = self._download(source, asked, graphs[0], draft, most=self._most(there[graphs[0]]))
+        if len(signatures) != 1:
+            return graph, None
+        path = signatures[0]
+        return graph, self._download(source, asked, path, draft, most=MOST_SIGNATURE_BYTES)
+
+    def _most(self, size: int | None) -> int:
+        most = self._settings.max_upload_bytes
+        if size is not None and size > most:
+            raise too_large(size, most)
+        return most
+
+    def _download(
+        self, source: Files, asked: RequestedVersion, path: str, draft: Path, *, most: int
+    ) -> Path:
+        try:
+            with no_longer_files(most):
+                found = source.download(asked.registered, asked.number, path, into=draft)
+        except Exception as error:  # of MLflow, or of what it reads from
+            if is_too_long(error):
+                raise too_large(f"more than {most}", most) from error
+            raise
+        if not found.resolve().is_relative_to(draft.resolve()):
+            raise ArtifactRejectedError(f"{path!r} leads out of its version")
+        if (size := found.stat().st_size) > most:
+            raise too_large(size, most)
+        return found
+
+    def _try(
+        self, asked: RequestedVersion, graph: Path, artifact: str, said: Path | None
+    ) -> str | None:
+        """Audit and run a graph in a process of its own, and return the signature it carries.
+
+        Raises ArtifactRejectedError.
+        """
+        size = graph.stat().st_size
+        upload = Upload(sha256=artifact, size_bytes=size, uploaded=datetime.now(UTC))
+        try:
+            return asyncio.run(Trials(self._settings).run(asked.name, graph, upload, said))
+        except UploadRejectedError as error:
+            raise ArtifactRejectedError(str(error)) from error
+
+
+def laid_out(folder: Path, graph: Path, signature: Signature | None) -> Path:
+    """Put a graph and its signature into a folder as a store expects them, and return it."""
+    name = FILE if signature is None else next(iter(signature.files))
+    place = folder / name
+    if not place.resolve().is_relative_to(folder.resolve()):
+        raise ArtifactRejectedError(f"its signature names a file elsewhere, {name!r}")
+    place.parent.mkdir(parents=True)
+    graph.replace(place)
+    if signature is not None:
+        write_text(folder / SIGNATURE_FILE, signature.document())
+    return folder
+
+
+def beside(said: Path | None) -> Signature | None:
+    """Return the signature in a file, None where there is none, or one of another tool."""
+    if said is not None:
+        with suppress(ArtifactRejectedError):
+            return Signature.read(said)
+    return None
+
+
+def inside(asked: RequestedVersion, artifact: str, carried: str | None) -> Signature | None:
+    """Return the signature that a graph carries, if it does; raises ArtifactRejectedError."""
+    if carried is None:
+        return None
+    found = Signature.parse(carried, place=f"version {asked.number}: its signature")
+    return found.model_copy(update={"files": {FILE: artifact}})
+
+
+def checked(asked: RequestedVersion, artifact: str, found: Signature | None) -> Signature | None:
+    """Return a signature; raises ArtifactRejectedError for that of another graph, or name."""
+    if found is None:
+        return None
+    if found.runtime not in ADMITTED:
+        raise ArtifactRejectedError(
+            f"it needs the {found.runtime} runtime, and of a registry only ONNX is served"
+        )
+    if list(found.files.values()) != [artifact]:
+        raise ArtifactRejectedError("its signature is that of another file; register it again")
+    if found.name != asked.name:
+        raise ArtifactRejectedError(
+            f"its signature is that of {found.name!r}, not of {asked.name!r}; follow it as "
+            f"{found.name}=models:/{asked.registered}@…"
+        )
+    return found
+
+
+@contextmanager
+def no_longer_files(most: int) -> Iterator[None]:
+    """Let this process, and those it starts meanwhile, write no file of more than `most` bytes."""
+    before, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+
+
+def is_too_long(error: BaseException | None) -> bool:
+    """Tell whether an error, or what it comes of, is that a file became too long."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return True
+        if os.strerror(errno.EFBIG) in str(error):  # of another process, told in words
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def too_large(size: int | str, most: int) -> ArtifactRejectedError:
+    """Return the error to raise for a file that is larger than the setting allows."""
+    return ArtifactRejectedError(
+        f"it has {size} bytes, and API_MAX_UPLOAD_BYTES admits {most}; make it smaller, or raise it"
+    )

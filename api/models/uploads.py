@@ -1,0 +1,267 @@
+"""What callers change of the uploaded models: one is admitted, described, removed.
+
+The body of an upload → a file and what its uploader says of it; never whole in memory.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+
+from api.errors import (
+    BodyTooLargeError,
+    MalformedBodyError,
+    NameTakenError,
+    NotRemovableError,
+    UnsupportedMediaTypeError,
+)
+from api.http.bodies import DOCUMENT_BYTES, MULTIPART, Bodies, Limit, file_in, media_type
+from api.http.documents import narrow_json
+from api.inference.images import Changes, ImageInput, Upload, misfits
+from api.models.catalogue import Catalogue, Entry
+from api.models.freshness import Freshness
+from api.models.trials import Trials
+from api.models.uploaded import UploadReloader, writing
+from api.settings import Settings
+from treeline.contract.names import twin_of
+from treeline.contract.problems import shown
+from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
+
+RAW = ("application/octet-stream", "application/onnx")
+CHUNK_BYTES = 1 << 20
+CHANGED = frozenset({*Changes.model_fields, *ImageInput.model_fields})
+FORM_BYTES = 64 << 10  # what a form may hold beside its file
+SETTING = "API_MAX_UPLOAD_BYTES"
+
+
+@dataclass
+class Written:
+    """What was written of a file so far."""
+
+    path: Path
+    most_bytes: int
+
+    def __post_init__(self) -> None:
+        self._sha256 = hashlib.sha256()
+        self.size_bytes = 0
+
+    async def take(self, chunks: AsyncIterator[bytes]) -> None:
+        """Write all chunks, in a thread; raises BodyTooLargeError."""
+        with self.path.open("wb") as stream:
+            waiting = bytearray()
+            async for chunk in chunks:
+                waiting += chunk
+                if len(waiting) >= CHUNK_BYTES:
+                    await asyncio.to_thread(self._write, stream, bytes(waiting))
+                    waiting.clear()
+            await asyncio.to_thread(self._write, stream, bytes(waiting))
+
+    def upload(self, said: Changes) -> Upload:
+        """Return what the store will know of the file."""
+        return Upload(
+            sha256=self._sha256.hexdigest(),
+            size_bytes=self.size_bytes,
+            uploaded=datetime.now(UTC),
+            description=said.description,
+            image=said.image,
+        )
+
+    def _write(self, stream: Any, chunk: bytes) -> None:
+        self.size_bytes += len(chunk)
+        if self.size_bytes > self.most_bytes:
+            raise BodyTooLargeError(
+                f"The model is larger than {self.most_bytes} bytes; make it smaller, or raise "
+                f"{SETTING}."
+            )
+        self._sha256.update(chunk)
+        stream.write(chunk)
+
+
+async def received(request: Request, bodies: Bodies, draft: Path, *, most_bytes: int) -> Upload:
+    """Write the model of a request to `draft`; raises TreelineError and OSError."""
+    kind = media_type(request)
+    written = Written(draft, most_bytes)
+    try:
+        if kind == MULTIPART:
+            limit = Limit(most_bytes + FORM_BYTES, setting=SETTING)
+            with bodies.form(request, limit) as limited:
+                form = limited.form(max_files=1, max_fields=2, max_part_size=FORM_BYTES)
+                return await from_form(form, written)
+        if kind and kind not in RAW:
+            raise UnsupportedMediaTypeError(
+                f"The Content-Type is {kind!r}; send the model as one of: "
+                f"{', '.join([*RAW, MULTIPART])}."
+            )
+        limit = Limit(most_bytes, setting=SETTING)
+        async with aclosing(bodies.pieces(request, limit)) as pieces:
+            await written.take(pieces)
+    except MultiPartException as error:
+        raise MalformedBodyError(f"The form cannot be read: {error.message}") from error
+    return written.upload(Changes())
+
+
+async def from_form(sent: AbstractAsyncContextManager[FormData], written: Written) -> Upload:
+    """Write the file of a form; raises MalformedBodyError and InvalidInputError."""
+    async with sent as form:
+        file = file_in(form)
+        said = said_in(form)
+        await written.take(chunks_of(file))
+        return written.upload(said)
+
+
+async def changes_in(request: Request, bodies: Bodies) -> Changes:
+    """Return what a PATCH changes; raises MalformedBodyError and InvalidInputError."""
+    kind = media_type(request)
+    if kind and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMediaTypeError(f"The Content-Type is {kind!r}; send application/json.")
+    body = await bodies.whole(request, Limit(min(DOCUMENT_BYTES, bodies.records.most)))
+    try:
+        return Changes.model_validate_json(narrow_json(body, CHANGED))
+    except ValidationError as error:
+        raise refusal(error) from error
+
+
+def said_in(form: FormData) -> Changes:
+    """Return what the text parts of a form say; raises MalformedBodyError, InvalidInputError."""
+    texts = {name: text for name, text in form.multi_items() if isinstance(text, str)}
+    if unknown := sorted(set(texts) - {"description", "image"}):
+        raise MalformedBodyError(
+            f"The form has texts of unknown names, {shown(unknown)}; beside its file it may have "
+            "description and image."
+        )
+    try:
+        document = f'{{"image": {texts.get("image") or "null"}}}'.encode()
+        image = Changes.model_validate_json(narrow_json(document, CHANGED)).image
+        return Changes(description=texts.get("description") or None, image=image)
+    except ValidationError as error:
+        raise refusal(error) from error
+
+
+async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
+    """Return the content of a file, piece by piece."""
+    while chunk := await file.read(CHUNK_BYTES):
+        yield chunk
+
+
+def refusal(error: ValidationError) -> Exception:
+    """Return the error to raise for a declaration that pydantic refuses."""
+    found = error.errors(include_url=False, include_context=False)
+    if found[0]["type"] == "json_invalid":
+        return MalformedBodyError(f"This is not JSON: {found[0]['msg']}")
+    return InvalidInputError(
+        [
+            Problem(".".join(map(str, entry["loc"])) or "body", entry["msg"], entry["input"])
+            for entry in found[:100]
+        ]
+    )
+
+
+class UploadManager:
+    """Changes the store of uploads, and what this process serves of it at once."""
+
+    def __init__(
+        self,
+        uploads: UploadReloader,
+        catalogue: Catalogue,
+        settings: Settings,
+        freshness: Freshness,
+        bodies: Bodies,
+    ) -> None:
+        self._uploads = uploads
+        self._freshness = freshness
+        self._bodies = bodies
+        self._store = uploads.store
+        self._catalogue = catalogue
+        self._settings = settings
+        self._trials = Trials(settings)
+
+    async def admit(self, name: str, request: Request) -> bool:
+        """Receive, audit, try and serve a model, and tell whether it replaced another one.
+
+        Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves.
+        """
+        await self._freshness.model(name)
+        self._check_origin(name)
+        await asyncio.to_thread(self._check_room, name)
+        with self._store.draft() as draft:
+            with writing(draft.parent):
+                most = self._settings.max_upload_bytes
+                upload = await received(request, self._bodies, draft, most_bytes=most)
+            await self._trials.run(name, draft, upload)
+            self._check_origin(name)
+            most = self._settings.max_uploads
+            replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
+        await asyncio.to_thread(self._uploads.look_at, name)
+        entry = self._catalogue.find(name)
+        if entry is not None and (not entry.ready or entry.refused):  # its trial went well
+            raise ArtifactRejectedError(entry.refused or entry.reason)
+        return replaced
+
+    async def describe(self, name: str, request: Request) -> None:
+        """Change what is said of a model; raises NotRemovableError and InvalidInputError."""
+        changes = await changes_in(request, self._bodies)
+        entry = await self._uploaded(name)
+        if entry.upload is None or not entry.ready:  # broken, or unloaded by hand
+            raise ArtifactRejectedError(entry.reason)
+        given = given_by(changes, entry)
+        await asyncio.to_thread(self._store.describe, name, entry.upload.sha256, given)
+        await asyncio.to_thread(self._uploads.look_at, name)
+
+    async def remove(self, name: str) -> None:
+        """Serve a model no more; requests under way end with it."""
+        await self._uploaded(name)
+        await asyncio.to_thread(self._store.remove, name)
+        await asyncio.to_thread(self._uploads.look_at, name)
+
+    async def _uploaded(self, name: str) -> Entry:
+        """Return what is known of an upload; raises NotRemovableError, ArtifactNotFoundError."""
+        await self._freshness.model(name)
+        self._check_origin(name)
+        return self._catalogue.entry(name)
+
+    def _check_origin(self, name: str) -> None:
+        if name in self._catalogue.exported():
+            raise NotRemovableError(
+                f"{name!r} is a model that was exported, and only git changes those; upload "
+                "under another name."
+            )
+        if name in self._catalogue.registered():
+            raise NotRemovableError(
+                f"{name!r} is a model of the registry, and only the registry changes those; upload "
+                "under another name."
+            )
+
+    def _check_twin(self, name: str) -> None:
+        served = [entry.name for entry in self._catalogue.entries()]
+        if (twin := twin_of(name, [*served, *self._store.pointers()])) is not None:
+            raise NameTakenError(
+                f"There is a model {twin!r}, from which {name!r} differs in hyphens and "
+                "underscores only; replace that one, or give another name."
+            )
+
+    def _check_room(self, name: str) -> None:
+        """Refuse before a body is read what `publish` would refuse after it."""
+        with writing(self._settings.state_dir / "uploads"):
+            self._check_twin(name)
+            self._store.check_room(name, most=self._settings.max_uploads)
+
+
+def given_by(changes: Changes, entry: Entry) -> Mapping[str, Any]:
+    """Return what is to be changed of a model, by name; raises InvalidInputError."""
+    if changes.image is not None:
+        if entry.tensor is None:
+            text = "the model takes records, as its signature says, so it cannot take pictures"
+            raise InvalidInputError([Problem("image", text)])
+        if reasons := misfits(changes.image, entry.tensor.inputs):
+            problems = [Problem("image", each.removeprefix("image: ")) for each in reasons]
+            raise InvalidInputError(problems)
+    return {name: getattr(changes, name) for name in changes.model_fields_set}

@@ -1,1 +1,0 @@
-"""One record → its prediction: every microsecond counts here."""

@@ -1,1 +1,0 @@
-"""Who may ask for what, and how much: keys, rates, and what is under way at once."""

@@ -1,1 +1,0 @@
-"""Models without a signature: arrays in, arrays out, as their own graph declares them."""
