@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from treeline.contract.encoding import Matrix
 from treeline.contract.signature import Signature
-from treeline.exporting import Proof, packaged
+from treeline.export.packaging import Proof, packaged
 from treeline.files import digest
 from treeline.trainers.columns import NamedColumns, TypedColumns
 

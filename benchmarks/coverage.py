@@ -20,10 +20,11 @@ from scipy.signal import lfilter
 from scipy.special import expit
 from tqdm import tqdm
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.config.metrics import METRICS, metrics_of
-from treeline.evaluation import Units, evaluate
-from treeline.metrics import score
+from treeline.evaluation.intervals import evaluate
+from treeline.evaluation.metrics import score
+from treeline.evaluation.units import Units
 
 LEAST, MOST = 93.0, 97.0  # percent, and a deviation of the count of tests to either side
 TRUE_ROWS = 400_000

@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from tqdm import tqdm
 
-from treeline.artifact.prediction import Prediction
-from treeline.comparison import CANDIDATE, INCUMBENT, NonInferiority
+from treeline.artifact import Prediction
+from treeline.config.blocks import Split
 from treeline.config.models import BASELINE, CHAMPION, Gate
-from treeline.config.split import Split
 from treeline.contract.features import Target
-from treeline.evaluation import evaluate
-from treeline.gate import decide
-from treeline.preparation.hashing import hashes
-from treeline.preparation.splitting import split
+from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, NonInferiority
+from treeline.evaluation.gate import decide
+from treeline.evaluation.intervals import evaluate
+from treeline.preparation.splitting import hashes, split
 
 METRIC = "roc_auc"
 ROWS = (111, 456, 2000)

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from benchmarks.seedlings import PROJECT
 from treeline.config.sources import SimulateSource, SqlSource
-from treeline.sources.simulate import SimulatedTables
+from treeline.sources.simulators import SimulatedTables
 from treeline.sources.sql.tables import SqlTables
 from treeline.tables import write_tables
 

@@ -33,18 +33,18 @@ from tqdm import tqdm
 from xgboost import XGBClassifier
 
 from benchmarks.seedlings import PROJECT, Fold, Scheme, folds, published
+from treeline.artifact import Prediction
 from treeline.artifact.pickled import predict
-from treeline.artifact.prediction import Prediction
 from treeline.config import PARAMS, declared_model
 from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, ModelSpec
-from treeline.metrics import score
+from treeline.evaluation.metrics import score
 from treeline.preparation.checking import check
+from treeline.preparation.columns import declared_columns, filled, matching
 from treeline.preparation.encoding import encoded
-from treeline.preparation.selecting import declared_columns, filled, matching
 from treeline.registry import resolve
 from treeline.trainers import TRAINERS, Trainer, TrainingSet
-from treeline.training import contest, training_set
+from treeline.trainers.contest import contest, training_set
 
 MODEL = "tree-survival"
 CLASSES: list[Any] = [0.0, 1.0]

@@ -61,12 +61,12 @@ SLOW = (
     "tests/preparation/test_in_parts.py",
     "tests/scoring/test_contenders.py",
     "tests/sources/",
-    "tests/test_admitted.py",
-    "tests/test_conversion.py",
-    "tests/test_exporting.py",
-    "tests/test_plots",
-    "tests/test_terminal.py",
-    "tests/test_training.py",
+    "tests/export/test_admitted.py",
+    "tests/export/test_conversion.py",
+    "tests/export/test_packaging.py",
+    "tests/plots/test_plots",
+    "tests/cli/test_terminal.py",
+    "tests/trainers/test_contest.py",
     "tests/trainers/",
 )  # fmt: skip
 

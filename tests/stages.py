@@ -2,9 +2,8 @@
 
 from tests.conftest import Project
 from treeline.contract.signature import Signature
-from treeline.stages.code import write_code
 from treeline.stages.collect import collect
-from treeline.stages.digest import write_inputs
+from treeline.stages.digest import write_code, write_inputs
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate

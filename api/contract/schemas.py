@@ -16,8 +16,15 @@ from pydantic import AfterValidator, ConfigDict, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError, to_json
 from typing_extensions import TypedDict
 
-from treeline.contract.features import WHOLE_MAX, Feature, Value, whole
-from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
+from treeline.contract.features import (
+    KEY_PATTERN,
+    KEY_WANTED,
+    WHOLE_MAX,
+    Feature,
+    Value,
+    key_text,
+    whole,
+)
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 from treeline.errors import InvalidInputError, Problem

@@ -37,7 +37,7 @@ from api.models.catalogue import Entry
 from api.prediction_log.log import Log, PredictionLog
 from api.prediction_log.rows import RowsFrame
 from api.telemetry.metrics import Metrics, ModelMetrics
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix, Record
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError, InvalidInputError

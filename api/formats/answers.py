@@ -13,7 +13,7 @@ from pydantic_core import to_json
 
 from api.errors import UnusableAnswerError
 from api.http.echoes import without_formula
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 

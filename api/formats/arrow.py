@@ -23,7 +23,7 @@ from api.formats.arrow_lengths import Lengths, schema_of, too_many_rows, walked
 from api.formats.rows import Contract, Rows, Table, check_columns, check_header
 from treeline.contract.admission import admit
 from treeline.contract.arrow import column_of, misfit
-from treeline.contract.keys import key_text
+from treeline.contract.features import key_text
 from treeline.contract.problems import key_problem
 from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, Problem

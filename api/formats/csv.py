@@ -17,8 +17,7 @@ from api.contract.faults import MAX_PROBLEMS, Faults
 from api.formats.fields import DOUBT, PAD_BYTES, Integers, Mask, Numbers, Text, Tokens, parse
 from api.formats.rows import Contract, Rows
 from treeline.contract.encoding import Record, missing_code
-from treeline.contract.features import Feature, Value
-from treeline.contract.keys import key_text
+from treeline.contract.features import Feature, Value, key_text
 from treeline.contract.kinds import Column
 from treeline.contract.texts import number_of
 from treeline.errors import InvalidInputError, Problem

@@ -21,7 +21,7 @@ from api.contract.schemas import ignored_of
 from api.errors import BodyTooLargeError, MalformedBodyError
 from api.formats.rows import Contract, Payload, Rows, check_header
 from treeline.contract.encoding import Record, codes, missing_code
-from treeline.contract.keys import KEY_CHARACTERS
+from treeline.contract.features import KEY_CHARACTERS
 from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, Problem
 

@@ -20,7 +20,7 @@ from api.sandbox.limits import Limits
 from api.sandbox.pool import Pool, State
 from api.sandbox.process import Plan
 from api.settings import Settings
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 from treeline.errors import TreelineError
 

@@ -19,7 +19,7 @@ from time import perf_counter
 
 import numpy as np
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 
 MOST_ROWS = 256  # in one run, lest the first waits for the last

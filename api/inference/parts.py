@@ -40,7 +40,7 @@ from api.formats.rows import (
 )
 from api.inference.record import Apart
 from api.prediction_log.rows import RowsFrame
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
 from treeline.contract.encoding import Encoder, Matrix
 from treeline.contract.signature import Signature

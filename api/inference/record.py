@@ -22,11 +22,10 @@ from api.contract.schemas import EXTRA_COLUMNS, LEAVE_OUT, REFUSE, ignored_of, r
 from api.contract.truths import Truths
 from api.errors import MalformedBodyError, UnusableAnswerError
 from api.inference.micro_batching import MicroBatcher, Predicted
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.artifact.store import Model
 from treeline.contract.encoding import Matrix, Record
-from treeline.contract.features import ANSWER_KEYS, Feature, Value
-from treeline.contract.keys import KEY_CHARACTERS
+from treeline.contract.features import ANSWER_KEYS, KEY_CHARACTERS, Feature, Value
 from treeline.contract.problems import listed, named, shown
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem, TreelineError

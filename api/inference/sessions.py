@@ -27,8 +27,8 @@ from api.inference.graph import (
 from api.inference.images import ImageInput, array_of
 from api.inference.tensors import VALUES, Values, written
 from api.sandbox.wire import starved
+from treeline.artifact import Prediction
 from treeline.artifact.onnx import SIGNATURE_KEY
-from treeline.artifact.prediction import Prediction
 from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
 

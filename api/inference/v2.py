@@ -21,7 +21,7 @@ from api.formats.tensors import BOOL, BYTES, Array, Tensor
 from api.http.ids import new_id
 from api.inference.parts import predict, predict_apart
 from api.inference.record import Predictor
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.admission import admit, matched, value_at
 from treeline.contract.encoding import Matrix, Record
 from treeline.contract.features import Feature

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.background import beside
-from treeline.contract.names import is_slug
+from treeline.contract.texts import is_slug
 
 BYTES = 8
 NEVER = -1  # the count of who has not looked yet: no file has it

@@ -13,8 +13,7 @@ from api.inference.images import Upload, misfits
 from api.inference.record import Predictor
 from api.models.cards import check_lengths
 from api.models.catalogue import Entry, Origin
-from treeline.artifact import Runtime
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction, Runtime
 from treeline.artifact.store import Model, try_example
 from treeline.contract.encoding import Encoder, Matrix
 from treeline.contract.signature import Signature

@@ -27,7 +27,7 @@ from api.models.opening import opened
 from api.models.trials import Fault, Outcome
 from api.sandbox.limits import drop_privileges, lower, occupied_bytes
 from api.sandbox.wire import starved
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError, Problem, TreelineError

@@ -36,7 +36,7 @@ from api.inference.images import Upload
 from api.models.catalogue import Catalogue, Entry
 from api.models.freshness import NEVER, Generation
 from api.models.opening import FILE, Running, opened
-from treeline.contract.names import is_slug
+from treeline.contract.texts import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, TreelineError
 from treeline.files import write_text
 

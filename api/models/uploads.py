@@ -32,8 +32,8 @@ from api.models.freshness import Freshness
 from api.models.trials import Trials
 from api.models.uploaded import UploadReloader, writing
 from api.settings import Settings
-from treeline.contract.names import twin_of
 from treeline.contract.problems import shown
+from treeline.contract.texts import twin_of
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
 
 RAW = ("application/octet-stream", "application/onnx")

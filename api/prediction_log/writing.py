@@ -22,8 +22,7 @@ from uuid import uuid4
 from pydantic_core import from_json, to_json
 
 from api.prediction_log.spool import LINES, ROWS, Segment, Spool
-from treeline.contract.features import Label
-from treeline.contract.keys import key_text
+from treeline.contract.features import Label, key_text
 
 UNREADABLE = b"null"
 NAME = "name"

@@ -25,8 +25,7 @@ from api.prediction_log.log import PredictionLog, Row
 from api.prediction_log.writing import TruthEntry
 from api.routes.deps import KeyRequired, LogDep, services_of
 from api.routes.openapi import failures
-from treeline.contract.features import Label
-from treeline.contract.keys import KEY_PATTERN, KEY_WANTED, key_text
+from treeline.contract.features import KEY_PATTERN, KEY_WANTED, Label, key_text
 from treeline.contract.problems import shown
 from treeline.errors import InvalidInputError, Problem
 

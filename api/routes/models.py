@@ -14,8 +14,8 @@ from api.models.cards import ClaimedSignature, TensorCard, card_of, claimed, kin
 from api.models.catalogue import Catalogue, Entry, Origin
 from api.routes.deps import CatalogueDep, KeyRequired, services_of
 from treeline.contract.features import Task
-from treeline.contract.names import MOST_CHARACTERS, PATTERN, RULE, is_slug, slug_of
 from treeline.contract.signature import Signature
+from treeline.contract.texts import MOST_CHARACTERS, PATTERN, RULE, is_slug, slug_of
 from treeline.errors import ArtifactRejectedError
 
 router = APIRouter(prefix="/v1/models", tags=["models"])

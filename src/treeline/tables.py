@@ -1,12 +1,16 @@
-"""Tables → Parquet files; written whole or not at all."""
+"""Tables and frames ↔ Parquet files; written whole or not at all."""
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from treeline.files import replacing
+
+if TYPE_CHECKING:  # it takes a second to import, which what handles tables alone does not need
+    import pandas as pd
 
 COMPRESSION = "zstd"
 
@@ -27,3 +31,15 @@ def write_tables(target: Path, tables: Iterable[pa.Table]) -> int:
             if writer is not None:
                 writer.close()
     return rows
+
+
+def write_frame(target: Path, frame: "pd.DataFrame") -> None:
+    """Write a frame, without its index, to a Parquet file."""
+    write_tables(target, [pa.Table.from_pandas(frame, preserve_index=False)])
+
+
+def read_frame(path: Path) -> "pd.DataFrame":
+    """Read a Parquet file as a frame; two columns of one name are for the caller to refuse."""
+    with parquet.ParquetFile(path) as file:
+        frame: pd.DataFrame = file.read().to_pandas()
+    return frame

@@ -8,7 +8,7 @@ import pytest
 
 from api.inference.micro_batching import MOST_ROWS, MicroBatcher, Predicted
 from tests.serving import ROOT
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
 from treeline.contract.encoding import Matrix
 

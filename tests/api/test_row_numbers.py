@@ -21,7 +21,7 @@ from tests.tiny_models import SURVIVAL, write_model
 from tests.waiting import wait_until
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
-from treeline.preparation.preparing import prepare
+from treeline.preparation.whole import prepare
 
 BATCH = "/v1/predict/batch"
 GOOD = dict(SURVIVAL.example)

@@ -20,8 +20,15 @@ from treeline.errors import ArtifactRejectedError
 
 pytest.importorskip("h2o", reason="needs h2o: make setup-engines")
 
-from treeline.artifact.h2o import FOLDER, MODEL_FILE, H2OEstimator, H2ORuntime, shared
-from treeline.artifact.h2o_rows import csv, prediction
+from treeline.artifact.h2o import (
+    FOLDER,
+    MODEL_FILE,
+    H2OEstimator,
+    H2ORuntime,
+    csv,
+    prediction,
+    shared,
+)
 
 START_SECONDS = 90
 

@@ -13,7 +13,7 @@ from tests.commanding import treeline
 from tests.databases import Filled, opened
 from treeline.config.sources import SimulateSource, SqlSource
 from treeline.errors import SourceError
-from treeline.sources.simulate import SimulatedTables
+from treeline.sources.simulators import SimulatedTables
 from treeline.sources.sql.tables import SqlTables
 
 pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")

@@ -30,14 +30,12 @@ from treeline.config.sources import FileSource
 from treeline.contract.encoding import Matrix
 from treeline.contract.features import Feature, Target
 from treeline.errors import DataError, ProblemsError, SourceError
-from treeline.frames import read_frame
 from treeline.preparation.checking import check
+from treeline.preparation.columns import declared_columns, filled
 from treeline.preparation.encoding import encoded
-from treeline.preparation.selecting import declared_columns, filled
-from treeline.scoring.csv import csv_rows
-from treeline.scoring.reading import check_columns, read
-from treeline.sources.reading import read_tables
-from treeline.tables import write_tables
+from treeline.scoring.reading import check_columns, csv_rows, read
+from treeline.sources.files import read_tables
+from treeline.tables import read_frame, write_tables
 
 TREES = ("oak", "Tilia cordata", "H\u00eatre", "1")  # the third composed, as NFC has it
 FEATURES = {

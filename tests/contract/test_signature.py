@@ -8,8 +8,8 @@ import pytest
 
 from tests.tiny_models import IRIS, SURVIVAL, Recipe, write_model
 from treeline.contract.features import Feature
-from treeline.contract.names import is_slug, slug_of
 from treeline.contract.signature import Signature, version_of
+from treeline.contract.texts import is_slug, slug_of
 from treeline.errors import ArtifactRejectedError
 
 

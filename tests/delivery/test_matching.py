@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tiny_models import IRIS, describe
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.features import Target
 from treeline.contract.signature import Signature
 from treeline.delivery.matching import by_name, check_classes

@@ -11,16 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.drafts import draft
-from treeline.admitted import check_missing
-from treeline.artifact import RUNTIMES, Runtime
+from treeline.artifact import RUNTIMES, Prediction, Runtime
 from treeline.artifact.pickled import predict
-from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate
 from treeline.contract.features import Feature, Task
 from treeline.errors import TrainingError
-from treeline.exporting import Package, Proof, packaged
+from treeline.export.admitted import check_missing
+from treeline.export.packaging import Package, Proof, packaged
 from treeline.registry import load_class, resolve
-from treeline.trainers.contenders import candidate_of, contenders
+from treeline.trainers.compare import candidate_of, contenders
 from treeline.trainers.pipeline import build
 
 SENT = 1500

@@ -7,16 +7,13 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from treeline.artifact.prediction import Prediction
-from treeline.config.evaluation import Costs
+from treeline.artifact import Prediction
+from treeline.config.blocks import Costs
 from treeline.config.models import ModelSpec
-from treeline.evaluation.calibration import calibration
-from treeline.evaluation.learning import learning_curve
-from treeline.evaluation.repeats import Repeat
-from treeline.evaluation.slices import sliced
-from treeline.evaluation.thresholds import STEPS, thresholds
+from treeline.evaluation.diagnostics import STEPS, calibration, learning_curve, sliced, thresholds
+from treeline.evaluation.intervals import Repeat
+from treeline.evaluation.metrics import brier
 from treeline.evaluation.units import Units
-from treeline.metrics import brier
 
 N = 400
 RNG = np.random.default_rng(0)

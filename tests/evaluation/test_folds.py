@@ -10,11 +10,10 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.errors import DataError
-from treeline.evaluation import Repeat, evaluate_repeats
-from treeline.evaluation.folds import parts_of, predicted
-from treeline.evaluation.units import Units
+from treeline.evaluation.intervals import Repeat, evaluate_repeats
+from treeline.evaluation.units import Units, parts_of, predicted
 
 GROUPS = np.repeat(np.arange(12), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
 

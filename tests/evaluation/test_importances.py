@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from treeline.artifact.prediction import Prediction
-from treeline.evaluation.importances import BLOCKS, MOST, REPEATS, importances
+from treeline.artifact import Prediction
+from treeline.evaluation.diagnostics import BLOCKS, MOST, REPEATS, importances
 
 N = 120
 RNG = np.random.default_rng(0)

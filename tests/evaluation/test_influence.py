@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.config.metrics import METRICS, metrics_of
 from treeline.evaluation.influence import INFLUENCES, influence
-from treeline.metrics import score
+from treeline.evaluation.metrics import score
 
 N, COPIES = 60, 400
 NAMES = [*METRICS, "pinball_90"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.config.metrics import metrics_of
-from treeline.evaluation import Repeat, Units, evaluate, evaluate_repeats
-from treeline.evaluation.units import FEWEST
+from treeline.evaluation.intervals import Repeat, evaluate, evaluate_repeats
+from treeline.evaluation.units import FEWEST, Units
 
 N = 120
 RNG = np.random.default_rng(0)

@@ -31,7 +31,7 @@ OF_A_MACHINE = re.compile(r"(?<![\w.:/<])/(?:\w[\w.-]*/)+|\b[A-Z]:\\\\|site-pack
 # The stages of one model in one process: importing the libraries takes longer than the work.
 STAGES = """
 import sys
-from treeline.stages.code import write_code
+from treeline.stages.digest import write_code
 from treeline.stages.digest import write_inputs
 from treeline.stages.running import STAGES, run
 write_code()

@@ -23,17 +23,16 @@ from treeline.contract.signature import Signature
 from treeline.errors import DataError, TrainingError
 from treeline.preparation import PREPARERS, whole
 from treeline.registry import resolve
-from treeline.stages.code import write_code
 from treeline.stages.collect import collect
-from treeline.stages.digest import write_inputs
+from treeline.stages.digest import write_code, write_inputs
 from treeline.stages.evaluate import evaluate
 from treeline.stages.export import export
 from treeline.stages.gate import gate
 from treeline.stages.prepare import prepare
 from treeline.stages.train import train
 from treeline.trainers import Fitted, TrainingSet
+from treeline.trainers.contest import training_set
 from treeline.trainers.sklearn import SklearnTrainer
-from treeline.training import training_set
 
 pytest.importorskip("pyspark", reason="needs pyspark: make setup-engines")
 pytestmark = [

@@ -3,7 +3,7 @@
 import json
 
 from tests.checkout import Checkout
-from treeline.stage_code import PLUMBING, STAGES
+from treeline.stages.dependencies import PLUMBING, STAGES
 
 OF_BOTH = {stage: {f"{stage}@flowers", f"{stage}@sugar"} for stage in STAGES}
 
@@ -56,7 +56,7 @@ def test_comments_and_docstrings_make_nothing_stale_but_what_reads_the_code(
 
 # Each edit is made on top of those above it.
 EDITS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("trainers/h2o.py", "delivery/progress.py", "engines/java.py", "engines/kept.py"), ()),
+    (("trainers/h2o.py", "delivery/progress.py", "engines/java.py", "engines/supervision.py"), ()),
     (("plots/images.py",), ("evaluate",)),
     (("reports/training.py",), ("evaluate", "gate")),
     (("sources/library.py",), ("collect", "evaluate", "gate")),

@@ -12,7 +12,7 @@ from treeline.config.models import ModelSpec
 from treeline.contract.problems import shown
 from treeline.errors import DataError
 from treeline.preparation.checking import check
-from treeline.preparation.preparing import prepare
+from treeline.preparation.whole import prepare
 
 CATEGORY = {"type": "category", "categories": ["1", "2"]}
 

@@ -10,8 +10,8 @@ import pytest
 from treeline.config.models import ModelSpec
 from treeline.config.sources import FileSource
 from treeline.preparation.encoding import encoded_target
-from treeline.preparation.preparing import Prepared, prepare
-from treeline.sources.file import FileTables
+from treeline.preparation.whole import Prepared, prepare
+from treeline.sources.files import FileTables
 
 BINARY, MANY = {"task": "binary"}, {"task": "multiclass"}
 CASES = {

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import Project
 from treeline.config.models import ModelSpec
-from treeline.preparation.doubts import doubts
+from treeline.preparation.checking import doubts
 from treeline.stages.collect import collect
 from treeline.stages.prepare import prepare
 

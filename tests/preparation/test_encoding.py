@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from treeline.contract.encoding import Encoder
 from treeline.contract.features import Feature
 from treeline.errors import DataError
-from treeline.frames import read_frame, write_frame
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.tables import read_frame, write_frame
 
 FEATURES = {
     "number": Feature(type="number", nullable=True),

@@ -9,9 +9,9 @@ import pytest
 from tests.checkout import ROOT
 from tests.commanding import treeline
 from treeline.config import Layout, read_params
+from treeline.evaluation.gate import judge_leaks
 from treeline.preparation.leaks import leaks, of_frames
-from treeline.preparation.preparing import prepare
-from treeline.preparation.suspected import decide
+from treeline.preparation.whole import prepare
 from treeline.stages.collect import collect
 
 
@@ -30,4 +30,4 @@ def test_no_alarm_for_the_rows_of_an_example(
     collect(spec, Layout(name))
     rows = prepare(pd.read_parquet(Layout(name).raw), spec)
     found = leaks(of_frames(rows.train, rows.test), spec)
-    assert decide(found, spec.gate.leaks) == ([], [])
+    assert judge_leaks(found, spec.gate.leaks) == ([], [])

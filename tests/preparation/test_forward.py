@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import ROWS, Project
-from treeline.config.split import Moment
+from treeline.config.blocks import Moment
 from treeline.errors import DataError
-from treeline.evaluation import Units
+from treeline.evaluation.units import Units
 from treeline.preparation import in_parts, whole
-from treeline.preparation.forward import forward_folds, later, stretches
-from treeline.preparation.preparing import Prepared, prepare
+from treeline.preparation.splitting import forward_folds, later, stretches
+from treeline.preparation.whole import Prepared, prepare
 from treeline.stages.collect import collect
-from treeline.training import training_set
+from treeline.trainers.contest import training_set
 
 DAYS = [f"2026-{1 + row % 12:02d}-{1 + row // 12:02d}" for row in range(120)]
 

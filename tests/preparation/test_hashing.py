@@ -8,10 +8,10 @@ import pytest
 
 from tests.conftest import NAME, Project
 from treeline.config.models import ModelSpec
-from treeline.frames import read_frame
-from treeline.preparation.hashing import hashes, named_by, places, row_hashes
-from treeline.preparation.preparing import prepare
+from treeline.preparation.splitting import hashes, named_by, places, row_hashes
+from treeline.preparation.whole import prepare
 from treeline.stages.collect import collect
+from treeline.tables import read_frame
 
 
 def one(value: Any, dtype: Any = None, *, seed: int = 0) -> int:

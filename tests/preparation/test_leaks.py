@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from treeline.config.evaluation import Leaks
+from treeline.config.blocks import Leaks
 from treeline.config.models import ModelSpec
+from treeline.evaluation.gate import copied, judge_leaks, sentences
 from treeline.preparation.leaks import leaks, of_frames
-from treeline.preparation.suspected import copied, decide, sentences
 
 N = 600
 KINDS = ("telling", "ids", "clocks", "groups")
@@ -207,12 +207,12 @@ FOUND = {
 
 
 def test_the_gate_refuses_twins_says_the_rest_and_can_be_overruled() -> None:
-    refused, said = decide(FOUND, Leaks())
+    refused, said = judge_leaks(FOUND, Leaks())
     assert len(refused) == len(said) == 1
     assert refused[0].startswith("90 test rows (90%) repeat the features of a training row")
     assert refused[0].endswith("declare `gate: {leaks: {twins: allow}}`")
     assert said[0].startswith("beware: `b` alone tells 100.0%")
-    refused, said = decide(FOUND, Leaks(twins="allow", telling="refuse"))
+    refused, said = judge_leaks(FOUND, Leaks(twins="allow", telling="refuse"))
     assert refused[0].endswith("declare `gate: {leaks: {telling: allow}}`")
     assert said[0].endswith("and `leaks: {twins: allow}` lets it")
 
@@ -231,7 +231,7 @@ def test_twins_that_are_few_or_that_chance_makes_are_not_refused(
     share: float, chance: float, same: float, refused: bool
 ) -> None:
     twins = FOUND["twins"] | {"share": share, "by_chance": chance, "same_target": same}  # type: ignore[operator]
-    assert bool(decide(FOUND | {"twins": twins}, Leaks())[0]) is refused
+    assert bool(judge_leaks(FOUND | {"twins": twins}, Leaks())[0]) is refused
 
 
 def test_a_million_rows_take_seconds() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treeline.contract.features import Feature
-from treeline.preparation.reference import reference
+from treeline.export.provenance import reference
 
 NUMBER = Feature(type="number", nullable=True)
 

@@ -9,8 +9,8 @@ from treeline.config.models import ModelSpec
 from treeline.config.sources import Range
 from treeline.contract.features import Feature
 from treeline.errors import DataError
-from treeline.preparation.preparing import prepare
-from treeline.preparation.selecting import declared_columns, filled, matching
+from treeline.preparation.columns import declared_columns, filled, matching
+from treeline.preparation.whole import prepare
 
 FRAME = pd.DataFrame({"plot": [1, 2, 3, 4], "site": ["north", "south", None, "east"]})
 

@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import Project
 from treeline.errors import DataError
 from treeline.preparation import in_parts, whole
-from treeline.preparation.spacing import lost_in_float32
+from treeline.preparation.checking import lost_in_float32
 from treeline.stages.collect import collect
 
 RNG = np.random.default_rng(5)

@@ -8,13 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from treeline.config.blocks import Split
 from treeline.config.models import ModelSpec
-from treeline.config.split import Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation import splitting
-from treeline.preparation.hashing import hashes
-from treeline.preparation.splitting import folds, record
+from treeline.preparation.splitting import folds, hashes, record
 
 BINARY = Target(name="t", task="binary", positive=1)
 REGRESSION = Target(name="t", task="regression")

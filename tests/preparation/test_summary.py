@@ -8,7 +8,7 @@ import pytest
 
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
-from treeline.preparation.summary import summarise
+from treeline.preparation.whole import summarise
 
 
 def declared(target: dict[str, Any], *, group: str | None = None) -> ModelSpec:

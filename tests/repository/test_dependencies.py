@@ -7,9 +7,16 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from treeline.code import NAME, Module, read_modules
-from treeline.stage_code import OPENS, PICKS, PLUMBING, RUNS_OWN
-from treeline.stage_code import STAGES as FOLLOWING
+from treeline.stages.dependencies import (
+    NAME,
+    OPENS,
+    PICKS,
+    PLUMBING,
+    RUNS_OWN,
+    Module,
+    read_modules,
+)
+from treeline.stages.dependencies import STAGES as FOLLOWING
 from treeline.stages.running import ONCE
 from treeline.stages.running import STAGES as RUN
 

@@ -16,11 +16,11 @@ from tests.drafts import draft
 from treeline.artifact.pickled import predict
 from treeline.config.models import Candidate
 from treeline.contract.features import Feature, Task
-from treeline.exporting import Package, Proof, packaged
+from treeline.export.packaging import Package, Proof, packaged
 from treeline.preparation.encoding import encoded
 from treeline.scoring import Job, Packed
 from treeline.scoring.locally import score
-from treeline.trainers.contenders import candidate_of, contenders
+from treeline.trainers.compare import candidate_of, contenders
 from treeline.trainers.pipeline import build
 
 N = 60

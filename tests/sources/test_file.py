@@ -13,9 +13,9 @@ from pyarrow import parquet
 from tests.conftest import Project
 from treeline.config.sources import FileSource
 from treeline.errors import SourceError
-from treeline.frames import read_frame
-from treeline.sources.file import FileTables
+from treeline.sources.files import FileTables
 from treeline.stages.collect import collect
+from treeline.tables import read_frame
 
 
 def read(path: Path, **declared: Any) -> pd.DataFrame:

@@ -20,10 +20,10 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.config.sources import PredictionsSource
 from treeline.errors import SourceError
-from treeline.frames import read_frame
 from treeline.sources import predictions
 from treeline.sources.predictions import PredictionTables
 from treeline.stages.collect import collect
+from treeline.tables import read_frame
 
 DECLARED = {"kind": "predictions", "model": "tree-survival", "target": "Event"}
 FEATURES = list(SURVIVAL.features)

@@ -12,10 +12,9 @@ from sqlalchemy import make_url
 from tests.databases import Filled, opened
 from treeline.config.sources import SqlSource
 from treeline.errors import SourceError
-from treeline.frames import read_frame
-from treeline.sources.sql import spool
+from treeline.sources.sql import growth
 from treeline.sources.sql.tables import SqlTables
-from treeline.tables import write_tables
+from treeline.tables import read_frame, write_tables
 
 pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")
 
@@ -45,7 +44,7 @@ def database(server: Filled) -> Filled:
 
 @pytest.fixture(autouse=True)
 def small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spool, "TABLE_ROWS", 3)
+    monkeypatch.setattr(growth, "TABLE_ROWS", 3)
 
 
 def collected(database: Filled, path: Path, **declared: Any) -> int:

@@ -13,8 +13,7 @@ from sklearn.metrics import roc_auc_score
 from xgboost import XGBClassifier
 
 from treeline.errors import SourceError
-from treeline.sources.simulators.tree_experiment import TreeExperiment
-from treeline.sources.simulators.tree_site import Variant
+from treeline.sources.simulators.tree_experiment import TreeExperiment, Variant
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROWS_PER_SITE = 2_783

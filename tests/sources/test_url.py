@@ -16,7 +16,7 @@ import pytest
 
 from treeline.config.sources import UrlSource
 from treeline.errors import SourceError
-from treeline.sources.url import UrlTables
+from treeline.sources.files import UrlTables
 
 CHUNK = b"1,x\n" * 10_000
 CSV = b"a,b\n1,x\n2,y\n"

@@ -7,7 +7,7 @@ import pytest
 from tests.trackers.training import ORIGIN, Training
 from treeline.errors import TrackingError
 from treeline.trackers import outbox
-from treeline.trackers.recording import recorded
+from treeline.trackers.record import recorded
 
 
 def test_every_trial_of_every_candidate_is_in_the_record(training: Training) -> None:

@@ -9,12 +9,9 @@ from pathlib import Path
 from treeline.config import Layout, declared_model
 from treeline.errors import GateError
 from treeline.registry import resolve
-from treeline.stages.code import write_code
-from treeline.stages.digest import write_inputs
+from treeline.stages.digest import write_code, write_inputs
 from treeline.stages.running import STAGES
-from treeline.trackers.reading import Written, written
-from treeline.trackers.record import Origin, Record
-from treeline.trackers.recording import recorded
+from treeline.trackers.record import Origin, Record, Written, recorded, written
 
 ORIGIN = Origin(began=1_700_000_000_000, ended=1_700_000_060_000)
 

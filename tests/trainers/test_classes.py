@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from treeline.config.models import ModelSpec
 from treeline.contract.features import Label
 from treeline.errors import TrainingError
-from treeline.training import contest, record, training_set
+from treeline.trainers.contest import contest, record, training_set
 
 ROWS = 400
 PLACE = "models.m.candidates.one"

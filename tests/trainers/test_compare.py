@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 from sklearn.utils import all_estimators
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.config.models import Candidate, ModelSpec, Search
 from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.trainers import Fitted, TrainingSet
-from treeline.trainers.compare import CompareTrainer
-from treeline.trainers.contenders import (
+from treeline.trainers.compare import (
     EXCLUDED,
     MOST_ROWS,
     RANGES,
+    CompareTrainer,
     candidate_of,
     contenders,
     ranges_of,
 )
-from treeline.training import training_set
+from treeline.trainers.contest import training_set
 
 PLACE = "models.seedlings.candidates.auto"
 N = 90

@@ -12,7 +12,7 @@ from tests.h2o_models import FEW, PLACE, N, fitted, jvms, made_up, need_java
 from treeline.artifact.pickled import predict
 from treeline.config.models import Candidate, Search
 from treeline.errors import EngineError, TrainingError
-from treeline.metrics import score
+from treeline.evaluation.metrics import score
 from treeline.trainers import Fitted
 
 pytest.importorskip("h2o", reason="needs h2o: make setup-engines")

@@ -13,8 +13,8 @@ from treeline.config.models import Candidate, ModelSpec, Search
 from treeline.contract.features import Feature
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.trainers import Fitted, TrainingSet
+from treeline.trainers.contest import training_set
 from treeline.trainers.sklearn import SklearnTrainer
-from treeline.training import training_set
 
 N = 90
 PLACE = "models.seedlings.candidates.one"

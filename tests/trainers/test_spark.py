@@ -20,8 +20,8 @@ from treeline.artifact.pickled import predict
 from treeline.config.models import Candidate, Search
 from treeline.contract.features import Feature
 from treeline.contract.signature import Signature
-from treeline.conversion import converted, plain_bytes
 from treeline.errors import TrainingError, UnknownNameError
+from treeline.export.conversion import converted, plain_bytes
 from treeline.preparation.splitting import folds
 from treeline.stages.running import run
 from treeline.trainers import Fitted, TrainingSet

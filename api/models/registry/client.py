@@ -37,7 +37,7 @@ from api.models.registry.shelf import (
     shown,
 )
 from api.settings import Settings
-from treeline.contract.names import is_slug, slug_of
+from treeline.contract.texts import is_slug, slug_of
 from treeline.errors import ArtifactRejectedError
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from pydantic import ValidationError
 
 from api.background import Lock, become_the_one, is_locked
 from treeline.contract.features import Closed
-from treeline.contract.names import WORDS, is_slug, slug_of
 from treeline.contract.signature import Sha256
+from treeline.contract.texts import WORDS, is_slug, slug_of
 from treeline.errors import ConfigError
 from treeline.files import write_text
 from treeline.registry import driver_fault

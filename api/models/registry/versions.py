@@ -14,7 +14,7 @@ from api.models.catalogue import Catalogue, Entry
 from api.models.registered import RegistryReloader
 from api.models.registry.shelf import Model, Version
 from api.settings import Settings
-from treeline.contract.names import is_slug
+from treeline.contract.texts import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 
 LOOK_SECONDS = 0.1

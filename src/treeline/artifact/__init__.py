@@ -1,10 +1,27 @@
 """The artifact: files + signature, the only thing that training and serving share."""
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
 
-from treeline.artifact.prediction import Prediction
+from numpy.typing import NDArray
+
 from treeline.contract.encoding import Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Predictions for n_rows rows, in row order.
+
+    A classifier gives `labels`, integer codes of shape (n_rows,) that index the classes of the
+    signature, and, where it can, `scores`, probabilities of shape (n_rows, n_classes). A
+    regression gives `values`, floats of shape (n_rows,).
+    """
+
+    labels: NDArray[Any] | None = None
+    scores: NDArray[Any] | None = None
+    values: NDArray[Any] | None = None
+
 
 RUNTIMES = {
     "h2o": "treeline.artifact.h2o:H2ORuntime",

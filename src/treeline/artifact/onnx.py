@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from typing import Self
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError
 

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from treeline.artifact import RUNTIMES, Runtime, setting_of
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import RUNTIMES, Prediction, Runtime, setting_of
 from treeline.contract.encoding import Encoder
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import click
 
-from treeline.cli.output import as_json, to_json, working
-from treeline.cli.parameters import example
+from treeline.cli.options import as_json, example, to_json, working
 
 FOLDER = Path("build/release")
 

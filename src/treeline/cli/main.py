@@ -4,11 +4,39 @@ Exit codes: 0 done; 1 a model was refused, something is wrong, or an error, whic
 standard error; 2 a command line that cannot be parsed; 130 Ctrl-C; 141 the reader went away.
 """
 
+import os
+import sys
+from collections.abc import Callable
+
 import click
 
 from treeline import __version__
 from treeline.cli import delivery, pipeline
-from treeline.terminal import ends
+from treeline.errors import TreelineError
+
+INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
+CLOSED = 141  # and one that still had work to do when its reader went
+
+
+def ends(command: Callable[[], object]) -> None:
+    """Run a command: print the text it returns, or end the process with the number it returns."""
+    code = CLOSED
+    try:
+        answer = command()
+        code = answer if isinstance(answer, int) else 0
+        if answer and isinstance(answer, str):
+            print(answer)
+        sys.stdout.flush()
+    except TreelineError as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except BrokenPipeError:
+        # What is still to be written goes nowhere, or Python would complain at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if code:
+        sys.exit(code)
+
 
 NAME = "treeline"
 MISUSED = 2

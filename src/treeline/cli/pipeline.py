@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from treeline.cli.output import as_json, to_json, working
-from treeline.cli.parameters import Choices, engines, example, runtimes
+from treeline.cli.options import Choices, as_json, engines, example, runtimes, to_json, working
 
 if TYPE_CHECKING:
     from treeline.commands.repro import Reproduction

@@ -13,8 +13,8 @@ from treeline.config.models import ModelSpec
 from treeline.config.sources import FILES, FileSource
 from treeline.errors import SourceError
 from treeline.files import replacing, write_text
-from treeline.preparation.selecting import declared_columns
-from treeline.sources.file import FileTables
+from treeline.preparation.columns import declared_columns
+from treeline.sources.files import FileTables
 
 KEPT = ("columns", "where", "delimiter", "missing", "key")  # what a source says whatever its kind
 

@@ -11,8 +11,7 @@ from treeline.config.layout import INPUTS, PARAMS, SOURCES, Layout
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems, yaml_problem
 from treeline.contract.features import Closed
-from treeline.contract.names import Slug, twin_of
-from treeline.contract.texts import composed
+from treeline.contract.texts import Slug, composed, twin_of
 from treeline.errors import ConfigError
 
 __all__ = ["PARAMS", "Layout", "Params", "declared_model", "read_params"]

@@ -38,7 +38,7 @@ _CLASSES: tuple[Task, ...] = ("binary", "multiclass")
 
 # `pinball_90` is the pinball loss of the quantile 0.9: a name for each whole percent.
 _QUANTILE = re.compile(r"pinball_([1-9][0-9]?)")
-_PINBALL = Metric("values", False, ("regression",), "error", "treeline.metrics:pinball")
+_PINBALL = Metric("values", False, ("regression",), "error", "treeline.evaluation.metrics:pinball")
 
 
 class Metrics(dict[str, Metric]):
@@ -59,18 +59,26 @@ def percent_of(name: str) -> int | None:
 
 METRICS = Metrics(
     {
-        "accuracy": Metric("labels", True, _CLASSES, "share", "treeline.metrics:accuracy"),
-        "f1": Metric("labels", True, _CLASSES, "share", "treeline.metrics:f1"),
-        "roc_auc": Metric("scores", True, _CLASSES, "share", "treeline.metrics:roc_auc"),
-        "average_precision": Metric(
-            "scores", True, _CLASSES, "share", "treeline.metrics:average_precision"
+        "accuracy": Metric(
+            "labels", True, _CLASSES, "share", "treeline.evaluation.metrics:accuracy"
         ),
-        "ks": Metric("scores", True, ("binary",), "share", "treeline.metrics:ks"),
-        "log_loss": Metric("scores", False, _CLASSES, "error", "treeline.metrics:log_loss"),
-        "brier": Metric("scores", False, _CLASSES, "error", "treeline.metrics:brier"),
-        "rmse": Metric("values", False, ("regression",), "error", "treeline.metrics:rmse"),
-        "mae": Metric("values", False, ("regression",), "error", "treeline.metrics:mae"),
-        "r2": Metric("values", True, ("regression",), "explained", "treeline.metrics:r2"),
+        "f1": Metric("labels", True, _CLASSES, "share", "treeline.evaluation.metrics:f1"),
+        "roc_auc": Metric("scores", True, _CLASSES, "share", "treeline.evaluation.metrics:roc_auc"),
+        "average_precision": Metric(
+            "scores", True, _CLASSES, "share", "treeline.evaluation.metrics:average_precision"
+        ),
+        "ks": Metric("scores", True, ("binary",), "share", "treeline.evaluation.metrics:ks"),
+        "log_loss": Metric(
+            "scores", False, _CLASSES, "error", "treeline.evaluation.metrics:log_loss"
+        ),
+        "brier": Metric("scores", False, _CLASSES, "error", "treeline.evaluation.metrics:brier"),
+        "rmse": Metric(
+            "values", False, ("regression",), "error", "treeline.evaluation.metrics:rmse"
+        ),
+        "mae": Metric("values", False, ("regression",), "error", "treeline.evaluation.metrics:mae"),
+        "r2": Metric(
+            "values", True, ("regression",), "explained", "treeline.evaluation.metrics:r2"
+        ),
     }
 )
 

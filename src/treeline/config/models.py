@@ -7,15 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from treeline.config.automl import AutoML
-from treeline.config.champion import Champion
-from treeline.config.evaluation import Evaluation, Leaks
+from treeline.config.blocks import AutoML, Champion, Evaluation, Leaks, Split
 from treeline.config.metrics import metrics_of
 from treeline.config.problems import problems
 from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
-from treeline.config.split import Split
 from treeline.contract.features import ANSWER_KEYS, Closed, Feature, Target
-from treeline.contract.names import Slug
+from treeline.contract.texts import Slug
 from treeline.registry import is_own, objection
 
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others

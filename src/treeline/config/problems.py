@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from treeline.contract.names import RULE, slug_of
+from treeline.contract.texts import RULE, slug_of
 
 SHOWN_CHARACTERS = 80
 

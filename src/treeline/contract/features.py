@@ -1,5 +1,6 @@
-"""Features and target: what one record holds, as declared and as promised to callers."""
+"""Features, target and key: what one record holds, as declared and as promised to callers."""
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
@@ -109,3 +110,21 @@ class Target(Closed):
                 "`positive` names the positive class of a binary target, and only of one"
             )
         return self
+
+
+KEY_CHARACTERS = 100
+KEY_PATTERN = f"^[A-Za-z0-9._:/+=@-]{{1,{KEY_CHARACTERS}}}$"
+KEY_WANTED = f"a text of 1 to {KEY_CHARACTERS} plain characters, or a whole number"
+
+
+_PLAIN = re.compile(KEY_PATTERN.rstrip("$") + r"\Z")
+
+
+def key_text(value: object) -> str | None:
+    """Return a key as the text under which it is known, None for what is none."""
+    if isinstance(value, str):
+        return value if _PLAIN.match(value) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    whole = abs(value) < WHOLE_MAX and value == int(value)
+    return str(int(value)) if whole else None

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic_core import to_json
 
-from treeline.contract.features import Feature
-from treeline.contract.keys import KEY_WANTED
+from treeline.contract.features import KEY_WANTED, Feature
 from treeline.contract.kinds import is_number
 from treeline.errors import Problem
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from treeline.contract.features import Closed, Feature, Labels, Name, Target, Value
-from treeline.contract.names import Slug
+from treeline.contract.texts import Slug
 from treeline.errors import ArtifactRejectedError
 
 FORMAT: Literal[1] = (

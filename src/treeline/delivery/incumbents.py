@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from treeline.artifact import Prediction
 from treeline.artifact.pickled import opened, predict
-from treeline.artifact.prediction import Prediction
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
-from treeline.comparison import CANDIDATE, INCUMBENT, Rules, compare, told
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
@@ -27,9 +26,10 @@ from treeline.errors import (
     IncumbentAbsentError,
     TooFewRowsError,
 )
-from treeline.evaluation import Units
-from treeline.frames import read_frame
+from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, Rules, compare, told
+from treeline.evaluation.units import Units
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.tables import read_frame
 
 ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
 

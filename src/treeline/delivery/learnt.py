@@ -25,8 +25,8 @@ from treeline.delivery import repository
 from treeline.delivery.processes import attempt
 from treeline.errors import ConfigError, DataError
 from treeline.files import digest
-from treeline.preparation import forward
-from treeline.preparation.hashing import RULE, hashes, named_by, places
+from treeline.preparation import splitting
+from treeline.preparation.splitting import HASH_RULE, hashes, named_by, places
 
 BY_ROWS = 1_000_000  # of the training rows, which are hashed a part at a time
 
@@ -65,12 +65,16 @@ def learnt(
             known = np.concatenate([_hashes_of(each, names, like=test) for each in there])
             found = np.isin(_recognised(test, names, like=there[0]), known)
             return SeenRows(found, _counted(found, names))
-    if not all_rows and before.get("rule") == forward.RULE and set(before["names"]) <= set(test):
+    if (
+        not all_rows
+        and before.get("rule") == splitting.AFTER_RULE
+        and set(before["names"]) <= set(test)
+    ):
         with suppress(DataError):  # of a row that now need not have a moment
-            found = ~forward.later(test, before["after"])
+            found = ~splitting.later(test, before["after"])
             return SeenRows(found, _counted(found, before["names"]))
     known_names = same_types and set(names_before) <= set(test)
-    if not all_rows and before.get("rule") == RULE and known_names:
+    if not all_rows and before.get("rule") == HASH_RULE and known_names:
         place = places(hashes(test, before["names"], seed=before["seed"]))
         found = place >= before["test"]
         return SeenRows(found, _counted(found, before["names"]))
@@ -97,10 +101,10 @@ def _split(summary: str | None) -> dict[str, Any]:
 
 def _keeps_apart(before: dict[str, Any], now: dict[str, Any]) -> bool:
     """Tell whether test rows of now were test rows before, or would have been."""
-    if before.get("rule") == now.get("rule") == forward.RULE:
+    if before.get("rule") == now.get("rule") == splitting.AFTER_RULE:
         return before["names"] == now["names"] and not _is_later(before["after"], now["after"])
     alike = all(before.get(each) == now.get(each) for each in ("rule", "by", "names", "seed"))
-    return before.get("rule") == RULE and alike and bool(now["test"] <= before["test"])
+    return before.get("rule") == HASH_RULE and alike and bool(now["test"] <= before["test"])
 
 
 def _is_later(before: dict[str, Any], now: dict[str, Any]) -> bool:
@@ -108,7 +112,7 @@ def _is_later(before: dict[str, Any], now: dict[str, Any]) -> bool:
     ((one, other),) = zip(before.values(), now.values(), strict=True)
     if isinstance(one, str) is not isinstance(other, str):
         return True
-    return bool(forward.later(pd.DataFrame(before, index=[0]), now)[0])
+    return bool(splitting.later(pd.DataFrame(before, index=[0]), now)[0])
 
 
 def _types(spec: ModelSpec, names: Sequence[str]) -> list[str | None]:

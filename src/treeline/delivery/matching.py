@@ -6,7 +6,7 @@ code of one is another class of the other.
 
 import numpy as np
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.features import Label
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of

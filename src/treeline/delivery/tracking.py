@@ -15,13 +15,11 @@ from treeline.config import Layout, declared_model, read_params
 from treeline.config.models import ModelSpec
 from treeline.delivery import releasing, repository
 from treeline.errors import ConfigError, TrackingError, TreelineError
+from treeline.evaluation.gate import decided
 from treeline.registry import resolve
 from treeline.trackers import TRACKERS, Tracker, outbox
 from treeline.trackers.addresses import URI
-from treeline.trackers.reading import written
-from treeline.trackers.record import Origin, Record
-from treeline.trackers.recording import recorded
-from treeline.verdicts import decided
+from treeline.trackers.record import Origin, Record, recorded, written
 
 DEFAULT = "mlflow"
 HEAD = "HEAD"

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from treeline.engines.java import require_java
 from treeline.engines.keeper import ADDRESS, LOOK_SECONDS
-from treeline.engines.kept import Kept
+from treeline.engines.supervision import Kept
 from treeline.errors import EngineError
 
 NAME = "H2O"

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from pyspark.errors import PySparkException
 from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.functions import col as column
+from tqdm import tqdm
 
 from treeline.engines.java import require_java
 from treeline.engines.spark_master import MASTER, REMEDY, is_standalone, master, reach, settings
@@ -227,3 +229,36 @@ def _end() -> None:
         process.kill()
         process.wait()
     SparkContext._gateway = SparkContext._jvm = None
+
+
+EVERY_SECONDS = 0.5
+
+
+@contextmanager
+def shown(spark: Any, title: str) -> Iterator[None]:
+    """Show how many tasks of the running stages are done, while the block waits for Spark.
+
+    `spark` is a session. Where no person watches there is neither bar nor thread.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+    watching = threading.Thread(target=_watch, args=(spark.sparkContext, title, over), daemon=True)
+    watching.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watching.join()
+
+
+def _watch(context: Any, title: str, over: threading.Event) -> None:
+    told = context.statusTracker()
+    with tqdm(desc=title, unit=" tasks", leave=False) as bar:
+        while not over.wait(EVERY_SECONDS):
+            stages = [told.getStageInfo(number) for number in told.getActiveStageIds()]
+            stages = [stage for stage in stages if stage is not None]
+            bar.total = sum(stage.numTasks for stage in stages) or None
+            bar.n = sum(stage.numCompletedTasks for stage in stages)
+            bar.refresh()

@@ -3,7 +3,8 @@
 The influence of a row is the derivative of the metric by the weight of the row (Hampel 1974), times
 the number of rows: their mean is 0, and with weights w of mean 1 the metric is about
 `value + mean(w * influence)`. What a resampling would find a thousand times is then a sum, and
-scores are sorted once. Arrays have shape (n_rows,), float64; truth is as in `treeline.metrics`.
+scores are sorted once. Arrays have shape (n_rows,), float64; truth is as in
+`treeline.evaluation.metrics`.
 """
 
 from collections.abc import Callable
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from treeline import metrics
 from treeline.config.metrics import percent_of
+from treeline.evaluation import metrics
 
 Array = NDArray[Any]
 

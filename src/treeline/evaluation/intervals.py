@@ -20,14 +20,88 @@ from scipy.special import expit, logit
 from scipy.stats import kstwobign
 from scipy.stats import t as student
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.config.metrics import METRICS
-from treeline.evaluation.repeats import Repeat
+from treeline.evaluation.influence import influence
+from treeline.evaluation.metrics import score
 from treeline.evaluation.units import FEWEST, Units
+
+Array = NDArray[Any]
+Measured = dict[str, tuple[float, Array]]
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The predictions of the same rows by each model, by its name.
+
+    `parts`, int64 of shape (n_rows,), says which refit predicted a row; None where one model did.
+    """
+
+    predictions: Mapping[str, Prediction]
+    parts: Array | None = None
+
+    def of(self, rows: Array) -> "Repeat":
+        """Return the predictions of some rows, by position."""
+        predictions = {who: _of(each, rows) for who, each in self.predictions.items()}
+        return Repeat(predictions, None if self.parts is None else self.parts[rows])
+
+    def measured(self, who: str, truth: Array, names: list[str]) -> Measured:
+        """Return the value of each named metric and the influence of each row, shape (n_rows,).
+
+        Left out are metrics of probabilities where there are none, and metrics of ranks where no
+        part has a row of each class.
+        """
+        prediction = self.predictions[who]
+        found: Measured = {}
+        for name in names:
+            if METRICS[name].ranks and self.parts is not None and prediction.scores is not None:
+                within = _within(name, truth, prediction.scores, self.parts)
+                found |= {} if within is None else {name: within}
+            else:
+                found |= {
+                    name: (value, _influence(name, truth, prediction))
+                    for name, value in score(truth, prediction, [name]).items()
+                }
+        return found
+
+
+def _within(name: str, truth: Array, scores: Array, parts: Array) -> tuple[float, Array] | None:
+    """Return the mean over the parts, by their rows, of a metric; None where it has none in all."""
+    values, moves, counts = np.zeros(len(truth)), np.zeros(len(truth)), 0
+    known = np.zeros(len(truth), dtype=np.bool_)
+    for part in np.unique(parts):
+        rows = np.flatnonzero(parts == part)
+        if len(np.unique(truth[rows])) < scores.shape[1]:
+            continue
+        prediction = Prediction(scores=scores[rows])
+        values[rows] = score(truth[rows], prediction, [name])[name]
+        moved = influence(name, truth[rows], scores[rows]) * _enlarged(truth[rows])
+        moves[rows] = moved - moved.mean()
+        known[rows], counts = True, counts + len(rows)
+    if not counts:
+        return None
+    value = float(values[known].mean())
+    whole = np.where(known, moves + values - value, 0.0) * (len(truth) / counts)
+    return value, whole
+
+
+def _enlarged(truth: Array) -> Array:
+    """Return what makes up for deviations from the mean of few rows: n over n - 1 in the square."""
+    rows = np.bincount(truth)[truth]
+    return np.sqrt(rows / np.maximum(rows - 1, 1))
+
+
+def _influence(name: str, truth: Array, prediction: Prediction) -> Array:
+    return influence(name, truth, getattr(prediction, METRICS[name].judges))
+
+
+def _of(prediction: Prediction, rows: Array) -> Prediction:
+    parts = (prediction.labels, prediction.scores, prediction.values)
+    return Prediction(*(None if part is None else part[rows] for part in parts))
+
 
 LEVEL = 0.95
 
-Array = NDArray[Any]
 Interval = dict[str, float | None]
 
 

@@ -6,18 +6,17 @@ from pathlib import Path
 import numpy as np
 
 from treeline.files import replacing_folder
-from treeline.plots import classification, regression
+from treeline.plots import charts
 from treeline.plots.candidates import candidates
-from treeline.plots.charts import Chart, Series, csv
+from treeline.plots.charts import Chart, Judged, Series, csv
 from treeline.plots.images import png
-from treeline.plots.judged import Judged
 
 __all__ = ["Judged", "charts_of", "draw"]
 
 TASKS = {
-    "binary": classification.charts,
-    "multiclass": classification.charts,
-    "regression": regression.charts,
+    "binary": charts.classification_charts,
+    "multiclass": charts.classification_charts,
+    "regression": charts.regression_charts,
 }
 
 

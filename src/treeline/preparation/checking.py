@@ -1,21 +1,26 @@
 """Rows against their declaration: types, categories, bounds and missing values, all at once."""
 
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyarrow import parquet
 
 from treeline.config.models import ModelSpec
 from treeline.contract.admission import coded
-from treeline.contract.features import Feature, Target
-from treeline.contract.keys import KEY_PATTERN, KEY_WANTED
+from treeline.contract.features import KEY_PATTERN, KEY_WANTED, Feature, Target
 from treeline.contract.kinds import INTEGER_MAX, is_number
 from treeline.contract.problems import as_float, plain, shown, value_problem
 from treeline.errors import DataError
-from treeline.preparation.casting import (
+from treeline.preparation.columns import (
     EXACT,
     cast,
     class_kind,
@@ -36,7 +41,7 @@ def _spark_unheard() -> Iterator[None]:
 
 
 with _spark_unheard():
-    import pandera.pandas as pa
+    import pandera.pandas as pandera
     from pandera.errors import SchemaErrors
 
 WIDE_INTEGERS = (
@@ -119,23 +124,26 @@ def _target(column: pd.Series, target: Target, *, untyped: bool) -> pd.Series:
     return texts(found) if target.positive is None and kind == "text" else numbers(found)
 
 
-def _schema(spec: ModelSpec) -> pa.DataFrameSchema:
+def _schema(spec: ModelSpec) -> pandera.DataFrameSchema:
     """Return what is wanted of the target, of carried columns and of the group."""
-    checks: dict[str, list[pa.Check]] = {}
+    checks: dict[str, list[pandera.Check]] = {}
     for name, kind in spec.source.columns.items():
-        whole = [pa.Check(_whole), pa.Check.in_range(-EXACT, EXACT)]
+        whole = [pandera.Check(_whole), pandera.Check.in_range(-EXACT, EXACT)]
         checks[name] = whole if kind == "integer" else []
         if name == spec.source.key and kind == "text":
-            checks[name] = [pa.Check.str_matches(KEY_PATTERN)]
-    checks[spec.target.name] = [pa.Check(_finite)]
+            checks[name] = [pandera.Check.str_matches(KEY_PATTERN)]
+    checks[spec.target.name] = [pandera.Check(_finite)]
     if spec.target.task != "regression":
-        checks[spec.target.name].append(pa.Check(_exact))
+        checks[spec.target.name].append(pandera.Check(_exact))
     deciding = _deciding(spec)
     for name in deciding:
         checks.setdefault(name, [])
     nullable = set(spec.source.columns) - {*deciding, *spec.split.key}
-    return pa.DataFrameSchema(
-        {name: pa.Column(checks=each, nullable=name in nullable) for name, each in checks.items()}
+    return pandera.DataFrameSchema(
+        {
+            name: pandera.Column(checks=each, nullable=name in nullable)
+            for name, each in checks.items()
+        }
     )
 
 
@@ -215,3 +223,97 @@ def _is_beyond(value: object, feature: Feature) -> bool:
     if not (feature.kind.whole and is_number(value)):
         return False
     return feature.kind.broken_limit(feature, as_float(value)) != ""
+
+
+THOUSANDS = r"^\s*[+-]?[1-9][0-9]{0,2}\.[0-9]{3}\s*$"
+FEW = 10  # with fewer values, that all have three digits after a dot is no wonder
+BATCH_ROWS = 131_072
+
+
+def doubts(raw: Path, spec: ModelSpec) -> list[str]:
+    """Return a text for each column of numbers that may be whole thousands.
+
+    Bounds can tell: there is no doubt where a thousand times as much is not admitted.
+    """
+    if not spec.source.untyped:
+        return []
+    types = {field.name: field.type for field in parquet.read_schema(raw)}
+    return [
+        f"column {name!r}: every value has three digits after one dot, such as {example}; it is "
+        "read as a decimal number; if the dot separates thousands, take it away in the source, and "
+        f"if not, `features.{name}.maximum` below {_thousandfold(example):g} says so"
+        for name, feature in spec.features.items()
+        if feature.type == "number" and _is_text(types.get(name))
+        if (example := _example(raw, name, feature)) is not None
+    ]
+
+
+def _example(raw: Path, name: str, feature: Feature) -> str | None:
+    """Return the first value of a column all of whose values may be thousands."""
+    first, count = None, 0
+    with parquet.ParquetFile(raw) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=[name]):
+            column = batch.column(0).drop_null()
+            if not pc.all(pc.match_substring_regex(column, THOUSANDS), min_count=0).as_py():
+                return None
+            count += len(column)
+            if first is None and len(column):
+                first = column[0].as_py().strip()
+    if first is None or count < FEW or not feature.admits(_thousandfold(first)):
+        return None
+    return str(first)
+
+
+def _thousandfold(text: str) -> float:
+    return float(re.sub(r"\.", "", text))
+
+
+def _is_text(kind: pa.DataType | None) -> bool:
+    return kind is not None and (pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+MOST_LOST = 0.01  # of the different values of a column, those that become the same as another
+FEW_STEPS = 2**20  # of float32 over a column; with more of them, values are lost by their number
+NOISE = 1e-13  # of the size of a value: what rounding in doubles leaves of equal ones
+
+
+def check_spacing(column_of: Callable[[str], pd.Series], features: Mapping[str, Feature]) -> None:
+    """Raise DataError where float32 takes many different values of a column for the same.
+
+    `column_of` returns the float64 values of a column of numbers by its name, NaN where missing.
+    """
+    lines = []
+    for name, feature in features.items():
+        if feature.kind.holds != "number":
+            continue
+        values: NDArray[np.float64] = column_of(name).to_numpy(np.float64, na_value=np.nan)
+        if (counts := lost_in_float32(values)) is not None:
+            lines.append(
+                f"column {name!r}: {counts[0]:,} different numbers are {counts[1]:,} in float32, "
+                "in which a model computes and which keeps about seven digits"
+            )
+    if lines:
+        lines.append(
+            "subtract an offset in the source (a time since the first day, say, not since 1970), "
+            "or take a larger unit; and let callers send the same"
+        )
+        raise DataError("\n".join(lines))
+
+
+def lost_in_float32(values: NDArray[np.float64]) -> tuple[int, int] | None:
+    """Return how many values of shape (n,) differ, and in float32, where too many are lost.
+
+    A column whose middle half spreads over many steps of float32 is measured finely enough, however
+    many of its values fall into one step.
+    """
+    exact = np.unique(values[np.isfinite(values)])
+    if len(exact) < 2:
+        return None
+    single = np.unique(exact.astype(np.float32))
+    low, high = np.quantile(exact, [0.25, 0.75])
+    largest = max(abs(low), abs(high))
+    spread = high - low
+    many_steps = spread >= FEW_STEPS * float(np.spacing(np.float32(largest)))
+    if len(single) >= (1 - MOST_LOST) * len(exact) or many_steps or spread <= NOISE * largest:
+        return None
+    return len(exact), len(single)

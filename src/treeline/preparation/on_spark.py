@@ -16,11 +16,17 @@ from pyarrow import parquet
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
-from treeline.engines.progress import shown
-from treeline.engines.spark import FAILURES, quiet, reason, session
+from treeline.engines.spark import FAILURES, quiet, reason, session, shown
 from treeline.errors import EngineError
-from treeline.preparation.checked import CheckedRows, split_checked
-from treeline.preparation.streaming import FAULT, ROW, checked, columns, typed_columns
+from treeline.preparation.in_parts import (
+    FAULT,
+    ROW,
+    CheckedRows,
+    checked,
+    columns,
+    split_checked,
+    typed_columns,
+)
 
 BATCH_ROWS = 65_536
 TYPES = {"large_string": "STRING", "string": "STRING", "double": "DOUBLE", "bool": "BOOLEAN"}

@@ -1,7 +1,8 @@
-"""Which rows are kept for the test, and which folds a search is judged on."""
+"""Which rows are kept for the test, and which folds a search is judged on. Pure."""
 
+import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -16,12 +17,172 @@ from sklearn.model_selection import (
     train_test_split,
 )
 
+from treeline.config.blocks import Moment, Split
 from treeline.config.models import ModelSpec
-from treeline.config.split import Moment, Split
 from treeline.contract.features import Target
 from treeline.errors import DataError
-from treeline.preparation import forward
-from treeline.preparation.hashing import RULE, Hashes, named_by, places
+from treeline.preparation.columns import filled
+
+AFTER_RULE = "after"  # of a split, in its record
+
+Array = NDArray[Any]
+
+
+def moments(column: pd.Series, after: Moment) -> Array:
+    """Return when each row was, shape (n_rows,): float64 numbers, or int64 microseconds since 1970.
+
+    Which of them, `after` decides: texts are times where it is one, as ISO 8601 writes them, in UTC
+    where they name no zone. Raises DataError where a value is missing, or no such time.
+    """
+    if isinstance(after, str):
+        known = pd.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    else:
+        known = column
+    if (lost := known.isna()).any():
+        value = column[lost].iloc[0]
+        raise DataError(
+            f"split.after.{column.name}: {_words(value)} is no {_wanted(after)}, so that "
+            f"{lost.sum():,} rows are neither before nor after; correct the source, or "
+            "leave such rows out by `source.where`"
+        )
+    if isinstance(after, str):
+        return known.dt.tz_localize(None).to_numpy(dtype="datetime64[us]").astype(np.int64)
+    return known.to_numpy(dtype=np.float64)
+
+
+def later(frame: pd.DataFrame, after: Mapping[str, Moment]) -> NDArray[np.bool_]:
+    """Return which rows are after the declared moment, bool of shape (n_rows,)."""
+    ((name, moment),) = after.items()
+    limit = moments(pd.Series([moment], name=name), moment)[0]
+    found: NDArray[np.bool_] = moments(frame[name], moment) > limit
+    return found
+
+
+def moments_of(frame: pd.DataFrame, after: Mapping[str, Moment]) -> Array:
+    """Return when each row was, by the column that `split.after` names."""
+    ((name, moment),) = after.items()
+    return moments(frame[name], moment)
+
+
+def stretches(times: Array, count: int) -> NDArray[np.intp]:
+    """Return the stretch of each row, from 0, shape (n_rows,): `count` of about as many rows each.
+
+    Rows of one moment are in one stretch, so that there are fewer where many share theirs.
+    """
+    before = np.searchsorted(np.sort(times), times, side="left")
+    return np.unique(before * count // max(len(times), 1), return_inverse=True)[1]
+
+
+def forward_folds(
+    classes: Any | None, times: Array, *, k: int
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return k pairs of row positions (train, test): each stretch of time, and all before it.
+
+    The first of k + 1 stretches is only learnt from. Raises ValueError when there are too few
+    moments, or when a part would miss a class of `classes`, shape (n_rows,).
+    """
+    found = stretches(times, k + 1)
+    if len(times) and (there := int(found.max()) + 1) <= k:
+        raise ValueError(
+            f"{len(np.unique(times)):,} different moments make {there} stretches of time, and "
+            f"{k} parts need {k + 1}"
+        )
+    drawn = [
+        (np.flatnonzero(found < part), np.flatnonzero(found == part)) for part in range(1, k + 1)
+    ]
+    if classes is not None:
+        known, whole = np.asarray(classes), len(np.unique(classes))
+        if any(len(np.unique(known[rows])) < whole for pair in drawn for rows in pair):
+            raise ValueError(
+                f"a class is missing in one of the {k + 1} stretches of time; it needs rows in each"
+            )
+    return drawn
+
+
+def _words(value: Any) -> str:
+    return "a missing value" if pd.isna(value) else repr(value)
+
+
+def _wanted(after: Moment) -> str:
+    return "time like 2026-01-31" if isinstance(after, str) else "number"
+
+
+Hashes = NDArray[np.uint64]
+
+HASH_RULE = "treeline split 1"  # another rule needs another name: whoever compares looks at it
+EXACT = 2**53  # up to here 7 and 7.0 are one number, whatever the type of the column
+_MISSING = np.uint64(0x6D697373696E6721)
+
+
+def named_by(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the columns whose values decide the side of a row, in the order of the hash."""
+    if spec.split.after is not None:
+        return tuple(spec.split.after)
+    if spec.split.group is not None:
+        return (spec.split.group,)
+    return spec.split.key or tuple(sorted(spec.features))
+
+
+def row_hashes(checked: pd.DataFrame, spec: ModelSpec) -> Hashes:
+    """Return the hash that decides the side of each checked row, uint64 of shape (n_rows,).
+
+    Missing values count as their fill, so that the rows of both splits still have their hashes.
+    """
+    names = named_by(spec)
+    features = {name: spec.features[name] for name in names if name in spec.features}
+    return hashes(filled(checked[[*names]], features), names, seed=spec.split.seed)
+
+
+def hashes(frame: pd.DataFrame, names: Sequence[str], *, seed: int) -> Hashes:
+    """Return a 64-bit hash, uint64 of shape (n_rows,), of the values of some columns.
+
+    Texts, numbers, booleans and missing values are admitted. A number has one hash in every type
+    of column (7, 7.0), and 0 is -0. The order of the names counts, the names themselves do not.
+    """
+    state = np.full(len(frame), _of_text(f"{HASH_RULE} {seed}"), dtype=np.uint64)
+    for name in names:
+        state = _mixed(state ^ _mixed(_of_values(frame[name])))
+    return state
+
+
+def places(found: Hashes) -> NDArray[np.float64]:
+    """Return the place of each hash in [0, 1), float64 of the same shape."""
+    return (found >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _of_values(column: pd.Series) -> Hashes:
+    kind = column.dtype.kind
+    if kind in "biuf":
+        return _of_numbers(column)
+    codes, different = pd.factorize(column)
+    table = [_of_text(str(value)) for value in different]
+    return np.array([*table, _MISSING], dtype=np.uint64)[codes]
+
+
+def _of_numbers(column: pd.Series) -> Hashes:
+    missing = column.isna().to_numpy(dtype=np.bool_)
+    numbers = column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # -0.0 becomes 0.0
+    bits = numbers.view(np.uint64).copy()
+    if column.dtype.kind in "iu":
+        whole = column.to_numpy(dtype=np.int64, na_value=0)
+        large = (whole > EXACT) | (whole < -EXACT)
+        bits[large] = whole.view(np.uint64)[large]
+    bits[missing] = _MISSING
+    return bits
+
+
+def _of_text(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def _mixed(state: Hashes) -> Hashes:
+    """Mix the bits of each number: the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Hashes = state ^ (state >> np.uint64(31))
+    return mixed
+
 
 Rows = NDArray[np.intp]
 Fold = tuple[Rows, Rows]
@@ -43,14 +204,14 @@ def record(spec: ModelSpec, found: Hashes, frame: pd.DataFrame, *, test: int) ->
     units, share = len(np.unique(found)), round(test / len(found), 4)
     if split.after is not None:
         names = list(split.after)
-        sides = {"rule": forward.RULE, "by": "moment", "names": names, "after": split.after}
+        sides = {"rule": AFTER_RULE, "by": "moment", "names": names, "after": split.after}
         return {"split": sides | {"units": units, "share": share}}
     by = "group" if split.group is not None else "key" if split.key else "values"
     drawn = split.rule == "drawn" and by == "group" and units <= FEW_GROUPS
     seeds = {"seeds": {"tried": SEEDS, "different": _different(frame, spec)}} if drawn else {}
     return {
         "split": {
-            "rule": RULE if split.rule == "stable" else split.rule,
+            "rule": HASH_RULE if split.rule == "stable" else split.rule,
             "by": by,
             "names": list(named_by(spec)),
             "units": units,
@@ -97,10 +258,10 @@ def split(
 
 
 def _forward(frame: pd.DataFrame, after: Mapping[str, Moment]) -> Fold:
-    held = forward.later(frame, after)
+    held = later(frame, after)
     if held.all() or not held.any():
         ((name, moment),) = after.items()
-        times = forward.moments_of(frame, after)
+        times = moments_of(frame, after)
         first, last = frame[name].iloc[[int(times.argmin()), int(times.argmax())]]
         raise DataError(
             f"split.after.{name}: {'all' if held.any() else 'none'} of the {len(frame):,} rows are "

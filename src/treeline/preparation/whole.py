@@ -1,14 +1,120 @@
-"""Preparation on this machine: raw.parquet → train.parquet, test.parquet, all rows in memory."""
+"""Collected rows in memory → checked, filled and split rows, with a summary of what was done."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
-from treeline.frames import read_frame, write_frame
-from treeline.preparation.preparing import prepare
-from treeline.preparation.spacing import check_spacing
+from treeline.contract.features import Label, labels
+from treeline.contract.problems import plain
+from treeline.errors import DataError
+from treeline.preparation.checking import check, check_spacing
+from treeline.preparation.columns import declared_columns, filled, matching
+from treeline.preparation.splitting import record, row_hashes, split
+from treeline.tables import read_frame, write_frame
+
+
+def summarise(
+    frame: pd.DataFrame,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    spec: ModelSpec,
+    counts: Mapping[str, int],
+) -> dict[str, Any]:
+    """Return the summary of checked rows before filling; raises DataError for unusable classes."""
+    features = frame[list(spec.features)]
+    return {
+        "rows": dict(counts),
+        "missing": {name: int(n) for name, n in features.isna().sum().items() if n},
+        "duplicates": int(features.duplicated().sum()),
+        **summarised(frame, (train, test), spec=spec),
+    }
+
+
+def summarised(
+    frame: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], *, spec: ModelSpec
+) -> dict[str, Any]:
+    """Return what a summary says of target and groups, which are all that the frames must hold."""
+    found: dict[str, Any] = {}
+    if spec.split.group:
+        train, test = (set(side[spec.split.group]) for side in sides)
+        found["groups"] = {
+            "train": len(train),
+            "test": len(test),
+            "on_both_sides": len(train & test),
+        }
+    return {**found, "target": _target(frame[spec.target.name], spec)}
+
+
+def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:
+    if spec.target.task == "regression":
+        described = column.describe()
+        return {key: round(float(described[key]), 6) for key in ("mean", "std", "min", "max")}
+    classes = _classes(column, spec)
+    return {"classes": classes, "counts": [int((column == value).sum()) for value in classes]}
+
+
+def _classes(column: pd.Series, spec: ModelSpec) -> list[Label]:
+    """Return the classes in the order of their codes: sorted, the positive one last.
+
+    They have the type that the data have: whole numbers are no decimal ones.
+    """
+    found = list(labels(plain(value) for value in sorted(column.unique())))
+    if len(found) < 2:
+        raise DataError(
+            f"target {column.name!r}: every row is {found[0]!r}, so there is nothing to learn; "
+            "collect rows of another class, or correct source.where"
+        )
+    if spec.target.task == "multiclass":
+        return found
+    if spec.target.positive not in found or len(found) != 2:
+        raise DataError(
+            f"target {column.name!r}: a binary target with positive {spec.target.positive!r} needs "
+            f"two classes, one of them that; the rows hold {', '.join(map(repr, found))}: "
+            "correct target.positive, or declare `task: multiclass`"
+        )
+    return sorted(found, key=lambda value: value == spec.target.positive)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The outcome of preparation: two frames of the same columns, and a summary for people."""
+
+    train: pd.DataFrame
+    test: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
+    """Prepare collected rows as declared.
+
+    Keeps the declared columns and the rows that `where` admits, drops rows without a target,
+    checks types, categories and bounds, fills missing values, and splits. Raises DataError.
+    """
+    chosen = declared_columns(raw.reset_index(drop=True), spec)
+    kept = matching(chosen, spec.source.where)
+    known = kept[kept[spec.target.name].notna()]
+    if known.empty:
+        raise DataError(f"column {spec.target.name!r}: no row has a target; correct the source")
+    checked = check(known, spec)
+    found = row_hashes(checked, spec)
+    train, test = split(checked, found=found, split=spec.split, target=spec.target)
+    counts = {
+        "collected": len(raw),
+        "left_out_by_where": len(chosen) - len(kept),
+        "without_target": len(kept) - len(known),
+        "train": len(train),
+        "test": len(test),
+    }
+    summary = summarise(checked, train, test, spec=spec, counts=counts)
+    summary |= record(spec, found, checked, test=len(test))
+    return Prepared(
+        train=filled(train, spec.features), test=filled(test, spec.features), summary=summary
+    )
 
 
 def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:

@@ -17,9 +17,8 @@ from treeline.artifact.store import Model
 from treeline.errors import DataError, SourceError
 from treeline.files import replacing_folder
 from treeline.scoring import Job, Packed, unpacked
-from treeline.scoring.csv import CSV, csv_rows
 from treeline.scoring.predicting import ERROR, SHOWN, check_kept, refuse, scored
-from treeline.scoring.reading import check_columns
+from treeline.scoring.reading import CSV, check_columns, csv_rows
 from treeline.tables import write_tables
 
 BATCH_ROWS = 131_072  # of tree seedlings 13 MB; a few more than there are threads are in memory

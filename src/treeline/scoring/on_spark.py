@@ -11,16 +11,22 @@ from typing import Any
 
 from pyarrow import dataset, parquet
 
-from treeline.engines.progress import shown
-from treeline.engines.spark import FAILURES, quiet, reason, session
+from treeline.engines.spark import FAILURES, quiet, reason, session, shown
 from treeline.errors import EngineError, SourceError
 from treeline.files import replacing_folder
 from treeline.scoring import Job, Packed, unpacked
-from treeline.scoring.csv import CSV
 from treeline.scoring.locally import parquet_files
-from treeline.scoring.predicting import ERROR, SHOWN, check_kept, fields, refuse
-from treeline.scoring.reading import check_columns
-from treeline.scoring.streaming import FILE, ROW, streamed
+from treeline.scoring.predicting import (
+    ERROR,
+    FILE,
+    ROW,
+    SHOWN,
+    check_kept,
+    fields,
+    refuse,
+    streamed,
+)
+from treeline.scoring.reading import CSV, check_columns
 
 BATCH_ROWS = 65_536  # the same sums at 10,000, Spark's own, take a tenth longer
 PART_BYTES = 16 << 20  # of Parquet a task: 128 MiB, Spark's own, would be a million rows and more

@@ -5,18 +5,20 @@ or of several that of the predicted one and `probability_<class>` of each; and `
 wrong with a bad row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.artifact.store import Model
 from treeline.contract.encoding import Matrix
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 from treeline.errors import ArtifactRejectedError, DataError
+from treeline.scoring import Packed, unpacked
 from treeline.scoring.reading import read
 
 PREDICTION, PROBABILITY, ERROR = "prediction", "probability", "error"
@@ -122,3 +124,20 @@ def _classes(signature: Signature) -> pa.Array:
     if signature.target.task == "regression":
         return pa.array([], pa.float64())
     return pa.array(signature.classes)
+
+
+FILE, ROW = "_treeline_file", "_treeline_row"  # where a row comes from, for messages
+
+
+def streamed(
+    model: Packed, keep: tuple[str, ...], batches: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Score batches that hold their rows' file and position, counted from 0, beside the columns."""
+    opened = unpacked(model)
+    for batch in batches:
+        files, rows = batch.column(FILE), batch.column(ROW)
+
+        def place(row: int, files: Any = files, rows: Any = rows) -> str:
+            return f"{files[row].as_py()}, row {rows[row].as_py() + 1}"
+
+        yield scored(batch, opened, keep=keep, place=place)

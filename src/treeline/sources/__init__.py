@@ -6,13 +6,13 @@ from typing import Protocol
 import pyarrow as pa
 
 SOURCES = {
-    "file": "treeline.sources.file:FileTables",
+    "file": "treeline.sources.files:FileTables",
     "library": "treeline.sources.library:LibraryTables",
     "predictions": "treeline.sources.predictions:PredictionTables",
-    "simulate": "treeline.sources.simulate:SimulatedTables",
+    "simulate": "treeline.sources.simulators:SimulatedTables",
     "spark": "treeline.sources.spark:SparkTables",
     "sql": "treeline.sources.sql.tables:SqlTables",
-    "url": "treeline.sources.url:UrlTables",
+    "url": "treeline.sources.files:UrlTables",
 }
 
 

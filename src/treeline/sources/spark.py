@@ -10,7 +10,7 @@ from treeline.config.sources import SparkSource
 from treeline.engines.spark import FAILURES, quiet, reason, session, streamed
 from treeline.engines.spark_master import is_local, master
 from treeline.errors import SourceError
-from treeline.sources.reading import BATCH_ROWS
+from treeline.sources.files import BATCH_ROWS
 
 PLAIN = {  # Spark's names of the types that a Parquet file holds as they are
     "bigint",

@@ -1,20 +1,14 @@
-"""Digest stage: params.yaml, model/code.json, src/own → model/inputs/<model>/<stage>.json.
-
-What a stage follows hangs on the model: the keys of its block, its kind of source, its trainers,
-its own classes. DVC cannot make a dependency of some models and not of others, and it parses the
-whole of params.yaml anew for each stage that follows a key of it. So this stage, which costs next
-to nothing, runs once for all models when a declaration or code changes, and each of the others
-follows a file of its own.
-"""
+"""What stages follow: src/treeline → model/code.json; with params.yaml, src/own → model/inputs."""
 
 import json
 import shutil
+from pathlib import Path
 
-from treeline.code import Module
+import treeline
 from treeline.config import Layout, read_params
 from treeline.config.layout import CODE, INPUTS
-from treeline.files import write_text
-from treeline.stage_code import stage_inputs
+from treeline.files import write_json, write_text
+from treeline.stages.dependencies import Module, read_modules, stage_inputs
 
 
 def write_inputs() -> str:
@@ -36,3 +30,10 @@ def write_inputs() -> str:
     for path in set(INPUTS.iterdir()) - {Layout(name).inputs for name in params.models}:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return f"{len(params.models)} models"
+
+
+def write_code() -> str:
+    """Write what each module of this package does and reaches; return how many there are."""
+    modules = read_modules(Path(treeline.__file__).parent)
+    write_json(CODE, {name: module.to_dict() for name, module in modules.items()})
+    return f"{len(modules)} modules"

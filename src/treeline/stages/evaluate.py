@@ -12,28 +12,31 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from treeline.artifact import Prediction
 from treeline.artifact.pickled import opened, predict
-from treeline.artifact.prediction import Prediction
 from treeline.config import Layout
 from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
 from treeline.errors import DataError
-from treeline.evaluation import Repeat, Units, evaluate_repeats, importances
-from treeline.evaluation.calibration import calibration
-from treeline.evaluation.folds import parts_of, predicted
-from treeline.evaluation.learning import learning_curve
-from treeline.evaluation.slices import sliced
-from treeline.evaluation.thresholds import thresholds
+from treeline.evaluation.diagnostics import (
+    calibration,
+    importances,
+    learning_curve,
+    sliced,
+    thresholds,
+)
+from treeline.evaluation.intervals import Repeat, evaluate_repeats
+from treeline.evaluation.units import Units, parts_of, predicted
 from treeline.files import write_json
-from treeline.frames import read_frame, write_frame
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.registry import resolve
 from treeline.reports.markdown import interval
+from treeline.tables import read_frame, write_frame
 
 # By name, because converters take seconds to import, which only this declaration asks for.
-GRAPHS = {"required": "treeline.exporting:graph_found"}
+GRAPHS = {"required": "treeline.export.packaging:graph_found"}
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from treeline.config import Layout, read_params
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature, Verdict
 from treeline.errors import ExportError
-from treeline.exporting import Package, Proof, packaged
+from treeline.export.packaging import Package, Proof, packaged
+from treeline.export.provenance import lineage, reference
 from treeline.files import write_bytes, write_text
-from treeline.frames import read_frame
-from treeline.lineage import lineage
-from treeline.preparation.reference import reference
 from treeline.reports.card import card
-from treeline.trainers.refitting import learnt_from, refitted
+from treeline.tables import read_frame
+from treeline.trainers.contest import learnt_from, refitted
 
 STATM = Path("/proc/self/statm")  # memory in pages, of Linux
 LARGE_BYTES = 256 << 20  # below, a model is no matter of planning

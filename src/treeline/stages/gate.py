@@ -5,9 +5,9 @@ import json
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import GateError
+from treeline.evaluation.gate import decided
 from treeline.files import write_json, write_text
 from treeline.reports.training import Record, report
-from treeline.verdicts import decided
 
 
 def gate(spec: ModelSpec, paths: Layout) -> str:

@@ -7,7 +7,7 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.files import write_json
 from treeline.preparation import PREPARERS
-from treeline.preparation.doubts import doubts
+from treeline.preparation.checking import doubts
 from treeline.preparation.leaks import leaks
 from treeline.registry import resolve
 

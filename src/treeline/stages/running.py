@@ -9,7 +9,7 @@ from treeline.errors import TreelineError
 from treeline.registry import resolve
 
 ONCE = {  # the stages that run once for all models
-    "code": "treeline.stages.code:write_code",
+    "code": "treeline.stages.digest:write_code",
     "digest": "treeline.stages.digest:write_inputs",
 }
 STAGES = {

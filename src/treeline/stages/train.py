@@ -4,18 +4,18 @@ import json
 
 from pyarrow import parquet
 
-from treeline.admitted import check_missing
 from treeline.artifact.pickled import pickled
 from treeline.config import Layout
 from treeline.config.models import BASELINE, ModelSpec
+from treeline.export.admitted import check_missing
 from treeline.files import digest, write_bytes, write_json, write_text
-from treeline.frames import read_frame
+from treeline.tables import read_frame
 from treeline.trainers import Fitted
-from treeline.trainers.refitting import learnt_from
-from treeline.training import (
+from treeline.trainers.contest import (
     announced,
     contest,
     document,
+    learnt_from,
     mean,
     memory_free,
     record,

@@ -7,10 +7,107 @@ finished is gone on with.
 
 import json
 import os
+import sqlite3
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Dataset as Input
+from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
+from mlflow.exceptions import MlflowException
+from tqdm import tqdm
+
+from treeline.artifact.store import SIGNATURE_FILE
+from treeline.contract.signature import Signature
+from treeline.errors import TrackingError, TreelineError
+from treeline.trackers import addresses
+from treeline.trackers.addresses import DATABASE, FILES
+from treeline.trackers.record import OWN, VERSION, Dataset, Exported, Folds, Record, means, plain
+
+FILE = "MLmodel"
+ENVIRONMENT, REQUIREMENTS = "python_env.yaml", "requirements.txt"
+NEEDED = ("numpy", "onnx", "onnxruntime")
+
+
+def mlmodel(signature: Signature, *, run: str) -> dict[str, str]:
+    """Return the texts of those files by their path in the folder of the version."""
+    graph = next((name for name in signature.files if name.endswith(".onnx")), None)
+    if graph is None:
+        return {}
+    libraries = signature.lineage.libraries
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    onnx = {
+        "data": graph,
+        "onnx_version": libraries.get("onnx", ""),
+        "providers": ["CPUExecutionProvider"],
+    }
+    function = {
+        "loader_module": "mlflow.onnx",
+        "data": graph,
+        "python_version": python,
+        "env": {"virtualenv": ENVIRONMENT},
+    }
+    document = {
+        "run_id": run,
+        "model_uuid": signature.version,
+        "flavors": {"onnx": onnx, "python_function": function},
+        "signature": _schema(signature),
+        "metadata": {"features": list(signature.features)},
+    }
+    text = json.dumps(document, indent=2) + "\n"
+    pinned = [f"{name}=={libraries[name]}" for name in NEEDED if name in libraries]
+    environment = {"python": python, "dependencies": [f"-r {REQUIREMENTS}"]}
+    return {
+        FILE: text,
+        f"{graph.rpartition('/')[0]}/{FILE}": text,  # the ONNX flavour looks beside the graph again
+        ENVIRONMENT: json.dumps(environment) + "\n",
+        REQUIREMENTS: "\n".join(["mlflow", *pinned]) + "\n",
+    }
+
+
+def _schema(signature: Signature) -> dict[str, str]:
+    """Return the inputs and outputs of the graph, as `treeline.artifact.onnx` names them."""
+    inputs = [_tensor("features", "float32", -1, len(signature.features))]
+    if signature.target.task == "regression":
+        outputs = [_tensor("value", "float32", -1)]
+    else:
+        outputs = [_tensor("label", "int64", -1)]
+        scores = _tensor("scores", "float32", -1, len(signature.classes))
+        outputs += [scores] if signature.probabilities else []
+    return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)}
+
+
+def _tensor(name: str, dtype: str, *shape: int) -> dict[str, Any]:
+    return {
+        "type": "tensor",
+        "tensor-spec": {"dtype": dtype, "shape": list(shape)},
+        "name": name,
+        "required": True,
+    }
+
+
+ADDRESSES = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+
+
+def relocate(root: Path, database: Path = DATABASE) -> None:
+    """Let the addresses of files below `.treeline/mlruns` begin with `root`; others stay."""
+    if not database.exists():
+        return
+    inside = f"/{FILES.as_posix()}/"
+    with closing(sqlite3.connect(database)) as store, store:
+        for table, column in ADDRESSES:
+            if not store.execute(f"PRAGMA table_info({table})").fetchall():
+                return  # not made by MLflow, which will say so
+            store.execute(
+                f"UPDATE {table} SET {column} = :root || substr({column}, instr({column}, :inside))"
+                f" WHERE instr({column}, '/') = 1 AND instr({column}, :inside) > 0"
+                f" AND instr({column}, :root || :inside) <> 1",
+                {"root": str(root), "inside": inside},
+            )
+
 
 # MLflow asks for these when it is imported, and when it asks a server: nothing is reported to its
 # makers, and a server that is away is given up after seconds, not minutes. Who sets them, wins.
@@ -24,21 +121,6 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("AWS_MAX_ATTEMPTS", "2")
 
-from mlflow import MlflowClient
-from mlflow.entities import Dataset as Input
-from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
-from mlflow.exceptions import MlflowException
-from tqdm import tqdm
-
-from treeline.artifact.store import SIGNATURE_FILE
-from treeline.contract.signature import Signature
-from treeline.errors import TrackingError, TreelineError
-from treeline.trackers import addresses
-from treeline.trackers.mlmodel import mlmodel
-from treeline.trackers.reading import VERSION
-from treeline.trackers.record import Dataset, Exported, Folds, Record
-from treeline.trackers.recording import OWN, means, plain
-from treeline.trackers.relocating import relocate
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST, TRIAL = f"{OWN}.record", f"{OWN}.trial"

@@ -13,8 +13,7 @@ from pathlib import Path
 
 from treeline.errors import TrackingError
 from treeline.files import replacing_folder, write_text
-from treeline.trackers.reading import Written
-from treeline.trackers.record import Record
+from treeline.trackers.record import Record, Written
 
 FOLDER = Path(".treeline/tracking")
 RECORD, FILES = "record.json", "files"

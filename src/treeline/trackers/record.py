@@ -1,10 +1,23 @@
 """What is recorded of one training: plain data, the same whatever the tracker."""
 
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from ruamel.yaml import YAML
+
+import treeline
+from treeline.config import Layout
+from treeline.config.models import BASELINE, CHAMPION, CHOOSING, Candidate, ModelSpec
 from treeline.contract.features import Closed
-from treeline.contract.names import Slug
-from treeline.contract.signature import Sha256
+from treeline.contract.signature import Sha256, Signature, Verdict
+from treeline.contract.texts import Slug
+from treeline.errors import TrackingError
+from treeline.files import digest
 
 Folds = dict[str, tuple[float, ...]]
 
@@ -70,3 +83,270 @@ class Record(Closed):
     exported: Exported | None = None
     digest: str = ""
     origin: Origin
+
+
+LOCK = Path("dvc.lock")
+VERSION = "model"  # the folder of what is registered as a version of the model
+
+
+@dataclass(frozen=True)
+class Written:
+    """What one training left behind.
+
+    `outputs` are DVC's digests by path; `files` are to be recorded, by the name they get there;
+    `signature` is None when the gate refused the model.
+    """
+
+    name: str
+    spec: ModelSpec
+    summary: Mapping[str, Any]
+    training: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    verdict: Verdict
+    outputs: Mapping[str, str]
+    files: Mapping[str, Path]
+    signature: Signature | None
+
+
+def written(spec: ModelSpec, paths: Layout) -> Written:
+    """Read what was written for a model.
+
+    Raises TrackingError when it is not trained and judged, or the files are of different trainings.
+    """
+    documents = {path: _document(path) for path in _judged(paths)}
+    verdict = Verdict.model_validate(documents[paths.verdict])
+    outputs = _outputs(paths)
+    signature = _signature(paths, documents, verdict) if verdict.passed else None
+    return Written(
+        name=paths.name,
+        spec=spec,
+        summary=documents[paths.summary],
+        training=documents[paths.training],
+        evaluation=documents[paths.evaluation],
+        metrics=documents[paths.metrics],
+        verdict=verdict,
+        outputs=outputs,
+        files={**_told(paths), **_exported(paths, signature)},
+        signature=signature,
+    )
+
+
+def _judged(paths: Layout) -> list[Path]:
+    return [paths.summary, paths.training, paths.evaluation, paths.metrics, paths.verdict]
+
+
+def _document(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TrackingError(f"{path}: not there, so there is nothing to record yet") from None
+
+
+def _outputs(paths: Layout) -> dict[str, str]:
+    """Return DVC's digest of each output; raises TrackingError when a stage is to run again."""
+    if not LOCK.exists():
+        return {}
+    stages = YAML(typ="safe").load(LOCK.read_text(encoding="utf-8")).get("stages", {})
+    ours = [body for name, body in stages.items() if name.endswith(f"@{paths.name}")]
+    outputs = {out["path"]: out["md5"] for body in ours for out in body.get("outs", ())}
+    reads = [
+        read
+        for stage in ("train", "evaluate")
+        for read in stages.get(f"{stage}@{paths.name}", {}).get("deps", ())
+    ]
+    for read in reads:
+        if read["md5"] != outputs.get(read["path"], read["md5"]):
+            raise TrackingError(
+                f"{paths.name}: {read['path']} is newer than what was made of it: make repro"
+            )
+    return outputs
+
+
+def _signature(paths: Layout, documents: Mapping[Path, Any], verdict: Verdict) -> Signature:
+    """Return the signature; raises TrackingError when it is not that of this training."""
+    training = documents[paths.training]
+    champion = training["candidates"][training["champion"]]
+    if paths.signature.exists():
+        found = Signature.read(paths.signature)
+        lineage = found.lineage
+        if (found.verdict, found.metrics) == (verdict, documents[paths.metrics]) and (
+            lineage.champion,
+            lineage.hyperparameters,
+        ) == (training["champion"], champion["hyperparameters"]):
+            return found
+    raise TrackingError(
+        f"{paths.signature}: not of this training, which is not exported yet: make repro"
+    )
+
+
+def _told(paths: Layout) -> dict[str, Path]:
+    """Return what people look at, whether or not the model was exported."""
+    single = [paths.training, paths.candidates, paths.evaluation, paths.verdict, paths.report]
+    found = {path.name: path for path in single if path.exists()}
+    for folder in (paths.images, paths.plots):
+        found |= {f"{folder.name}/{path.name}": path for path in sorted(folder.glob("*.*"))}
+    return found
+
+
+def _exported(paths: Layout, signature: Signature | None) -> dict[str, Path]:
+    """Return what a version of the model is made of: the signature, and the files it names."""
+    if signature is None:
+        return {}
+    found = {f"{VERSION}/{paths.signature.name}": paths.signature}
+    for name, expected in signature.files.items():
+        path = paths.model / name
+        if not path.is_file() or digest(path) != expected:
+            raise TrackingError(f"{path}: not the one that {paths.signature} names: make repro")
+        found[f"{VERSION}/{name}"] = path
+    return found | ({paths.card.name: paths.card} if paths.card.exists() else {})
+
+
+LINEAGE = ("raw.parquet", "train.parquet", "test.parquet", "model.pkl", "artifact")
+OWN = "treeline"  # what the tags of this project begin with
+TYPES = {"number": "double", "integer": "double", "boolean": "boolean", "category": "string"}
+
+
+def recorded(found: Written, origin: Origin) -> Record:
+    """Return the record of a training.
+
+    Metrics of the test split are `test/…`, with `test_low/…` and `test_high/…` around them and
+    those of the baseline as `baseline/…`; `cv/…` are means over the folds.
+    """
+    training = found.training
+    champion = training["candidates"][training["champion"]]
+    draft = Record(
+        model=found.name,
+        description=found.spec.description,
+        params=_params(found, champion),
+        metrics={**_judged_metrics(found.evaluation), **means(champion["folds"])},
+        folds=champion["folds"],
+        tags=_tags(found),
+        note=_note(found),
+        datasets=tuple(_datasets(found)),
+        trials=tuple(_trials(found)),
+        files={name: digest(path) for name, path in found.files.items()},
+        exported=_exported_version(found),
+        origin=origin,
+    )
+    content = draft.model_dump_json(exclude={"origin", "digest"})
+    return draft.model_copy(update={"digest": hashlib.sha256(content.encode()).hexdigest()})
+
+
+def means(folds: Folds) -> dict[str, float]:
+    """Return the mean of each metric over the folds, as `cv/…`."""
+    return {f"cv/{name}": float(np.mean(values)) for name, values in folds.items()}
+
+
+def plain(value: Any) -> str:
+    """Return a parameter as text: as Python writes it, lists and blocks as JSON."""
+    return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
+
+
+def _params(found: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
+    spec = found.spec
+    return {
+        "champion": found.training["champion"],
+        "champion.estimator": champion["estimator"],
+        **{f"champion.{name}": value for name, value in champion["hyperparameters"].items()},
+        "metric": found.training["metric"],
+        "target": spec.target.name,
+        "task": spec.target.task,
+        "source": spec.source.kind,
+        "features": len(spec.features),
+        **{f"rows.{name}": rows for name, rows in found.summary["rows"].items()},
+        **{f"split.{name}": value for name, value in spec.split.model_dump().items()},
+        **{f"search.{name}": value for name, value in spec.search.model_dump().items()},
+    }
+
+
+def _judged_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """Return champion and baseline on the test split, as flat metrics."""
+    found: dict[str, float] = {}
+    for name, it in evaluation[CHAMPION].items():
+        found |= {f"test/{name}": it["value"]}
+        if it["low"] is not None:
+            found |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
+    return found | {f"baseline/{name}": it["value"] for name, it in evaluation[BASELINE].items()}
+
+
+def _tags(found: Written) -> dict[str, str]:
+    tags = {
+        f"{OWN}.model": found.name,
+        f"{OWN}.release": treeline.__version__,
+        f"{OWN}.verdict": "passed" if found.verdict.passed else "refused",
+    }
+    for path in map(Path, found.outputs):
+        if path.name in LINEAGE:
+            tags[f"dvc.{path.name}"] = found.outputs[str(path)]
+    if found.signature is not None:
+        lineage = found.signature.lineage
+        tags |= {f"{OWN}.version": found.signature.version}
+        tags |= {f"{OWN}.runtime": found.signature.runtime}
+        tags |= {f"{OWN}.data.{name}": value for name, value in lineage.data.items()}
+        tags |= {f"{OWN}.params": lineage.params, f"{OWN}.code": lineage.code}
+        tags |= {f"{OWN}.libraries": ", ".join(map(" ".join, lineage.libraries.items()))}
+    return tags
+
+
+def _note(found: Written) -> str:
+    """Return what stands first where people look: what the model is for, and the verdict."""
+    verdict = "The gate let it pass:" if found.verdict.passed else "**The gate refused it:**"
+    reasons = [f"- {reason}" for reason in found.verdict.reasons]
+    return "\n".join([found.spec.description, "", verdict, "", *reasons]).strip()
+
+
+def _datasets(found: Written) -> Iterator[Dataset]:
+    columns = {name: TYPES[feature.type] for name, feature in found.spec.features.items()}
+    values = found.spec.target.task == "regression"
+    columns[found.spec.target.name] = "double" if values else "string"
+    for part in ("train", "test"):
+        path = f"dataset/{found.name}/{part}.parquet"
+        if path in found.outputs:
+            yield Dataset(
+                name=f"{found.name} {part}",
+                context="training" if part == "train" else "testing",
+                path=path,
+                digest=found.outputs[path],
+                rows=found.summary["rows"][part],
+                columns=columns,
+            )
+
+
+def _trials(found: Written) -> Iterator[Trial]:
+    for name, candidate in found.training["candidates"].items():
+        declared = found.spec.candidates.get(name, Candidate(estimator=candidate["estimator"]))
+        fixed = {} if declared.trainer in CHOOSING else declared.options
+        for number, trial in enumerate(candidate["trials"], start=1):
+            yield Trial(
+                key=f"{name} {number}",
+                hyperparameters={**fixed, **trial["hyperparameters"]},
+                folds=trial["folds"],
+                tags={
+                    f"{OWN}.candidate": name,
+                    f"{OWN}.trainer": declared.trainer,
+                    f"{OWN}.estimator": candidate["estimator"],
+                    f"{OWN}.best": str(_is_best(trial, candidate)).lower(),
+                    f"{OWN}.champion": str(name == found.training["champion"]).lower(),
+                },
+            )
+
+
+def _is_best(trial: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
+    """Tell whether a trial is the one that its candidate was fitted with."""
+    chosen = candidate["hyperparameters"]
+    settings = trial["hyperparameters"].items()
+    return trial["folds"] == candidate["folds"] and all(
+        chosen.get(name) == value for name, value in settings
+    )
+
+
+def _exported_version(found: Written) -> Exported | None:
+    if found.signature is None:
+        return None
+    content = found.signature.document()
+    return Exported(
+        version=found.signature.version,
+        signature=hashlib.sha256(content.encode()).hexdigest(),
+        metrics=found.signature.metrics,
+    )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pandas as pd
 from numpy.typing import NDArray
 
-from treeline.artifact.prediction import Prediction
+from treeline.artifact import Prediction
 from treeline.contract.features import Feature, Label, Task
 
 if TYPE_CHECKING:

@@ -20,18 +20,28 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from treeline.artifact.h2o import JAR, VERSION, Description, H2OEstimator
-from treeline.artifact.h2o_rows import ROW, columns, csv, kinds, level, prediction
+from treeline.artifact import Prediction
+from treeline.artifact.h2o import (
+    JAR,
+    ROW,
+    VERSION,
+    Description,
+    H2OEstimator,
+    columns,
+    csv,
+    kinds,
+    level,
+    prediction,
+)
 from treeline.artifact.pickled import predict
-from treeline.artifact.prediction import Prediction
-from treeline.config.automl import AutoML
+from treeline.config.blocks import AutoML
 from treeline.config.metrics import metrics_of
 from treeline.config.models import Candidate, Search
 from treeline.engines.h2o_server import Answer, H2OServer
 from treeline.errors import EngineError, TrainingError
-from treeline.metrics import score
+from treeline.evaluation.metrics import score
 from treeline.trainers import Fitted, TrainingSet, Trial
-from treeline.trainers.judging import merit
+from treeline.trainers.searching import merit
 
 ROWS, TARGET, FOLD, PROJECT = "training", "target", "fold", "treeline"
 SORTED_BY = {"log_loss": "logloss", "mae": "MAE", "rmse": "RMSE", "roc_auc": "AUC"}

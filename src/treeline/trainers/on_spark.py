@@ -13,10 +13,9 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from treeline.engines.progress import shown
-from treeline.engines.spark import FAILURES, quiet, reason, session
+from treeline.engines.spark import FAILURES, quiet, reason, session, shown
 from treeline.errors import EngineError
-from treeline.trainers import TrainingSet, Trial, judging
+from treeline.trainers import TrainingSet, Trial, searching
 
 # What decides on the last digits of a sum (`treeline.stages.__main__`) must hold in workers too.
 ARITHMETIC = ("NPY_DISABLE_CPU_FEATURES", "OPENBLAS_CORETYPE")
@@ -35,7 +34,7 @@ def judged(
     Raises EngineError where Spark cannot be had or fails.
     """
     if len(settings) < 2:
-        return judging.judged(pipeline, training, settings, jobs=jobs, name=name)
+        return searching.judged(pipeline, training, settings, jobs=jobs, name=name)
     with session(f"search {name}".strip()) as spark, quiet():
         context = spark.sparkContext
         context.environment.update({k: os.environ[k] for k in ARITHMETIC if k in os.environ})
@@ -57,7 +56,7 @@ def _tried(sent: Any, setting: dict[str, Any]) -> Trial | Exception:
     """
     pipeline, training = sent.value
     try:
-        return judging.trial(pipeline, training, setting, jobs=1)
+        return searching.trial(pipeline, training, setting, jobs=1)
     except Exception as error:
         return _carried(error)
 

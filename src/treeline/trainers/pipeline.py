@@ -15,8 +15,8 @@ from treeline.contract.features import Feature
 from treeline.errors import TrainingError
 from treeline.registry import load_class
 from treeline.trainers.adopted import Adopted
-from treeline.trainers.column_options import check_positions
 from treeline.trainers.columns import NamedColumns, TypedColumns
+from treeline.trainers.options import check_positions
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from treeline.artifact import Prediction
 from treeline.artifact.pickled import predict
-from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate, Search
 from treeline.errors import TrainingError, TreelineError
 from treeline.trainers import Fitted, TrainingSet
-from treeline.trainers.column_options import as_declared, names_columns, placed
-from treeline.trainers.judging import configured
+from treeline.trainers.options import as_declared, names_columns, placed
 from treeline.trainers.pipeline import build
-from treeline.trainers.searching import Hunt, judge_of, strategy_of
+from treeline.trainers.searching import Hunt, configured, judge_of, strategy_of
 
 
 class SklearnTrainer:

@@ -10,16 +10,15 @@ from typing import Any
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from treeline.artifact import Prediction
 from treeline.artifact.pickled import predict
-from treeline.artifact.prediction import Prediction
 from treeline.config.models import Candidate, Search
 from treeline.engines.spark import FAILURES, reason, session
 from treeline.errors import TrainingError, TreelineError
 from treeline.registry import load_class
 from treeline.trainers import Fitted, TrainingSet
-from treeline.trainers.judging import configured, judged
 from treeline.trainers.pipeline import build
-from treeline.trainers.searching import Hunt, strategy_of
+from treeline.trainers.searching import Hunt, configured, judged, strategy_of
 from treeline.trainers.translated import kind_of
 from treeline.trainers.translated.fitting import OnSpark
 

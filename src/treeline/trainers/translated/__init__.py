@@ -49,15 +49,15 @@ KINDS = {
 }
 
 TRANSLATORS = {
-    "averaged": "treeline.trainers.translated.trees:averaged",
-    "bayes": "treeline.trainers.translated.formulas:bayes",
-    "boosted_classes": "treeline.trainers.translated.trees:boosted_classes",
-    "boosted_values": "treeline.trainers.translated.trees:boosted_values",
-    "linear": "treeline.trainers.translated.formulas:linear",
-    "logistic": "treeline.trainers.translated.formulas:logistic",
-    "voting": "treeline.trainers.translated.trees:voting",
-    "xgb_classes": "treeline.trainers.translated.boosters:classes",
-    "xgb_values": "treeline.trainers.translated.boosters:values",
+    "averaged": "treeline.trainers.translated.models:averaged",
+    "bayes": "treeline.trainers.translated.models:bayes",
+    "boosted_classes": "treeline.trainers.translated.models:boosted_classes",
+    "boosted_values": "treeline.trainers.translated.models:boosted_values",
+    "linear": "treeline.trainers.translated.models:linear",
+    "logistic": "treeline.trainers.translated.models:logistic",
+    "voting": "treeline.trainers.translated.models:voting",
+    "xgb_classes": "treeline.trainers.translated.models:classes",
+    "xgb_values": "treeline.trainers.translated.models:values",
 }
 
 

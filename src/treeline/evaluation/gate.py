@@ -1,0 +1,228 @@
+"""Evaluation + declared thresholds + what the data give away → verdict, with reasons. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from typing import Any
+
+from treeline.config.blocks import Leaks
+from treeline.config.metrics import METRICS
+from treeline.config.models import BASELINE, CHAMPION, Gate, ModelSpec, Onnx, Undecided
+from treeline.contract.signature import Verdict
+
+THE_BASELINE_WON = (
+    "the baseline itself won and ships, as declared: on the folds no candidate led it by more than "
+    "one standard error"
+)
+
+
+def decide(
+    evaluation: Mapping[str, Any], gate: Gate, *, metric: str, onnx: Onnx = "preferred"
+) -> Verdict:
+    """Judge a champion by floor, ceiling and baseline, and by its graph where one is required.
+
+    `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`,
+    `advantage.baseline` in the same form, and `rows`, how many were tested; `metric` is the
+    declared champion metric. A floor and a ceiling bound the good side of a metric: for a metric
+    where lower is better, a floor of 0.4 admits at most 0.4, and a ceiling of 0.01 at least 0.01.
+    With `onnx` "required", `graph` says how closely an ONNX graph repeats the champion (`rows`,
+    `largest_difference`), or why none does (`missing`). A `winner`
+    that is the baseline itself has no other to beat.
+    """
+    champion = evaluation[CHAMPION]
+    checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
+    checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
+    if evaluation.get("winner") == BASELINE:
+        checks.append((True, THE_BASELINE_WON))
+    elif gate.beats == BASELINE:
+        by = gate.beats_by or metric
+        lead = evaluation["advantage"][BASELINE].get(by, {"low": 0})
+        judge = _untold if lead["low"] is None else _beats
+        checks.append(judge(evaluation, by, undecided=gate.undecided))
+    if onnx == "required":
+        checks.append(_graph(evaluation["graph"]))
+    passed = all(good for good, _ in checks)
+    reasons = [reason for good, reason in checks if passed or not good]
+    return Verdict(passed=passed, reasons=tuple(reasons or ["nothing was asked of the model"]))
+
+
+def _floor(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+    if name not in champion:
+        return False, f"{name} has a floor of {limit:g}, but the champion gives no probabilities"
+    value, sign = champion[name]["value"], METRICS[name].sign
+    side = "at least" if sign > 0 else "at most"
+    if sign * value >= sign * limit:
+        return True, f"{name} is {value:.4g}; {side} {limit:g} was asked"
+    return False, f"{name} is {value:.4g}, but {side} {limit:g} is asked"
+
+
+def _ceiling(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+    if name not in champion:
+        return False, f"{name} has a ceiling of {limit:g}, but the champion gives no probabilities"
+    value, sign = champion[name]["value"], METRICS[name].sign
+    side = "above" if sign > 0 else "below"
+    if sign * value <= sign * limit:
+        return True, f"{name} is {value:.4g}, not {side} {limit:g}, where a leak is to be suspected"
+    return False, (
+        f"{name} is {value:.4g}, {side} {limit:g}: too good to be true until someone explains it; "
+        "look for a feature that knows the target"
+    )
+
+
+def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) -> tuple[bool, str]:
+    """Judge a lead by its interval of 95 %: at most one useless champion in forty is above 0."""
+    value = evaluation[CHAMPION][metric]["value"]
+    rival = evaluation[BASELINE].get(metric, {}).get("value")
+    if rival is None:
+        return False, f"the baseline has no {metric} to be beaten by; choose a metric it can give"
+    lead = evaluation["advantage"][BASELINE][metric]
+    told = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
+    if lead["low"] > 0:
+        return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({told})"
+    if lead["value"] <= 0:
+        return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"
+    rows = evaluation["rows"]
+    text = (
+        f"whether {metric} {value:.4g} beats the baseline's {rival:.4g} cannot be told with "
+        f"{rows:,} test rows ({told}); {_rows_needed(lead, rows):,} would do if the lead held"
+    )
+    if undecided == "pass":
+        return True, f"{text}, and `undecided: pass` lets it"
+    return False, f"{text}; collect more, or declare `undecided: pass` in the gate"
+
+
+def _untold(
+    evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided
+) -> tuple[bool, str]:
+    """Judge a lead without an interval: what is behind is refused, what is ahead is undecided."""
+    lead = evaluation["advantage"][BASELINE][metric]["value"]
+    text = f"{metric} leads the baseline's by {lead:.4g}, without an interval"
+    if lead <= 0:
+        return False, f"{text}: it does not beat the baseline"
+    text += f": {evaluation['judged']['units']} are too few for one, or those of its rarest class"
+    if undecided == "pass":
+        return True, f"{text}, and `undecided: pass` lets it"
+    return False, (
+        f"{text}; judge by folds of all rows (`evaluation: {{folds: all}}`), collect more groups, "
+        "or declare `undecided: pass` in the gate"
+    )
+
+
+def _rows_needed(lead: Mapping[str, float], rows: int) -> int:
+    """Return about how many rows narrow the interval of a lead until it is above 0.
+
+    Its width falls with the root of their number.
+    """
+    return two_digits(rows * ((lead["value"] - lead["low"]) / lead["value"]) ** 2)
+
+
+def two_digits(rows: float) -> int:
+    """Return a number of rows rounded up to two digits, for more would say what nobody knows."""
+    unit: int = 10 ** max(0, floor(log10(rows)) - 1)
+    return ceil(round(rows / unit, 6)) * unit
+
+
+def _graph(found: Mapping[str, Any]) -> tuple[bool, str]:
+    if reason := found.get("missing"):
+        return False, (
+            f"`export: required` asks for an ONNX graph, and there is none: {reason}; leave out "
+            "this candidate, or declare `export: preferred`, which lets another runtime serve it"
+        )
+    return True, (
+        f"an ONNX graph repeats it on {found['rows']:,} test rows within "
+        f"{found['largest_difference']:.2g}"
+    )
+
+
+CLEAR_TWINS = 0.2  # of the test rows: a score is then that of a memory
+WITH_TARGET = 0.95  # of those: rows that only look alike agree less often
+BEYOND_CHANCE = 4  # times as many as independent features would give
+WORTH_SAYING = 0.01  # of the test rows
+
+
+def copied(twins: Mapping[str, Any]) -> bool:
+    """Tell whether so many test rows have a twin, so far beyond chance, that rows were copied."""
+    share = twins["share"]
+    many = share >= CLEAR_TWINS and share >= BEYOND_CHANCE * twins["by_chance"]
+    return bool(many and twins["same_target"] >= WITH_TARGET)
+
+
+def sentences(found: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return what is suspicious by the key of `gate.leaks` that decides on it, in words."""
+    told: dict[str, list[str]] = {"twins": [], "telling": [], "ids": [], "clocks": [], "groups": []}
+    if (twins := found["twins"])["share"] >= WORTH_SAYING:
+        told["twins"] = [
+            f"{twins['test_rows']:,} test rows ({twins['share']:.0%}) repeat the features of a "
+            f"training row (chance: {twins['by_chance']:.0%}), {twins['same_target']:.0%} of them "
+            "with its target"
+        ]
+    told["telling"] = [
+        f"`{each['feature']}` alone tells {each['alone']:.1%} of what the target leaves open"
+        for each in found["telling"]
+    ]
+    told["ids"] = [
+        f"`{name}` differs in every row, like a number of rows; a model can only memorise it"
+        for name in found["ids"]
+    ]
+    told["clocks"] = [
+        f"`{each['feature']}` follows the order of rows and tells {each['random']:.0%} of the "
+        f"target among random rows, {each['later']:.0%} of later ones: judge by later rows"
+        for each in found["clocks"]
+    ]
+    told["groups"] = [
+        f"rows with one `{each['column']}` ({each['groups']:,} values) are alike in their target "
+        f"({each['alike']:.2f} of 1) and stand on both sides; declare "
+        f"`split.group: {each['column']}`"
+        for each in found["groups"]
+    ]
+    return told
+
+
+def judge_leaks(found: Mapping[str, Any], declared: Leaks) -> tuple[list[str], list[str]]:
+    """Return the reasons to refuse, and what else is to be said."""
+    refused, said = [], []
+    for key, texts in sentences(found).items():
+        word = getattr(declared, key)
+        clear = key != "twins" or copied(found["twins"])
+        for text in texts:
+            if word == "refuse" and clear:
+                refused.append(
+                    f"{text}; remove them, or declare `gate: {{leaks: {{{key}: allow}}}}`"
+                )
+            elif word == "allow":
+                said.append(f"{text}, and `leaks: {{{key}: allow}}` lets it")
+            else:
+                said.append(f"beware: {text}")
+    return refused, said
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict, and what the data give away that did not refuse the model by itself."""
+
+    verdict: Verdict
+    warnings: tuple[str, ...]
+
+
+def decided(
+    spec: ModelSpec,
+    *,
+    summary: Mapping[str, Any],
+    training: Mapping[str, Any],
+    evaluation: Mapping[str, Any],
+) -> Decision:
+    """Decide whether a champion may be exported, by the documents of its stages."""
+    judged = {**evaluation, "winner": training["champion"]}
+    verdict = decide(judged, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
+    refused, warnings = judge_leaks(summary["leaks"], spec.gate.leaks)
+    return Decision(_with_leaks(verdict, refused, warnings), tuple(warnings))
+
+
+def _with_leaks(verdict: Verdict, refused: list[str], warnings: list[str]) -> Verdict:
+    """Join what the data give away to a verdict; a refusal gives the reasons to refuse alone."""
+    if refused:
+        reasons = refused if verdict.passed else [*verdict.reasons, *refused]
+        return Verdict(passed=False, reasons=tuple(reasons))
+    return Verdict(
+        passed=verdict.passed, reasons=(*verdict.reasons, *(warnings if verdict.passed else ()))
+    )

@@ -1,0 +1,1 @@
+"""Export: champion → ONNX graph or pickle, proved equal to it, with its signature."""
