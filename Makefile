@@ -35,7 +35,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
-.PHONY: pull retrain stale publish report comment release ship deploy doctor
+.PHONY: pull retrain stale publish report comment outcome pending release ship deploy gc doctor
 .PHONY: check format test coverage test-wheel fuzz lock image push-image clean
 .PHONY: site publish-site package upload-package announce
 
@@ -103,7 +103,7 @@ score: setup ## Score Parquet by an exported model: ARGS="MODEL INPUT OUTPUT"
 	@treeline score $(ARGS)
 
 compare: setup ## Compare the models here with those of the commit BASE
-	@treeline compare $(call asked,ACCEPT) --base "$$BASE" $${MODEL:+"$$MODEL"}
+	@treeline compare $(call asked,ACCEPT) $(call asked,GO_ON) --base "$$BASE" $${MODEL:+"$$MODEL"}
 
 adopt: setup ## Take a data FILE of your own as the rows of MODEL
 	$(call need,MODEL,$(EXAMPLE))
@@ -119,7 +119,7 @@ pull: setup ## Fetch data and models from the shared remote
 	@treeline pull
 
 retrain: setup ## Train MODEL, or all, and note what fails for the report
-	@treeline retrain $(call asked,RECOLLECT) $(call asked,FORCE) $${MODEL:+"$$MODEL"}
+	@treeline retrain $(call asked,RECOLLECT) $(call asked,FORCE) $(call asked,GO_ON) $${MODEL:+"$$MODEL"}
 
 stale: setup ## Ask every source again and say whether a training is due
 	@treeline stale
@@ -134,14 +134,23 @@ comment: setup ## Post that report on COMMIT or PULL_REQUEST
 	@treeline comment \
 		$(if $(COMMIT),--commit="$$COMMIT",--pull-request="$$PULL_REQUEST")
 
+outcome: setup ## End badly when a person must look at the training
+	@treeline outcome
+
+pending: setup ## Say whether there is anything to deploy, or VERSION
+	@treeline pending
+
 release: setup ## Fetch the released commit, or VERSION, and its models into build/release
 	@treeline release
 
 ship: setup ## Build the image of build/release, check it, push it as IMAGE
 	@treeline ship
 
-deploy: setup ## Deploy that image on Koyeb, ask the endpoint, go back if it fails
+deploy: setup ## Deploy that image (DEPLOY_TO), ask the endpoint, go back if it fails
 	@treeline deploy
+
+gc: setup ## Remove data and models that no branch, tag or release needs (ARGS="--remote --dry")
+	@treeline gc $(ARGS)
 
 doctor: setup ## Check the remote, the credentials and what the workflows need
 	@treeline doctor
@@ -303,7 +312,7 @@ cd build/wheel/work; PYTHONPATH="$$TESTED_WHEEL" python -P -m pytest tests/api $
 endef
 
 # A switch is on when its variable says so: RECOLLECT=true gives --recollect.
-asked = $(if $(filter true yes 1,$($(1))),--$(shell echo $(1) | tr A-Z a-z))
+asked = $(if $(filter true yes 1,$($(1))),--$(shell echo $(1) | tr A-Z_ a-z-))
 
 # What params.yaml declares no more is left out: its files may be gone, and nobody makes them again.
 serve = left_out=$$(treeline forget --list) && \

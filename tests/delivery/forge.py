@@ -1,8 +1,10 @@
 """A bare origin and clones of it with a pipeline that trains in no time, by real git and DVC."""
 
 import json
+import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,27 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from tests.answering import answering
+from tests.checkout import PARAMS as DECLARED
 from tests.checkout import Checkout
 from tests.tiny_models import DIABETES, IRIS, describe
 
-PARAMS = "flowers: 1\nsugar: 1\n"
+PARAMS = "".join(
+    f"{line}\n    description: '1'\n" if line in {"  flowers:", "  sugar:"} else f"{line}\n"
+    for line in DECLARED.splitlines()
+)
 PIPELINE = """\
 stages:
   export:
-    foreach: [flowers, sugar]
+    foreach: ${models}
     do:
-      cmd: python src/treeline/train.py ${item}
-      params: ["${item}"]
+      cmd: python src/treeline/train.py ${key} ${item.description}
       outs:
-        - model/${item}/artifact
-        - model/${item}/signature.json: {cache: false}
+        - model/${key}/artifact
+        - model/${key}/signature.json: {cache: false}
 """
 TRAIN = """\
 import json, pathlib, sys
 
-model = sys.argv[1]
-lines = pathlib.Path("params.yaml").read_text().split("\\n")
-value = int(dict(line.split(": ") for line in lines if line)[model])
+model, value = sys.argv[1:]
 folder = pathlib.Path("model", model)
 (folder / "artifact").mkdir(parents=True, exist_ok=True)
 (folder / "artifact" / "model.onnx").write_text(f"{model} {value}")
@@ -39,6 +42,10 @@ signature = json.loads(pathlib.Path("src/treeline", model + ".json").read_text()
 signature["version"] = f"{model}-{value}"
 (folder / "signature.json").write_text(json.dumps(signature, indent=2))
 """
+LIST = (
+    "from treeline.config import read_params; from treeline.delivery import artifacts;"
+    "artifacts.declare(list(read_params().models))"
+)
 IGNORED = "/build/\n/model/*/artifact/\n"
 
 
@@ -96,15 +103,15 @@ class Forge:
     def declare(self, model: str, value: int) -> str:
         """Commit and push another declaration of a model; return the commit."""
         path = self.clone.root / "params.yaml"
-        lines = path.read_text().splitlines()
-        kept = [line for line in lines if not line.startswith(f"{model}:")]
-        path.write_text("\n".join([*kept, f"{model}: {value}", ""]))
+        path.write_text(declared(path.read_text(), model, value))
         commit = self.clone.commit(f"Declare {model}")
         self.clone.run("git", "push", "--quiet", "origin", "HEAD")
         return commit
 
     def train(self) -> None:
+        """Train, and list the models as publishing does."""
         self.clone.run("dvc", "repro", "--quiet")
+        self.clone.run(sys.executable, "-c", LIST)
 
     def somebody_pushes(self, path: str, text: str) -> str:
         """Have another clone push a change of a file to main; return the commit."""
@@ -115,6 +122,11 @@ class Forge:
         commit = self.other.commit(f"Change {path}")
         self.other.run("git", "push", "--quiet", "origin", "main")
         return commit
+
+
+def declared(params: str, model: str, value: int) -> str:
+    """Return a declaration in which a model has another value, which is its description."""
+    return re.sub(rf"(?m)(^  {model}:\n    description: )'\d+'", rf"\g<1>'{value}'", params)
 
 
 def founded(root: Path) -> Forge:

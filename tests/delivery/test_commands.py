@@ -64,7 +64,10 @@ def head(checkout: Checkout) -> str:
 
 def released(checkout: Checkout) -> None:
     """Enter the commit checked out into the list, as if it had been fetched."""
-    code = "from treeline.delivery import releasing; print(releasing.entered('HEAD'))"
+    code = (
+        "from treeline.delivery import releasing as r;"
+        "print(r.entered(r.entry_for('HEAD')).partition(':')[0])"
+    )
     entry = checkout.python("-c", code.replace("HEAD", head(checkout))).stdout.strip()
     checkout.run("git", "update-ref", LIST, entry)
 
@@ -92,7 +95,7 @@ def test_pull_names_what_the_remote_lacks_and_forgets_an_earlier_run(forged: Run
 def test_pull_leaves_its_complaint_for_the_report(forged: Run) -> None:
     told = forged.command("pull", good=False)
     assert "`shared` cannot be read" in told.stderr and "Traceback" not in told.stderr
-    assert forged.note(notes.COMPLAINT)["command"] == "pull"
+    assert forged.note(notes.ERROR)["command"] == "pull"
 
 
 # --- retrain and report --------------------------------------------------------------------------
@@ -117,7 +120,7 @@ def test_a_refused_model_ends_retrain_badly_and_is_reported(
     assert done.returncode == 1
     assert "gate sugar: refused: r2 is" in done.stderr
     assert "Running stage 'gate@sugar'" in done.stdout
-    [failure] = run.note(notes.REPRODUCED)
+    [failure] = run.note(notes.REPRODUCED)["failures"]
     assert (failure["stage"], failure["model"]) == ("gate", "sugar")
 
     monkeypatch.setenv("GITHUB_SHA", head(run.checkout))
@@ -147,7 +150,7 @@ def test_a_declaration_that_cannot_be_read_is_reported_too(run: Run) -> None:
 def test_a_run_that_changed_nothing_trains_nothing_and_comments_on_nothing(run: Run) -> None:
     done = run.command("retrain")
     assert "Running stage" not in done.stdout
-    assert run.note(notes.REPRODUCED) == []
+    assert run.note(notes.REPRODUCED) == {"failures": [], "left_out": {}}
     run.command("report")
     assert "# Nothing has changed" in run.summary()
     assert run.outputs() == {"commit": ""}
@@ -163,21 +166,28 @@ def test_compare_ends_badly_when_a_model_must_not_ship_unless_a_person_accepts_i
     released(run.checkout)
     base = head(run.checkout)
     assert f"sugar is still the model of {base[:12]}" in compared(run)
-    assert run.note(notes.COMPARED) == {"base": base, "good": True, "accepted": False}
+    assert contest(run) == (base, False, {"flowers": True, "sugar": True})
 
     verdict = run.checkout.root / "model/sugar/verdict.json"
     verdict.write_text('{"passed": false, "reasons": ["r2 is 0.01"]}')
     told = compared(run, good=False)
     assert "## sugar cannot be compared" in told and "r2 is 0.01" in told
     assert "flowers is still the model of" in told
-    assert run.note(notes.COMPARED) == {"base": base, "good": False, "accepted": False}
+    assert contest(run) == (base, False, {"flowers": True, "sugar": False})
     run.command("report")
-    assert "# Refused: not fit to follow the model before" in run.summary()
+    assert "# Refused, for not fit to follow the model before: sugar" in run.summary()
+    assert compared(run, "--go-on") and run.command("outcome", good=False).returncode == 1
 
     assert "Accepted all the same" in compared(run, "--accept")
-    assert run.note(notes.COMPARED) == {"base": base, "good": False, "accepted": True}
+    assert contest(run) == (base, True, {"flowers": True, "sugar": False})
     run.command("report")
+    run.command("outcome")
     assert "A person accepted" in run.summary()
+
+
+def contest(run: Run) -> tuple[str, bool, dict[str, bool]]:
+    note = run.note(notes.COMPARED)
+    return note["base"], note["accepted"], {k: each["good"] for k, each in note["models"].items()}
 
 
 def compared(run: Run, *options: str, good: bool = True) -> str:
@@ -232,7 +242,7 @@ def test_publish_hands_on_the_commit_and_leaves_a_note_for_the_report(
 ) -> None:
     run = acted(trained.clone, tmp_path, monkeypatch)
     run.command("publish")
-    assert run.outputs() == {"commit": trained.tip(), "changed": "true"}
+    assert run.outputs() == {"commit": trained.tip(), "changed": "true", "branch": ""}
     found = run.note(notes.PUBLISHED)
     assert (found["commit"], found["released"]) == (trained.tip(), True)
 
@@ -241,7 +251,7 @@ def test_publish_hands_on_the_commit_and_leaves_a_note_for_the_report(
 def test_publish_leaves_its_complaint_for_the_report(forged: Run) -> None:
     done = forged.command("publish", good=False)
     assert "`shared` cannot be pushed to" in done.stderr and "Traceback" not in done.stderr
-    complaint = forged.note(notes.COMPLAINT)
+    complaint = forged.note(notes.ERROR)
     assert complaint["command"] == "publish" and complaint["message"] in done.stderr
     assert not (forged.checkout.root / notes.PUBLISHED).exists()
 
@@ -288,6 +298,7 @@ def test_release_takes_a_remote_that_is_committed(
     commit = forge.clone.commit("Name the remote")
     forge.clone.run("dvc", "push")
     monkeypatch.setenv("VERSION", commit)
+    monkeypatch.setenv("UNLISTED", "true")
     forged.command("release")
     assert forged.outputs() == {"commit": commit}
     artifact = forge.clone.root / "build/release/model/sugar/artifact/model.onnx"
@@ -300,8 +311,9 @@ def test_release_names_a_version_that_there_is_not_and_a_remote_that_is_wanting(
     monkeypatch.setenv("VERSION", "v9")
     assert "v9: neither a commit" in forged.command("release", good=False).stderr
     (forged.checkout.root / ".dvc/config.local").unlink()
-    told = forged.command("release", good=False).stderr
-    assert told == "v9: there is no shared remote to pull its models from\n"
+    monkeypatch.setenv("VERSION", head(forged.checkout))
+    told = forged.command("release", "--unlisted", good=False).stderr
+    assert "there is no shared remote to pull its models from" in told
 
 
 # --- comment -------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Publishing: data in the remote first, then the commit, then the release; or nothing at all."""
 
 import base64
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from tests.checkout import ROOT
-from tests.delivery.forge import Forge, behind_password
+from tests.delivery.forge import Forge, behind_password, declared
+from treeline.delivery import notes
 from treeline.delivery.publishing import INPUTS, message_of, publish
 from treeline.delivery.releasing import OUTPUTS, SHIPPED
 from treeline.errors import PublishingError, StorageError
@@ -46,6 +48,7 @@ def test_what_was_trained_is_stored_committed_and_released(trained: Forge) -> No
     assert trained.released() == {
         "commit": published.commit,
         "models": {"flowers": "flowers-1", "sugar": "sugar-2"},
+        "passed": dict.fromkeys(["flowers", "sugar"], published.commit),
     }
     assert trained.clone.run("git", "status", "--porcelain").stdout == ""
 
@@ -59,7 +62,7 @@ def test_a_persons_commit_is_their_own_starts_a_run_and_holds_nothing_but_output
     told = trained.ask("log", "-1", "--format=%an, %cn: %B", "main")
     assert told == "A person, A person: Train sugar"
     files = trained.ask("show", "--name-only", "--format=", "main").split()
-    assert files == ["dvc.lock", "model/sugar/signature.json"]
+    assert files == ["dvc.lock", "model/dvc.yaml", "model/sugar/signature.json"]
 
 
 def test_in_github_actions_the_bot_commits_says_which_models_and_why_and_starts_no_run(
@@ -139,7 +142,8 @@ def test_a_readme_pushed_meanwhile_stays_and_its_own_run_deploys(trained: Forge)
 
 
 def test_params_pushed_meanwhile_leave_everything_to_their_own_run(trained: Forge) -> None:
-    theirs = trained.somebody_pushes("params.yaml", "flowers: 7\nsugar: 2\n")
+    params = (trained.clone.root / "params.yaml").read_text()
+    theirs = trained.somebody_pushes("params.yaml", declared(params, "flowers", 7))
     published = publish(reason="")
     assert published.commit is None and not published.changed and not published.released
     assert theirs[:12] in published.note and "Its own run trains" in published.note
@@ -147,7 +151,7 @@ def test_params_pushed_meanwhile_leave_everything_to_their_own_run(trained: Forg
 
 
 def test_the_same_models_pushed_meanwhile_need_no_second_commit(trained: Forge) -> None:
-    changed = ("dvc.lock", "model/sugar/signature.json")
+    changed = ("dvc.lock", "model/dvc.yaml", "model/sugar/signature.json")
     for name in changed:
         text = (trained.clone.root / name).read_text()
         theirs = trained.somebody_pushes(name, text)
@@ -174,7 +178,7 @@ def test_a_protected_main_is_told_with_the_page_that_helps(trained: Forge) -> No
     with pytest.raises(PublishingError) as told:
         publish(reason="")
     assert "docs/workflows.md, `Protected branches`" in str(told.value)
-    assert "GH006" in str(told.value)
+    assert "GH006" in str(told.value) and "TRAIN_BY=pull-request" in str(told.value)
     assert trained.tip() == before
     assert trained.branches() == ["main"], "the release went without its commit"
 
@@ -334,3 +338,146 @@ def test_shipped_covers_everything_that_the_dockerfile_copies() -> None:
 )
 def test_a_commit_names_the_models_whose_files_it_has(files: list[str], subject: str) -> None:
     assert message_of(files, reason="").splitlines()[0].removesuffix(" [skip ci]") == subject
+
+
+# --- model by model ------------------------------------------------------------------------------
+
+
+def refused(model: str, reason: str = "refused: r2 is 0.01") -> None:
+    """Leave the note of a training in which the gate refused a model."""
+    failure = {"stage": "gate", "model": model, "reason": reason, "refused": True}
+    notes.write(notes.REPRODUCED, {"failures": [failure], "left_out": {}})
+
+
+@pytest.fixture
+def halfway(forge: Forge) -> Forge:
+    """Return a forge with a release, after a training of two models of which one did not end."""
+    publish(reason="")
+    forge.clone.run("git", "fetch", "--quiet", "--tags", "origin")
+    forge.declare("flowers", 2)
+    forge.declare("sugar", 2)
+    forge.clone.run("dvc", "repro", "--quiet", "export@flowers")
+    refused("sugar")
+    return forge
+
+
+def test_the_good_are_published_and_one_that_was_refused_stays_as_it_was_released(
+    halfway: Forge,
+) -> None:
+    before = halfway.released()
+    (halfway.clone.root / "model/sugar/report.md").write_text("refused")
+    published = publish(reason="")
+    assert published.changed and published.released
+    assert published.held == {"sugar": "refused: r2 is 0.01"} and published.repeated == []
+    entry = halfway.released()
+    assert entry["models"] == {"flowers": "flowers-2", "sugar": "sugar-1"}
+    assert entry["passed"] == {"flowers": published.commit, "sugar": before["commit"]}
+    files = halfway.ask("show", "--name-only", "--format=", "main").split()
+    assert files == ["dvc.lock", "model/dvc.yaml", "model/flowers/signature.json"]
+    assert "sugar 2" not in halfway.stored() and "flowers 2" in halfway.stored()
+    assert "export@sugar" in halfway.clone.run("dvc", "status", "--json").stdout
+
+
+def test_a_refusal_is_on_record_once_and_goes_when_the_model_passes(halfway: Forge) -> None:
+    publish(reason="")
+    halfway.clone.run("git", "fetch", "--quiet", "origin")
+    [record] = json.loads(halfway.ask("show", "refused:refused.json")).values()
+    assert (record["by"], record["reason"]) == ("gate", "refused: r2 is 0.01")
+    refused("sugar", "refused: r2 is 0.01, again")
+    again = publish(reason="")
+    assert again.repeated == ["sugar"] and not again.released
+    assert len(subjects(halfway, "refused")) == 1
+    notes.clear()
+    halfway.train()
+    assert publish(reason="").held == {}
+    assert json.loads(halfway.ask("show", "refused:refused.json")) == {}
+
+
+def test_a_model_that_lost_its_contest_is_held_back_unless_that_was_accepted(
+    trained: Forge,
+) -> None:
+    match = {"good": False, "version": "sugar-2", "reason": "rmse rose"}
+    note = {"base": "abc", "accepted": False, "models": {"sugar": match}}
+    notes.write(notes.COMPARED, note)
+    held = publish(reason="")
+    assert held.held == {"sugar": "rmse rose"} and not held.changed
+    assert held.released and trained.released()["models"] == {"flowers": "flowers-1"}
+    trained.clone.run("git", "fetch", "--quiet", "origin")
+    trained.train()
+    notes.write(notes.COMPARED, {**note, "accepted": True})
+    assert publish(reason="").changed
+    assert trained.released()["models"] == {"flowers": "flowers-1", "sugar": "sugar-2"}
+
+
+def test_what_dvc_is_not_done_with_is_not_released_whatever_the_notes_say(forge: Forge) -> None:
+    forge.declare("sugar", 2)
+    published = publish(reason="")
+    assert published.held == {"sugar": "export@sugar is out of date"}
+    assert forge.released()["models"] == {"flowers": "flowers-1"}
+
+
+def test_a_model_that_is_declared_no_more_is_removed_from_git_and_from_the_release(
+    trained: Forge,
+) -> None:
+    publish(reason="")
+    trained.clone.run("git", "fetch", "--quiet", "origin")
+    trained.clone.change("  sugar:\n", "  sweet:\n")
+    shutil.copy("src/treeline/sugar.json", "src/treeline/sweet.json")
+    trained.clone.commit("Rename a model")
+    trained.clone.run("git", "push", "--quiet", "origin", "HEAD")
+    trained.train()
+    published = publish(reason="")
+    assert published.removed == ["sugar"]
+    assert subjects(trained)[0] == "Train sweet; Remove sugar"
+    assert trained.released()["models"] == {"flowers": "flowers-1", "sweet": "sweet-2"}
+    tree = trained.ask("ls-tree", "-r", "--name-only", "main")
+    assert "model/sugar" not in tree and "@sugar" not in trained.ask("show", "main:dvc.lock")
+
+
+def test_where_main_takes_pull_requests_only_the_commit_waits_on_a_branch(
+    trained: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAIN_BY", "pull-request")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    before = trained.tip()
+    published = publish(reason="")
+    assert re.fullmatch(r"retrain/\d{4}-\d\d-\d\d", published.branch)
+    assert published.changed and not published.released
+    assert trained.tip(published.branch) == published.commit and trained.tip() == before
+    assert "released" not in trained.branches()
+    assert "[skip ci]" not in trained.ask("log", "-1", "--format=%B", published.branch)
+
+
+def test_a_run_of_a_tag_writes_nothing_back(
+    trained: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_REF_TYPE", "tag")
+    monkeypatch.setenv("GITHUB_REF_NAME", "v1")
+    before = trained.tip()
+    assert "a tag" in publish(reason="").note
+    assert (trained.tip(), trained.branches()) == (before, ["main"])
+
+
+# --- as DVC and GTO see it -----------------------------------------------------------------------
+
+
+def test_dvc_gets_a_released_model_by_its_name_and_by_its_version(
+    trained: Forge, tmp_path: Path
+) -> None:
+    publish(reason="")
+    trained.clone.run("git", "fetch", "--quiet", "--tags", "origin")
+    trained.declare("sugar", 3)
+    trained.train()
+    publish(reason="")
+    tags = trained.ask("tag", "--list", "--format=%(refname:strip=2) %(contents:subject)")
+    assert tags.splitlines() == [
+        "model=flowers@v0.0.1 flowers-1",
+        "model=sugar@v0.0.1 sugar-2",
+        "model=sugar@v0.0.2 sugar-3",
+    ]
+    trained.clone.run("git", "fetch", "--quiet", "--tags", "origin")
+    for version, text in {"v0.0.1": "sugar 2", "v0.0.2": "sugar 3"}.items():
+        got = tmp_path / version
+        command = ("dvc", "artifacts", "get", ".", "model:sugar", "--rev", version)
+        trained.clone.run(*command, "--out", str(got))
+        assert (got / "model.onnx").read_text() == text

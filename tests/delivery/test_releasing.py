@@ -9,6 +9,7 @@ from tests.delivery.forge import Forge
 from treeline.delivery import releasing
 from treeline.errors import DeliveryError
 
+TRACKED = releasing.RELEASES.tracked
 Release = Callable[[], str]
 
 
@@ -18,8 +19,8 @@ def release(forge: Forge) -> Release:
 
     def entered() -> str:
         commit = forge.clone.run("git", "rev-parse", "HEAD").stdout.strip()
-        entry = releasing.entered(commit)
-        forge.clone.run("git", "update-ref", releasing.TRACKED, entry)
+        entry, _, _ = releasing.entered(releasing.entry_for(commit)).partition(":")
+        forge.clone.run("git", "update-ref", TRACKED, entry)
         return commit
 
     return entered
@@ -32,6 +33,10 @@ def change(forge: Forge, path: str, text: str = "another text\n") -> str:
     return forge.clone.commit(f"Change {path}")
 
 
+def anew_at(commit: str) -> bool:
+    return releasing.ships_anew(releasing.entry_for(commit), releasing.last())
+
+
 def export(forge: Forge, model: str, version: str) -> str:
     path = forge.clone.root / "model" / model / "signature.json"
     signature = {**json.loads(path.read_text()), "version": version}
@@ -42,10 +47,11 @@ def test_an_entry_names_the_commit_and_the_versions_of_its_models(
     forge: Forge, release: Release
 ) -> None:
     commit = release()
-    shown = forge.clone.run("git", "show", f"{releasing.TRACKED}:released.json").stdout
+    shown = forge.clone.run("git", "show", f"{TRACKED}:released.json").stdout
     models = {"flowers": "flowers-1", "sugar": "sugar-1"}
-    assert json.loads(shown) == {"commit": commit, "models": models}
-    subject = forge.clone.run("git", "log", "-1", "--format=%s", releasing.TRACKED).stdout.strip()
+    passed = dict.fromkeys(models, commit)
+    assert json.loads(shown) == {"commit": commit, "models": models, "passed": passed}
+    subject = forge.clone.run("git", "log", "-1", "--format=%s", TRACKED).stdout.strip()
     assert subject == f"Release {commit[:12]}: flowers flowers-1, sugar sugar-1"
 
 
@@ -53,9 +59,9 @@ def test_the_list_holds_one_file_and_every_release_in_its_history(
     forge: Forge, release: Release
 ) -> None:
     first, second = release(), (export(forge, "sugar", "2" * 12), release())[1]
-    tree = forge.clone.run("git", "ls-tree", "-r", "--name-only", releasing.TRACKED).stdout
+    tree = forge.clone.run("git", "ls-tree", "-r", "--name-only", TRACKED).stdout
     assert tree.split() == ["released.json"]
-    told = forge.clone.run("git", "log", "--format=%s", releasing.TRACKED).stdout.splitlines()
+    told = forge.clone.run("git", "log", "--format=%s", TRACKED).stdout.splitlines()
     assert [line.split()[1] for line in told] == [f"{second[:12]}:", f"{first[:12]}:"]
 
 
@@ -82,14 +88,25 @@ def test_the_last_release_is_chosen_when_nothing_is_named(forge: Forge, release:
     export(forge, "sugar", "2" * 12)
     second = release()
     change(forge, "README.md")
-    assert releasing.chosen("") == second
+    assert releasing.chosen("").commit == second
 
 
 def test_a_commit_and_a_tag_name_themselves(forge: Forge, release: Release) -> None:
     first = release()
     change(forge, "README.md")
     forge.clone.run("git", "tag", "v1", first)
-    assert [releasing.chosen(name) for name in (first, first[:8], "v1")] == [first] * 3
+    names = (first, first[:8], "v1")
+    assert [releasing.chosen(name).commit for name in names] == [first] * 3
+
+
+@pytest.mark.usefixtures("release")
+def test_a_commit_that_never_was_released_is_deployed_only_where_a_person_says_so(
+    forge: Forge,
+) -> None:
+    newer = export(forge, "sugar", "2" * 12)
+    with pytest.raises(DeliveryError, match=r"never released.* UNLISTED=true"):
+        releasing.chosen(newer)
+    assert releasing.chosen(newer, unlisted=True).commit == newer
 
 
 def test_the_version_of_a_model_names_the_last_release_that_has_it(
@@ -100,8 +117,8 @@ def test_the_version_of_a_model_names_the_last_release_that_has_it(
     both = release()
     export(forge, "sugar", "2" * 12)
     release()
-    assert releasing.chosen("sugar-1") == both
-    assert releasing.chosen("f" * 12) != both
+    assert releasing.chosen("sugar-1").commit == both
+    assert releasing.chosen("f" * 12).commit != both
 
 
 @pytest.mark.usefixtures("release")
@@ -136,7 +153,6 @@ def test_a_commit_is_as_good_as_the_tested_one_when_only_training_wrote(
     [
         ("README.md", False),
         ("tests/test_sugar.py", False),
-        ("params.yaml", False),
         ("model/sugar/report.md", False),
         ("requirements/dev.txt", False),
         ("api/app.py", True),
@@ -148,22 +164,36 @@ def test_a_commit_is_as_good_as_the_tested_one_when_only_training_wrote(
 def test_only_what_goes_into_the_image_is_worth_deploying(
     forge: Forge, release: Release, *, path: str, anew: bool
 ) -> None:
-    assert releasing.ships_anew("HEAD"), "nothing is released yet"
+    assert anew_at("HEAD"), "nothing is released yet"
     release()
-    assert not releasing.ships_anew("HEAD")
-    assert releasing.ships_anew(change(forge, path)) is anew
+    assert not anew_at("HEAD")
+    assert anew_at(change(forge, path)) is anew
 
 
-def test_a_new_model_and_a_new_version_and_one_taken_away_are_worth_deploying(
+def test_a_new_version_and_a_model_that_is_declared_no_more_are_worth_deploying(
     forge: Forge, release: Release
 ) -> None:
     release()
-    assert releasing.ships_anew(export(forge, "sugar", "2" * 12))
+    assert anew_at(export(forge, "sugar", "2" * 12))
     release()
-    path = forge.clone.root / "model/wine/signature.json"
-    path.parent.mkdir()
-    path.write_text((forge.clone.root / "model/sugar/signature.json").read_text())
-    assert releasing.ships_anew(forge.clone.commit("Add a model"))
+    forge.clone.change("  sugar:\n", "  sweet:\n")
+    assert anew_at(forge.clone.commit("Rename a model"))
     release()
-    path.unlink()
-    assert releasing.ships_anew(forge.clone.commit("Take it away"))
+    assert releasing.chosen("").models == {"flowers": "flowers-1"}
+
+
+def test_a_model_that_is_held_back_goes_on_as_it_was_released_last(
+    forge: Forge, release: Release
+) -> None:
+    first = release()
+    export(forge, "flowers", "f" * 12)
+    newer = export(forge, "sugar", "2" * 12)
+    entry = releasing.entry_for(newer, held=["sugar"])
+    assert entry.models == {"flowers": "f" * 12, "sugar": "sugar-1"}
+    assert entry.passed == {"flowers": newer, "sugar": first}
+    assert not entry.whole
+
+
+def test_an_entry_of_before_says_that_all_models_passed_at_its_commit() -> None:
+    older = releasing.Entry.of({"commit": "c", "models": {"sugar": "1"}})
+    assert (older.passed, older.whole) == ({"sugar": "c"}, True)

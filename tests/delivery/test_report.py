@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from treeline.delivery.account import Account, Complaint, ModelAccount
+from treeline.delivery.account import ModelSummary, RunError, RunSummary
+from treeline.delivery.pipeline import Failure
 from treeline.delivery.publishing import Published
 from treeline.delivery.report import MARK, headline, report, shortened, worth_a_comment
-from treeline.delivery.reproducing import Failure
 
 COMMIT = "c0ffee" + "0" * 34
 COMMENT_LIMIT = 65_536  # GitHub's
@@ -43,7 +43,7 @@ SUMMARY: dict[str, Any] = {
     "duplicates": 0,
     "target": {},
 }
-SUGAR = ModelAccount(
+SUGAR = ModelSummary(
     name="sugar",
     version="b" * 12,
     before="a" * 12,
@@ -55,17 +55,17 @@ SUGAR = ModelAccount(
     comparison=COMPARISON,
     images=("model/sugar/images/residuals.png",),
 )
-FLOWERS = ModelAccount(name="flowers", version="f" * 12, before="f" * 12)
-TRAINED = Account(models=(FLOWERS, SUGAR))
-UNCHANGED = Account(models=(FLOWERS,))
+FLOWERS = ModelSummary(name="flowers", version="f" * 12, before="f" * 12)
+TRAINED = RunSummary(models=(FLOWERS, SUGAR))
+UNCHANGED = RunSummary(models=(FLOWERS,))
 PUBLISHED = Published(commit=COMMIT, changed=True, released=True)
-REFUSED = Failure("gate", "sugar", "refused: r2 is 0.01, but at least 0.05 is asked")
+REFUSED = Failure("gate", "sugar", "refused: r2 is 0.01, but at least 0.05 is asked", refused=True)
 BROKEN = Failure("collect", "flowers", "the source has no rows")
-REJECTED = Complaint("publish", "git push to main was refused:\nthe disk is full")
+REJECTED = RunError("publish", "git push to main was refused:\nthe disk is full")
 
 
 @pytest.mark.parametrize(
-    ("account", "line"),
+    ("summary", "line"),
     [
         (UNCHANGED, "Nothing has changed"),
         (TRAINED, "Trained: sugar"),
@@ -74,19 +74,22 @@ REJECTED = Complaint("publish", "git push to main was refused:\nthe disk is full
             replace(UNCHANGED, published=PUBLISHED),
             "Trained and published: new numbers, the same models",
         ),
-        (replace(TRAINED, complaint=REJECTED), "Trained, but not written back"),
+        (replace(TRAINED, error=REJECTED), "Trained, but not written back"),
         (
-            replace(UNCHANGED, complaint=Complaint("pull", "no")),
+            replace(UNCHANGED, error=RunError("pull", "no")),
             "Not trained: data and models could not be fetched",
         ),
-        (replace(UNCHANGED, complaint=Complaint("retrain", "no")), "Training failed"),
+        (replace(UNCHANGED, error=RunError("retrain", "no")), "Training failed"),
         (
-            replace(TRAINED, complaint=Complaint("compare", "no")),
+            replace(TRAINED, error=RunError("compare", "no")),
             "Not published: the models could not be compared",
         ),
-        (replace(TRAINED, worse=True), "Refused: not fit to follow the model before"),
         (
-            replace(TRAINED, worse=True, accepted=True, published=PUBLISHED),
+            replace(TRAINED, lost=("sugar",)),
+            "Refused, for not fit to follow the model before: sugar",
+        ),
+        (
+            replace(TRAINED, lost=("sugar",), accepted=True, published=PUBLISHED),
             "Trained and published: sugar",
         ),
         (replace(TRAINED, failures=(REFUSED,)), "Refused at the gate: sugar"),
@@ -97,30 +100,57 @@ REJECTED = Complaint("publish", "git push to main was refused:\nthe disk is full
         ),
     ],
 )
-def test_the_headline_says_what_weighs_most(account: Account, line: str) -> None:
-    assert headline(account) == line
-    assert report(account).splitlines()[:3] == [MARK, "", f"# {line}"]
+def test_the_headline_says_what_weighs_most(summary: RunSummary, line: str) -> None:
+    assert headline(summary) == line
+    assert report(summary).splitlines()[:3] == [MARK, "", f"# {line}"]
 
 
 @pytest.mark.parametrize(
-    ("account", "worth"),
+    ("summary", "worth"),
     [
         (UNCHANGED, False),
         (replace(UNCHANGED, published=Published(commit=COMMIT, released=True)), False),
         (TRAINED, True),
         (replace(UNCHANGED, published=PUBLISHED), True),
         (replace(UNCHANGED, failures=(BROKEN,)), True),
-        (replace(UNCHANGED, complaint=REJECTED), True),
-        (replace(UNCHANGED, worse=True), True),
+        (replace(UNCHANGED, error=REJECTED), True),
+        (replace(UNCHANGED, lost=("sugar",)), True),
     ],
 )
-def test_nobody_is_told_of_a_run_that_changed_nothing(account: Account, *, worth: bool) -> None:
-    assert worth_a_comment(account) is worth
+def test_nobody_is_told_of_a_run_that_changed_nothing(summary: RunSummary, *, worth: bool) -> None:
+    assert worth_a_comment(summary) is worth
+
+
+HELD = replace(
+    PUBLISHED,
+    held={"flowers": "refused: accuracy is 0.7"},
+    repeated=("flowers",),
+    removed=("wine",),
+)
+
+
+def test_the_good_are_published_beside_one_that_was_refused_and_both_are_in_the_headline() -> None:
+    refused = Failure("gate", "flowers", "refused: accuracy is 0.7", refused=True)
+    summary = replace(TRAINED, failures=(refused,), published=replace(HELD, repeated=()))
+    assert headline(summary) == "Refused at the gate: flowers. Published all the same: sugar"
+    assert summary.alarming
+    text = report(summary)
+    assert "- **flowers** goes on as it was released last: refused: accuracy is 0.7" in text
+    assert f"Will be deployed from {COMMIT[:12]}: sugar `{'b' * 12}`." in text
+
+
+def test_a_refusal_that_was_told_before_alarms_nobody_and_a_removed_model_is_named() -> None:
+    refused = Failure("gate", "flowers", "refused: accuracy is 0.7", refused=True)
+    summary = replace(UNCHANGED, failures=(refused,), published=replace(HELD, changed=False))
+    assert not summary.alarming and not worth_a_comment(summary)
+    text = report(summary)
+    assert "goes on as it was released last, as told before" in text
+    assert "Declared no more, and removed: wine." in text
 
 
 def test_it_says_why_the_run_was_asked_for_and_why_it_failed() -> None:
     lines = report(
-        replace(TRAINED, reason="new rows", failures=(REFUSED, BROKEN), complaint=REJECTED)
+        replace(TRAINED, reason="new rows", failures=(REFUSED, BROKEN), error=REJECTED)
     ).splitlines()
     assert "Asked for because: new rows" in lines
     assert "- **gate sugar**: refused: r2 is 0.01, but at least 0.05 is asked" in lines
@@ -154,7 +184,7 @@ def test_a_changed_model_is_set_beside_the_one_before() -> None:
 
 
 def test_a_model_with_nothing_to_compare_shows_its_metrics_beside_the_baseline() -> None:
-    text = report(Account(models=(replace(SUGAR, before=None, comparison=""),)))
+    text = report(RunSummary(models=(replace(SUGAR, before=None, comparison=""),)))
     assert f"## sugar `new` → `{'b' * 12}`" in text
     assert "| rmse | 58.2 (50.1 to 66.3) | 70.4 (61 to 80.2) | 12.2 (5 to 19.4) |" in text
     assert (
@@ -165,21 +195,21 @@ def test_a_model_with_nothing_to_compare_shows_its_metrics_beside_the_baseline()
 
 def test_a_model_that_failed_keeps_its_version_and_one_that_never_had_any_says_so() -> None:
     kept = replace(SUGAR, version="a" * 12)
-    assert f"## sugar stays `{'a' * 12}`" in report(Account((kept,), failures=(REFUSED,)))
-    never = ModelAccount(name="sugar")
-    text = report(Account((never,), failures=(REFUSED,)))
+    assert f"## sugar stays `{'a' * 12}`" in report(RunSummary((kept,), failures=(REFUSED,)))
+    never = ModelSummary(name="sugar")
+    text = report(RunSummary((never,), failures=(REFUSED,)))
     assert "## sugar has no version yet" in text
     assert "None" not in text
 
 
 def test_a_model_that_must_not_ship_is_told_of_though_its_version_is_that_of_before() -> None:
     worse = replace(SUGAR, version="a" * 12, comparison="## sugar must not ship\n\n- rmse rose")
-    assert "### sugar must not ship" in report(Account((worse,), worse=True))
+    assert "### sugar must not ship" in report(RunSummary((worse,), lost=("sugar",)))
 
 
 def test_a_person_who_accepted_a_worse_model_is_told_of() -> None:
-    assert "A person accepted" in report(replace(TRAINED, worse=True, accepted=True))
-    assert "A person accepted" not in report(replace(TRAINED, worse=True))
+    assert "A person accepted" in report(replace(TRAINED, lost=("sugar",), accepted=True))
+    assert "A person accepted" not in report(replace(TRAINED, lost=("sugar",)))
 
 
 def test_the_same_data_are_told_in_a_sentence() -> None:
@@ -194,7 +224,7 @@ def test_what_changed_of_the_data_is_set_beside_the_data_before() -> None:
         "duplicates": 7,
         "target": {"classes": ["a|b", "c"], "counts": [100, 1342]},
     }
-    lines = report(Account((replace(SUGAR, summary=grown),))).splitlines()
+    lines = report(RunSummary((replace(SUGAR, summary=grown),))).splitlines()
     first = lines.index("| what changed | before | now |")
     assert lines[first + 2 :] == [
         "| rows collected | 442 | 1,442 |",
@@ -230,9 +260,9 @@ def test_a_report_that_fits_a_comment_is_left_as_it_is() -> None:
 def test_a_report_longer_than_a_comment_is_cut_after_a_line_and_says_where_the_rest_is(
     run: str,
 ) -> None:
-    account = Account(tuple(replace(SUGAR, name=f"sugar-{n}") for n in range(200)), run=run)
-    whole = report(account)
-    cut = shortened(whole, account)
+    summary = RunSummary(tuple(replace(SUGAR, name=f"sugar-{n}") for n in range(200)), run=run)
+    whole = report(summary)
+    cut = shortened(whole, summary)
     assert len(whole) > COMMENT_LIMIT > len(cut)
     kept, _, pointer = cut.rpartition("\n\n")
     assert whole.startswith(kept + "\n")
@@ -249,7 +279,7 @@ def test_a_reason_over_several_lines_is_told_in_one() -> None:
 
 
 def test_a_complaint_of_whatever_text_stays_in_its_block() -> None:
-    text = report(replace(TRAINED, complaint=Complaint("publish", EVIL)))
+    text = report(replace(TRAINED, error=RunError("publish", EVIL)))
     assert f"\n\n````\n{EVIL}\n````\n\n" in text
 
 
@@ -272,7 +302,7 @@ def test_a_name_with_a_bar_does_not_break_a_table() -> None:
         evaluation={**EVALUATION, "champion": {"r|2": EVALUATION["champion"]["rmse"]}},  # type: ignore[index]
         summary={**SUMMARY, "missing": {"b\n|mi": 1}},
     )
-    blocks = [block.splitlines() for block in report(Account((odd,))).split("\n\n")]
+    blocks = [block.splitlines() for block in report(RunSummary((odd,))).split("\n\n")]
     tables = [block for block in blocks if block[0].startswith("|")]
     assert len(tables) == 3
     for lines in tables:

@@ -10,7 +10,10 @@ from ruamel.yaml import YAML
 
 from tests.checkout import Checkout
 
-ENTER = "from treeline.delivery import releasing; print(releasing.entered('HEAD'))"
+ENTER = (
+    "from treeline.delivery import releasing as r;"
+    "print(r.entered(r.entry_for('HEAD')).partition(':')[0])"
+)
 COMPARE = ("-m", "treeline", "compare", "--base")
 
 

@@ -49,18 +49,20 @@ def stale(as_json: bool) -> str:
 @click.command(epilog=example("treeline retrain --recollect iris"))
 @click.option("--force", is_flag=True, help="Run every stage, changed or not.")
 @click.option("--recollect", is_flag=True, help="Ask every source again first.")
+@click.option("--go-on", is_flag=True, help="End well where one model failed: outcome says so.")
 @click.argument("model", required=False)
-def retrain(model: str | None, force: bool, recollect: bool) -> int:
+def retrain(model: str | None, force: bool, recollect: bool, go_on: bool) -> int:
     """Train MODEL, or all, and note what fails for the report.
 
-    Ends with exit code 1 when a stage failed or the gate refused a model.
+    A model that the gate refused before with the same inputs is left out, unless by force. Ends
+    with exit code 1 when a stage failed or the gate refused a model.
     """
     from treeline.commands.retrain import retrain as command
 
-    failures = command(model, force=force, ask_sources=recollect)
-    for failure in failures:
+    training = command(model, force=force, ask_sources=recollect)
+    for failure in training.failures:
         print(f"{failure.stage} {failure.model}: {failure.reason}".lstrip(": "), file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if training.broken or (training.failures and not go_on) else 0
 
 
 @click.command(epilog=example("REASON='new rows' treeline publish"))
@@ -68,8 +70,9 @@ def retrain(model: str | None, force: bool, recollect: bool) -> int:
 def publish(reason: str) -> None:
     """Store what was trained, commit it, push it, release it.
 
-    In that order, so that no commit points to data that the remote does not have. When somebody has
-    changed what is trained from meanwhile, everything stays as it is.
+    In that order, so that no commit points to data that the remote does not have. A model that was
+    refused or failed stays as it was released last; one that is declared no more is removed. When
+    somebody has changed what is trained from meanwhile, everything stays as it is.
     """
     from treeline.commands.publish import publish as command
 
@@ -87,6 +90,17 @@ def report() -> None:
     write_report()
 
 
+@click.command(epilog=example("treeline outcome"))
+def outcome() -> int:
+    """End with exit code 1 when a person must look at the training.
+
+    That is when a model was refused or failed, and it was not told before with the same inputs.
+    """
+    from treeline.commands.report import is_alarming
+
+    return int(is_alarming())
+
+
 @click.command(epilog=example("treeline comment --pull-request 7"))
 @click.option("--commit", metavar="SHA", help="The commit to comment on.")
 @click.option("--pull-request", metavar="NUMBER", help="The pull request to comment on.")
@@ -101,21 +115,54 @@ def comment(commit: str | None, pull_request: str | None) -> str:
     raise click.UsageError("Give one of --commit and --pull-request.")
 
 
-@click.command(epilog=example("treeline release --version v1.4.0"))
-@click.option(
+of_version = click.option(
     "--version",
     envvar="VERSION",
     default="",
-    help="Another commit than the released one, a tag, or the version of a model [VERSION].",
+    help="Another release than the last: its commit, a tag, a model's version [VERSION].",
 )
-def release(version: str) -> str:
+unlisted_too = click.option(
+    "--unlisted", envvar="UNLISTED", is_flag=True, help="Any commit, released or not [UNLISTED]."
+)
+
+
+@click.command(epilog=example("IMAGE=ghcr.io/owner/name treeline pending"))
+@of_version
+@unlisted_too
+def pending(version: str, unlisted: bool) -> str:
+    """Say whether there is anything to deploy, by the lists in git.
+
+    COMMIT is handed to the next step of the workflow, and is empty where there is nothing to do.
+    """
+    from treeline.commands.release import pending as command
+
+    return command(version.strip(), unlisted=unlisted)
+
+
+@click.command(epilog=example("treeline release --version v1.4.0"))
+@of_version
+@unlisted_too
+def release(version: str, unlisted: bool) -> str:
     """Fetch the released commit and its models into build/release.
 
     The folder is a clone at that commit, with the artifacts it serves: what an image is built from.
     """
     from treeline.commands.release import prepare_release
 
-    return prepare_release(version.strip())
+    return prepare_release(version.strip(), unlisted=unlisted)
+
+
+@click.command(epilog=example("treeline gc --remote --dry"))
+@click.option("--remote", is_flag=True, help="Clean the shared remote too.")
+@click.option("--dry", is_flag=True, help="Only say what would be removed.")
+def gc(remote: bool, dry: bool) -> str:
+    """Remove data and models that no branch, tag or release needs.
+
+    `dvc gc` knows no releases, and would take what a roll-back needs.
+    """
+    from treeline.commands.gc import collect_garbage
+
+    return collect_garbage(remote=remote, dry=dry)
 
 
 @click.command(epilog=example("IMAGE=ghcr.io/owner/name treeline ship"))
@@ -136,10 +183,10 @@ def ship(folder: Path) -> None:
 def deploy(folder: Path) -> None:
     """Put the shipped image in service, and go back if it fails.
 
-    The service is one of Koyeb, whose endpoint is asked for predictions. FOLDER, build/release by
-    default, is the checkout that was shipped. The environment names IMAGE, KOYEB_TOKEN and
-    KOYEB_SERVICE; and ENDPOINT_URL, KOYEB_API, DEPLOY_SECONDS where wanted. What is not set is left
-    out, and said.
+    DEPLOY_TO says where: koyeb, kubernetes or webhook, each with settings of its own
+    (docs/workflows.md). FOLDER, build/release by default, is the checkout that was shipped. The
+    environment names IMAGE; and ENDPOINT_URL, which is asked for predictions, and DEPLOY_SECONDS
+    where wanted. What is not set is left out, and said. What comes of it is recorded in git.
     """
     from treeline.commands.deploy import deploy_release
 
@@ -177,5 +224,6 @@ def doctor(as_json: bool) -> int:
 
 
 COMMANDS = (
-    pull, stale, retrain, publish, report, comment, release, ship, deploy, doctor,
+    pull, stale, retrain, publish, report, comment, outcome, pending, release, ship,
+    deploy, gc, doctor,
 )  # fmt: skip

@@ -6,12 +6,13 @@ for those of HEAD as long as there are none.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from treeline.config import Layout, read_params
 from treeline.delivery import notes
+from treeline.delivery.artifacts import version
 from treeline.delivery.incumbents import Answer, answer
 from treeline.delivery.releasing import RELEASED, incumbent
 from treeline.delivery.repository import resolved
@@ -47,24 +48,39 @@ def compare(
 ) -> Comparison:
     """Compare the named models, or all; `on_answer` gets each answer as soon as it is known.
 
-    The comparison is noted for the report, and so is an error. Raises ComparisonError.
+    One that could not be trained in this run, and was not named, is left out. The comparison is
+    noted for those who go on, and so is an error. Raises ComparisonError.
     """
-    with notes.complaining("compare"):
+    with notes.recording_error("compare"):
         now = time.time()
         shared()  # an incumbent may have to be fetched from there
         base = incumbent() if base == RELEASED else base
         answers = {}
         declared = read_params().models
-        for name in models or declared:
+        for name in models or _trained(declared):
             if name not in declared:
                 raise ComparisonError(f"{name}: not declared; declared are {', '.join(declared)}")
             answers[name] = answer(declared[name], Layout(name), base=base, now=now)
             on_answer(answers[name])
             _write(answers[name], Layout(name))
         comparison = Comparison(resolved(base) or base, answers, accept)
-        noted = {"base": comparison.base, "good": comparison.good, "accepted": accept}
-        notes.leave(notes.COMPARED, noted)
+        noted = {
+            "base": comparison.base,
+            "accepted": accept,
+            "models": {
+                name: {"good": each.good, "version": version(name), "reason": each.reason}
+                for name, each in answers.items()
+            },
+        }
+        notes.write(notes.COMPARED, noted)
         return comparison
+
+
+def _trained(declared: Iterable[str]) -> list[str]:
+    """Return the models that the training of this run did not leave out, in their order."""
+    note = notes.read(notes.REPRODUCED)
+    failed = {each["model"] for each in note.get("failures", ())} | set(note.get("left_out", ()))
+    return [name for name in declared if name not in failed]
 
 
 def _write(found: Answer, paths: Layout) -> None:

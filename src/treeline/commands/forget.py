@@ -9,11 +9,11 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from treeline.config import PARAMS, Layout, read_params
+from treeline.delivery import locking
 from treeline.delivery.processes import run
 from treeline.errors import ConfigError
 from treeline.files import write_text
 
-LOCK = Path("dvc.lock")
 PIPELINE = Path("dvc.yaml")
 
 
@@ -31,25 +31,17 @@ def forget(model: str) -> str:
         )
     if model in params.models:
         _drop(PARAMS, "models", {model})
-    if LOCK.is_file():
-        _drop(LOCK, "stages", {f"{stage}@{model}" for stage in _stages()})
+    locking.drop({model})
     for folder in (Layout(model).model, Layout(model).dataset, Layout(model).inputs):
         shutil.rmtree(folder, ignore_errors=True)
     if PIPELINE.is_file():  # the stage follows params.yaml, which is another file now
         run("dvc", "repro", "--quiet", "digest")
-    return f"{model} is gone from {PARAMS}, {LOCK}, model/ and dataset/; git commit makes it so"
+    return f"{model} is gone from {PARAMS}, {locking.LOCK}, model/ and dataset/; git commit makes it so"
 
 
 def leftovers() -> list[str]:
-    """Return the names of models that lie below model/ and are declared no more."""
-    declared = read_params().models
-    there = {path.parent.name for path in Path().glob("model/*/signature.json")}
-    return sorted(there - set(declared))
-
-
-def _stages() -> list[str]:
-    locked = YAML(typ="safe", pure=True).load(LOCK.read_text(encoding="utf-8")) or {}
-    return sorted({key.partition("@")[0] for key in locked.get("stages", {})})
+    """Return the names of models that have files or stages and are declared no more."""
+    return locking.leftovers(read_params().models)
 
 
 def _drop(path: Path, block: str, keys: set[str]) -> None:

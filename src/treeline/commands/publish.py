@@ -6,12 +6,14 @@ from treeline.delivery.publishing import Published
 
 def publish(*, reason: str) -> Published:
     """Publish, and leave a note for the report, of a failure too."""
-    with notes.complaining("publish"):
+    with notes.recording_error("publish"):
         published = publishing.publish(reason=reason)
-    notes.leave(notes.PUBLISHED, published.plain())
+    notes.write(notes.PUBLISHED, published.to_dict())
     if published.note:
         actions.notice(published.note)
     actions.output(commit=published.commit or "", changed=str(published.changed).lower())
-    if published.commit and repository.branch() == releasing.MAIN:
+    actions.output(branch=published.branch)
+    on_main = repository.branch() == releasing.MAIN and not published.branch
+    if published.commit and on_main:
         tracking.follow(pushed=published.commit)
     return published

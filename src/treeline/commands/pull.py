@@ -8,8 +8,8 @@ from treeline.errors import StorageError
 
 def pull(targets: Sequence[str]) -> str:
     """Fetch what the remote has; say what it lacks, and what is made anew for want of a remote."""
-    notes.forget()
-    with notes.complaining("pull"):
+    notes.clear()
+    with notes.recording_error("pull"):
         return _pulled(targets)
 
 

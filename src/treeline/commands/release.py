@@ -1,58 +1,93 @@
-"""A released commit and its models → build/release.
+"""A release and its models → build/release, from which an image is built; whether one is due.
 
-The folder is a clone of its own at that commit, with the artifacts it serves pulled from the shared
-remote: what an image is built from.
+The folder is a clone of its own at the commit of the release, with exactly the models of it. They
+are pulled from the shared remote, unless the registry has the image already by its digest.
 """
 
 import os
 import shutil
 from pathlib import Path
 
-from treeline.delivery import actions, releasing, storage
+from treeline.config import Layout
+from treeline.delivery import actions, releasing, repository, storage
 from treeline.delivery.processes import run
-from treeline.deployment import images
-from treeline.errors import DeliveryError
+from treeline.delivery.releasing import Entry
+from treeline.deployment import images, records
+from treeline.errors import DeliveryError, StorageError
+from treeline.files import write_json, write_text
 
-FOLDER = Path("build/release")
+FOLDER = images.RELEASE
 
 
-def prepare_release(version: str) -> str:
-    """Prepare the folder and return the commit; hand on an empty one when none is released.
+def pending(version: str, *, unlisted: bool) -> str:
+    """Return, and hand on, the commit that is to be deployed now: an empty one for none.
 
-    `version` names another commit than the released one: a commit, a tag, or the version of a
-    model.
+    It asks git alone, so that nobody has to approve what then has nothing to do.
     """
-    remote = storage.shared()
-    if not version and (remote is None or releasing.released() is None):
-        actions.notice("Nothing is released yet, so there is nothing to deploy.")
-        actions.output(commit="")
-        return ""
-    if remote is None:
-        raise DeliveryError(f"{version}: there is no shared remote to pull its models from")
-    commit = releasing.chosen(version)
-    if not version and _is_shipped(commit):
-        actions.notice(f"{commit[:12]} is released, and its image is in the registry already.")
-        actions.output(commit="")
-        return ""
-    _prepare(commit)
+    if not os.environ.get("IMAGE", "").strip():
+        decision = records.Decision(None, "IMAGE is not set: there is nothing to deploy.")
+    else:
+        decision = records.pending(version, unlisted=unlisted)
+    actions.notice(decision.reason)
+    commit = decision.entry.commit if decision.entry else ""
     actions.output(commit=commit)
     return commit
 
 
-def _is_shipped(commit: str) -> bool:
-    """Tell whether a run that only follows another has nothing to do."""
-    follows = os.environ.get("GITHUB_EVENT_NAME") == "workflow_run"
-    image = os.environ.get("IMAGE")
-    return bool(follows and image and images.exists(images.tagged(image, commit)))
+def prepare_release(version: str, *, unlisted: bool) -> str:
+    """Prepare the folder and return the commit; hand on an empty one when none is released.
+
+    `version` names another release than the last one, or, where a person says `unlisted`, any
+    commit at all.
+    """
+    if not version and releasing.last() is None:
+        actions.notice("Nothing is released yet, so there is nothing to deploy.")
+        actions.output(commit="")
+        return ""
+    entry = releasing.chosen(version, unlisted=unlisted)
+    _clone(entry)
+    before = records.by_digest(entry)
+    if before and images.exists(before.image):
+        actions.notice(f"{before.image} was in service before: nothing is pulled or built.")
+        write_json(FOLDER / images.SHIPPED_BEFORE, {"image": before.image})
+    else:
+        _pull(entry)
+    actions.output(commit=entry.commit)
+    return entry.commit
 
 
-def _prepare(commit: str) -> None:
+def _clone(entry: Entry) -> None:
+    """Make the folder: the code of the commit, of each model the contract that was released."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.parent.mkdir(exist_ok=True)
     run("git", "clone", "--quiet", "--shared", "--no-checkout", ".", str(FOLDER))
-    run("git", "checkout", "--quiet", "--detach", commit, cwd=FOLDER)
+    run("git", "checkout", "--quiet", "--detach", entry.commit, cwd=FOLDER)
+    for path in FOLDER.glob("model/*/signature.json"):
+        if path.parent.name not in entry.models:
+            shutil.rmtree(path.parent)
+    for name, commit in entry.passed.items():
+        signature = Layout(name).signature
+        text = repository.shown(commit, signature)
+        if text is None:
+            raise DeliveryError(f"{commit[:12]}: has no {signature}, though it was released")
+        write_text(FOLDER / signature, text)
+    write_json(FOLDER / images.ENTRY, entry.to_dict())
+
+
+def _pull(entry: Entry) -> None:
+    """Fetch the artifacts of a release into the folder; raises StorageError."""
+    if storage.shared() is None:
+        raise StorageError(
+            f"{entry.commit[:12]}: there is no shared remote to pull its models from, and no image "
+            "of it that was in service before"
+        )
     if Path(".dvc/config.local").exists():
         shutil.copyfile(".dvc/config.local", FOLDER / ".dvc" / "config.local")
-    signatures = sorted(FOLDER.glob("model/*/signature.json"))
-    artifacts = [str(path.parent.relative_to(FOLDER) / "artifact") for path in signatures]
-    run("dvc", "pull", *artifacts, cwd=FOLDER)
+    here = [name for name, commit in entry.passed.items() if commit == entry.commit]
+    if here:
+        targets = [str(Layout(name).artifact) for name in here]
+        run("dvc", "pull", *targets, cwd=FOLDER, error=StorageError)
+    for name in sorted(set(entry.models) - set(here)):
+        artifact = str(Layout(name).artifact)
+        command = ("dvc", "get", "--quiet", "--force", "--rev", entry.passed[name])
+        run(*command, "--out", str(FOLDER / artifact), ".", artifact, error=StorageError)

@@ -20,7 +20,7 @@ def ship(folder: Path, *, name: str) -> str:
     Without a `name` it stays on this machine. Raises DeploymentError and ArtifactRejectedError.
     """
     signatures = signatures_of(folder)
-    image = images.release(folder, name=name or LOCAL_NAME)
+    image = images.shipped_before(folder) or images.release(folder, name=name or LOCAL_NAME)
     shipped = bool(name) and images.exists(image)
     if shipped:
         print(f"{image} was shipped before; pulling it", flush=True)

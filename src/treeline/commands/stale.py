@@ -3,26 +3,30 @@
 Nothing is decided by time: a run that the schedule lost is made up for by the next one.
 """
 
-import json
-
 from treeline.config import read_params
-from treeline.delivery import actions, releasing, storage
-from treeline.delivery.processes import run
-from treeline.delivery.reproducing import recollect
+from treeline.delivery import actions, refusals, releasing, storage
+from treeline.delivery.pipeline import out_of_date, recollect
 from treeline.errors import SourceError
 
 
 def reasons_to_train() -> list[str]:
-    """Return, and hand on, why a training is due: stages whose hashes differ, unreleased work."""
+    """Return, and hand on, why a training is due: stages whose hashes differ, unreleased work.
+
+    A model that was refused with the same inputs is no reason: it would be refused again.
+    """
     if storage.shared() is None:
         actions.notice("There is no shared remote to keep a model in: no training is due.")
         actions.output(due="false")
         return []
-    if failures := recollect(list(read_params().models)):
+    models = list(read_params().models)
+    if failures := recollect(models):
         raise SourceError("; ".join(f"{each.model}: {each.reason}" for each in failures))
-    stages = json.loads(run("dvc", "status", "--json"))
+    repeated = refusals.repeated(models)
+    for name, each in repeated.items():
+        print(f"{name} was refused at {each.commit[:12]} with the same inputs: {each.reason}")
+    stages = [stage for stage in out_of_date() if stage.partition("@")[2] not in repeated]
     reasons = [f"{stage} is out of date" for stage in stages]
-    if releasing.ships_anew("HEAD"):
+    if releasing.ships_anew(releasing.entry_for("HEAD", held=repeated), releasing.last()):
         reasons.append("what would be served is not released")
     if not reasons:
         print("Nothing has changed: no training is due.")

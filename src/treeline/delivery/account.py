@@ -9,12 +9,12 @@ from typing import Any
 from treeline.config import Layout
 from treeline.contract.signature import Signature
 from treeline.delivery import notes, repository
+from treeline.delivery.pipeline import Failure
 from treeline.delivery.publishing import Published
-from treeline.delivery.reproducing import Failure
 
 
 @dataclass(frozen=True)
-class ModelAccount:
+class ModelSummary:
     """One model of a run: versions before and now, what its stages wrote, how it compares.
 
     Everything may be missing: a model can be new, or its training can have failed.
@@ -38,7 +38,7 @@ class ModelAccount:
 
 
 @dataclass(frozen=True)
-class Complaint:
+class RunError:
     """The error that ended a run, and the command that it ended."""
 
     command: str
@@ -46,53 +46,65 @@ class Complaint:
 
 
 @dataclass(frozen=True)
-class Account:
+class RunSummary:
     """A whole run.
 
-    `published` is None when the run was not to publish, or ended before or while it did.
+    `left_out` are models that were not trained, and why; `lost` those that the contest with the
+    incumbent would not let pass, which a person may have `accepted`. `published` is None when the
+    run was not to publish, or ended before or while it did.
     """
 
-    models: tuple[ModelAccount, ...]
+    models: tuple[ModelSummary, ...]
     failures: tuple[Failure, ...] = ()
-    worse: bool = False  # the comparison says that a model must not ship
-    accepted: bool = False  # and a person said that it ships all the same
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    lost: tuple[str, ...] = ()
+    accepted: bool = False
     published: Published | None = None
-    complaint: Complaint | None = None
+    error: RunError | None = None
     reason: str = ""
     browser: str = ""  # the address of the repository, for links
     run: str = ""  # the address of the run
 
     @property
-    def changed(self) -> tuple[ModelAccount, ...]:
+    def alarming(self) -> bool:
+        """Whether somebody must look at it: something went wrong that was not told before."""
+        if self.error is not None:
+            return True
+        bad = {each.model for each in self.failures} | set(() if self.accepted else self.lost)
+        return bool(bad - set(self.published.repeated if self.published else ()))
+
+    @property
+    def changed(self) -> tuple[ModelSummary, ...]:
         """The models that are others than before."""
         return tuple(model for model in self.models if model.changed)
 
 
-def account(names: list[str], **more: str) -> Account:
-    """Return the account of the run whose notes lie in this checkout."""
-    compared = notes.found(notes.COMPARED) or {}
-    published, complaint = notes.found(notes.PUBLISHED), notes.found(notes.COMPLAINT)
-    base = compared.get("base")
-    return Account(
-        models=tuple(_gathered(Layout(name), base=base) for name in names),
-        failures=tuple(Failure(**each) for each in notes.found(notes.REPRODUCED) or ()),
-        worse=not compared.get("good", True),
+def summarised(names: list[str], **more: str) -> RunSummary:
+    """Return the summary of the run whose notes lie in this checkout."""
+    trained, compared = notes.read(notes.REPRODUCED), notes.read(notes.COMPARED)
+    published, error = notes.read(notes.PUBLISHED), notes.read(notes.ERROR)
+    contests = compared.get("models", {}).items()
+    return RunSummary(
+        models=tuple(_gathered(Layout(name), base=compared.get("base")) for name in names),
+        failures=tuple(Failure(**each) for each in trained.get("failures", ())),
+        left_out=trained.get("left_out", {}),
+        lost=tuple(name for name, each in contests if not each["good"]),
         accepted=compared.get("accepted", False),
         published=Published(**published) if published else None,
-        complaint=Complaint(**complaint) if complaint else None,
+        error=RunError(**error) if error else None,
         **more,
     )
 
 
-def _gathered(paths: Layout, *, base: str | None) -> ModelAccount:
+def _gathered(paths: Layout, *, base: str | None) -> ModelSummary:
     """Read what the stages wrote about a model, and what it was at the commit it is compared with.
 
     Without such a commit the run did not come to comparing: a comparison found is of another run.
     """
     earlier = base or "HEAD"
     before = repository.shown(earlier, paths.signature)
-    told = paths.comparison.with_suffix(".md")
-    return ModelAccount(
+    contest = paths.comparison.with_suffix(".md")
+    return ModelSummary(
         name=paths.name,
         version=_version(paths.signature.read_bytes()) if paths.signature.exists() else None,
         before=_version(before.encode()) if before else None,
@@ -101,7 +113,7 @@ def _gathered(paths: Layout, *, base: str | None) -> ModelAccount:
         training=_json(paths.training),
         summary=_json(paths.summary),
         summary_before=json.loads(repository.shown(earlier, paths.summary) or "{}"),
-        comparison=told.read_text(encoding="utf-8") if base and told.exists() else "",
+        comparison=contest.read_text(encoding="utf-8") if base and contest.exists() else "",
         images=tuple(path.as_posix() for path in sorted(paths.images.glob("*.png"))),
     )
 
@@ -111,5 +123,4 @@ def _version(signature: bytes) -> str:
 
 
 def _json(path: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return found
+    return dict(json.loads(path.read_text("utf-8"))) if path.exists() else {}

@@ -45,6 +45,12 @@ class Answer:
     text: str
     found: dict[str, Any] | None = None
 
+    @property
+    def reason(self) -> str:
+        """Its first point in words, in one line."""
+        points = [line[2:] for line in self.text.splitlines() if line.startswith("- ")]
+        return (points or self.text.splitlines())[0]
+
 
 def answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
     """Set the model exported here beside that of the commit `base`, and beside the best release.

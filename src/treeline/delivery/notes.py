@@ -10,34 +10,34 @@ from treeline.errors import TreelineError
 from treeline.files import write_json
 
 FOLDER = Path("build/run")
-REPRODUCED = FOLDER / "reproduced.json"  # what failed while the pipeline ran
-COMPARED = FOLDER / "compared.json"  # with which commit, and whether the models may ship
+REPRODUCED = FOLDER / "reproduced.json"  # what failed while the pipeline ran, and who was left out
+COMPARED = FOLDER / "compared.json"  # with which commit, and which models may ship
 PUBLISHED = FOLDER / "published.json"  # what was written back to git
-COMPLAINT = FOLDER / "complaint.json"  # which command ended the run with an error, and which
+ERROR = FOLDER / "error.json"  # which command ended the run with an error, and which
 REPORT = FOLDER / "report.md"
 
 
-def forget() -> None:
+def clear() -> None:
     """Remove the notes of an earlier run."""
-    for path in (REPRODUCED, COMPARED, PUBLISHED, COMPLAINT, REPORT):
+    for path in (REPRODUCED, COMPARED, PUBLISHED, ERROR, REPORT):
         path.unlink(missing_ok=True)
 
 
-def leave(path: Path, document: Any) -> None:
+def write(path: Path, document: Any) -> None:
     """Write a note, whole."""
     write_json(path, document)
 
 
+def read(path: Path) -> dict[str, Any]:
+    """Return a note; an empty one where the command that leaves it did not come so far."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
 @contextmanager
-def complaining(command: str) -> Iterator[None]:
+def recording_error(command: str) -> Iterator[None]:
     """Leave a note of the error that ends a command, and raise it on."""
     try:
         yield
     except TreelineError as error:
-        leave(COMPLAINT, {"command": command, "message": str(error)})
+        write(ERROR, {"command": command, "message": str(error)})
         raise
-
-
-def found(path: Path) -> Any | None:
-    """Return a note, or None where the command that leaves it did not come so far."""
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None

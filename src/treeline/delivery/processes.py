@@ -7,7 +7,7 @@ from pathlib import Path
 
 from treeline.errors import DeliveryError
 
-TOLD_LINES = 12  # of a complaint: enough for its reason, too few to bury it
+QUOTED_LINES = 12  # of a complaint: enough for its reason, too few to bury it
 
 
 def run(
@@ -24,8 +24,8 @@ def run(
     """
     done = attempt(*command, cwd=cwd, env=env, given=given, error=error)
     if done.returncode:
-        told = (done.stderr.strip() or done.stdout.strip()).splitlines()[-TOLD_LINES:]
-        raise error(f"`{' '.join(command)}` failed:\n" + "\n".join(told))
+        quoted = (done.stderr.strip() or done.stdout.strip()).splitlines()[-QUOTED_LINES:]
+        raise error(f"`{' '.join(command)}` failed:\n" + "\n".join(quoted))
     return done.stdout
 
 

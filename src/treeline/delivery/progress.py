@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from treeline.errors import TreelineError
+from treeline.errors import GateError, TreelineError
 
 EVENTS = "TREELINE_EVENTS"  # the file of notes
 MODELS = "TREELINE_MODELS"  # names of models, separated by blanks
@@ -24,20 +24,24 @@ CLEAR = "\r\033[K"  # back to the begin of the line, and forget it
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of one model: whether it ended, after how many seconds, and with which error."""
+    """One stage of one model: whether it ended, after how many seconds, and with which error.
+
+    `refused` says that the error is the gate's decision. `model` is empty for stages of no model.
+    """
 
     stage: str
     model: str
     ended: bool = False
     seconds: float = 0.0
     error: str = ""
+    refused: bool = False
 
 
 @contextmanager
 def reported(stage: str, model: str, *, stages: Sequence[str]) -> Iterator[list[str]]:
     """Report a stage, one of `stages` in their order; the block appends what it says of its work.
 
-    A TreelineError is raised on when it is reported.
+    An error is raised on when it is noted.
     """
     place = _place(stage, model, stages)
     _note(StageRun(stage, model))
@@ -47,28 +51,43 @@ def reported(stage: str, model: str, *, stages: Sequence[str]) -> Iterator[list[
     started, said = time.perf_counter(), list[str]()
     try:
         yield said
-    except TreelineError as error:
-        seconds = time.perf_counter() - started
-        _note(StageRun(stage, model, ended=True, seconds=seconds, error=str(error)))
+    except Exception as error:
+        _note(
+            StageRun(
+                stage,
+                model,
+                ended=True,
+                seconds=time.perf_counter() - started,
+                error=_reason(error),
+                refused=isinstance(error, GateError),
+            )
+        )
         if terminal:
             print(CLEAR, end="", flush=True)
         raise
     seconds = time.perf_counter() - started
     _note(StageRun(stage, model, ended=True, seconds=seconds))
-    text = f"{stage} {model}: {' '.join(said)}"
+    text = f"{f'{stage} {model}'.strip()}: {' '.join(said)}"
     print(
         f"{CLEAR if terminal else ''}{place}{text}{f', {seconds:.1f} s' if place else ''}",
         flush=True,
     )
 
 
-def runs(path: Path) -> list[StageRun]:
+def stage_runs(path: Path) -> list[StageRun]:
     """Return the last note of each stage that began, in the order in which they began."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines()
     notes = [StageRun(**json.loads(line)) for line in lines]
     return list({(note.stage, note.model): note for note in notes}.values())
+
+
+def _reason(error: Exception) -> str:
+    """Return what an error says; one that is not Treeline's own is named too."""
+    if isinstance(error, TreelineError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
 
 
 def coloured(text: str, colour: str) -> str:

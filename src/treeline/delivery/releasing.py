@@ -1,26 +1,27 @@
 """The branch `released`: a list of the commits that were tested and whose models may be served.
 
 `main` says what is wanted. Continuous training writes a commit into the list once its tests, its
-gates and its comparison have passed and its data are in the remote; deployment builds from the
-last one. Each entry is a small JSON file, and the branch holds nothing else: a workflow's token may
-not push a branch in which workflow files change.
+gates and its comparisons have passed and its data are in the remote; deployment builds from the
+last one. An entry says of each model at which commit it passed: one that is refused now goes on as
+it passed last.
 """
 
 import json
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from treeline.config import Layout
+from ruamel.yaml import YAML
+
+from treeline.config import PARAMS, Layout
 from treeline.config.metrics import METRICS
-from treeline.contract.signature import Signature
 from treeline.delivery import repository
+from treeline.delivery.lists import JsonList
 from treeline.errors import DeliveryError
 
 MAIN = "main"
-RELEASED = "released"
-TRACKED = f"refs/remotes/origin/{RELEASED}"
-ENTRY = Path("released.json")
+RELEASES = JsonList("released")
+RELEASED = RELEASES.branch
 
 # What training writes: a commit that differs from the tested one only here is as good as tested.
 OUTPUTS = ("dvc.lock", "dataset", "model")
@@ -34,6 +35,30 @@ SHIPPED = (
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A release: its commit, and of each model its version and the commit at which it passed."""
+
+    commit: str
+    models: Mapping[str, str]
+    passed: Mapping[str, str]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Entry":
+        """Read a document; in older ones every model passed at the commit itself."""
+        commit, models = document["commit"], document["models"]
+        return cls(commit, models, document.get("passed", dict.fromkeys(models, commit)))
+
+    @property
+    def whole(self) -> bool:
+        """Whether every model passed at the commit itself."""
+        return set(self.passed.values()) <= {self.commit}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class Release:
     """A model that was released: its commit, its version, and its signature as text."""
 
@@ -42,23 +67,46 @@ class Release:
     signature: str
 
 
+def last() -> Entry | None:
+    """Return the last release as this checkout knows it, or None before the first one."""
+    document = RELEASES.last()
+    return None if document is None else Entry.of(document)
+
+
 def released() -> str | None:
     """Return the released commit as this checkout knows it, or None before the first release."""
-    found = _entry(TRACKED)
-    return None if found is None else str(found["commit"])
+    entry = last()
+    return None if entry is None else entry.commit
 
 
-def entered(commit: str) -> str:
-    """Write a commit into the list, here; return what is to be pushed as the branch."""
-    models = {
-        signature.name: signature.version
-        for path in sorted(Path("model").glob("*/signature.json"))
-        for signature in [Signature.read(path)]
-    }
-    content = json.dumps({"commit": commit, "models": models}, indent=2) + "\n"
-    message = f"Release {commit[:12]}: " + ", ".join(map(" ".join, models.items()))
-    after = repository.resolved(TRACKED)
-    return repository.entry(ENTRY.name, content, after=after, message=message)
+def entry_for(commit: str, *, held: Collection[str] = ()) -> Entry:
+    """Return what is to be entered for a commit, of the models that it declares.
+
+    One that is `held` back goes on as it was released last; one that never was is left out.
+    """
+    before = last()
+    versions, passed = {}, {}
+    for name in declared_at(commit):
+        if name not in held:
+            signature = repository.shown(commit, Layout(name).signature)
+            if signature is not None:
+                versions[name], passed[name] = json.loads(signature)["version"], commit
+        elif before is not None and name in before.models:
+            versions[name], passed[name] = before.models[name], before.passed[name]
+    return Entry(commit, versions, passed)
+
+
+def entered(entry: Entry) -> str:
+    """Write an entry into the list, here; return the refspec that pushes it."""
+    models = ", ".join(map(" ".join, entry.models.items()))
+    return RELEASES.entry(entry.to_dict(), message=f"Release {entry.commit[:12]}: {models}")
+
+
+def declared_at(commit: str) -> list[str]:
+    """Return the names of the models that a commit declares."""
+    text = repository.shown(commit, PARAMS)
+    document = YAML(typ="safe", pure=True).load(text) if text else {}
+    return list(document.get("models", {}))
 
 
 def incumbent() -> str:
@@ -72,33 +120,40 @@ def releasable(commit: str, *, tested: str) -> bool:
     return not repository.differ(tested, commit, ".", *elsewhere)
 
 
-def ships_anew(commit: str) -> bool:
-    """Tell whether an image of this commit would differ from one of the released commit."""
-    before = released()
-    return before is None or repository.differ(before, commit, *SHIPPED)
+def ships_anew(entry: Entry, before: Entry | None) -> bool:
+    """Tell whether an image of a release would differ from one of another."""
+    if before is None or dict(entry.models) != dict(before.models):
+        return True
+    return repository.differ(before.commit, entry.commit, *SHIPPED)
 
 
-def chosen(version: str) -> str:
-    """Return the commit to deploy: the released one, or the one that `version` names.
+def chosen(version: str, *, unlisted: bool = False) -> Entry:
+    """Return the release to deploy: the last one, or the one that `version` names.
 
-    `version` is a commit, a tag, or the version of a model, which names the last release that has
-    it. Raises DeliveryError when it names nothing.
+    `version` is a commit or a tag of one that was released, or the version of a model, which names
+    the last release that has it. Only where a person says `unlisted` may it be any other commit.
+    Raises DeliveryError when it names nothing.
     """
     if not version:
-        if commit := released():
-            return commit
+        if entry := last():
+            return entry
         raise DeliveryError("nothing is released yet: run the training on main first")
-    tip = repository.resolved(TRACKED)
-    for entry in repository.history(tip) if tip else ():
-        found = _entry(entry)
-        if found and version in found["models"].values():
-            return str(found["commit"])
-    if commit := repository.resolved(version):
-        return commit
-    raise DeliveryError(
-        f"{version}: neither a commit nor the version of a released model; "
-        f"git log origin/{RELEASED} lists both"
-    )
+    commit = repository.resolved(version)
+    for document in RELEASES.documents():
+        entry = Entry.of(document)
+        if version in entry.models.values() or commit == entry.commit:
+            return entry
+    if commit is None:
+        raise DeliveryError(
+            f"{version}: neither a commit nor the version of a released model; "
+            f"git log origin/{RELEASED} lists both"
+        )
+    if not unlisted:
+        raise DeliveryError(
+            f"{version}: never released, so nobody knows whether its models may be served; "
+            f"git log origin/{RELEASED} lists what was; UNLISTED=true deploys it all the same"
+        )
+    return entry_for(commit)
 
 
 def best(paths: Layout, metric: str) -> Release | None:
@@ -107,21 +162,16 @@ def best(paths: Layout, metric: str) -> Release | None:
     Tests differ from release to release, so that the figure only says which model to set beside a
     candidate, on the same rows. None where no release has that metric.
     """
-    tip, sign = repository.resolved(TRACKED), METRICS[metric].sign
-    found: dict[str, tuple[float, Release]] = {}
-    for entry in repository.history(tip) if tip else ():
-        release = _entry(entry) or {}
-        version = release.get("models", {}).get(paths.name)
-        if version is None or version in found:
+    sign = METRICS[metric].sign
+    releases: dict[str, tuple[float, Release]] = {}
+    for document in RELEASES.documents():
+        entry = Entry.of(document)
+        version = entry.models.get(paths.name)
+        if version is None or version in releases:
             continue
-        signature = repository.shown(release["commit"], paths.signature)
+        commit = entry.passed[paths.name]
+        signature = repository.shown(commit, paths.signature)
         value = json.loads(signature or "{}").get("metrics", {}).get(metric)
         if value is not None:
-            found[version] = sign * value, Release(release["commit"], version, str(signature))
-    return max(found.values(), key=lambda pair: pair[0], default=(0.0, None))[1]
-
-
-def _entry(revision: str) -> dict[str, Any] | None:
-    text = repository.shown(revision, ENTRY)
-    found: dict[str, Any] | None = None if text is None else json.loads(text)
-    return found
+            releases[version] = sign * value, Release(commit, version, str(signature))
+    return max(releases.values(), key=lambda pair: pair[0], default=(0.0, None))[1]

@@ -1,4 +1,4 @@
-"""The account of a run → its report, in Markdown: the verdict in words first. Pure."""
+"""The summary of a run → its report, in Markdown: the verdict in words first. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from typing import Any
 
 from treeline.contract.features import labels
 from treeline.contract.texts import text_of
-from treeline.delivery.account import Account, ModelAccount
-from treeline.delivery.reproducing import Failure
+from treeline.delivery.account import ModelSummary, RunSummary
+from treeline.delivery.pipeline import Failure
 from treeline.reports import deciding, sections
 from treeline.reports.markdown import NOTHING, table
 from treeline.reports.training import candidates
@@ -22,64 +22,76 @@ ENDED = {
 MARK = "<!-- treeline: report -->"  # by which a later run finds its comment again
 
 
-def report(account: Account) -> str:
+def report(summary: RunSummary) -> str:
     """Return the whole report."""
     parts = [
         MARK,
-        f"# {headline(account)}",
-        _why(account),
-        _consequence(account),
-        *(_model(model, account) for model in _told(account)),
-        _unchanged(account),
-        f"[The run]({account.run}) has the rest." if account.run else "",
+        f"# {headline(summary)}",
+        _why(summary),
+        _consequence(summary),
+        *(_model(model, summary) for model in _sections(summary)),
+        _unchanged(summary),
+        f"[The run]({summary.run}) has the rest." if summary.run else "",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def shortened(text: str, account: Account) -> str:
+def shortened(text: str, summary: RunSummary) -> str:
     """Return a report short enough to be a comment; the whole of it is on the page of the run."""
     if len(text) <= MOST_CHARACTERS:
         return text
-    where = f"on the page of [the run]({account.run})" if account.run else "printed: make report"
+    where = f"on the page of [the run]({summary.run})" if summary.run else "printed: make report"
     cut = text[:MOST_CHARACTERS].rpartition("\n")[0]
     return f"{cut}\n\nToo long for a comment; the whole of it is {where}.\n"
 
 
-def worth_a_comment(account: Account) -> bool:
-    """Tell whether anybody need be told: something changed, or something went wrong."""
-    bad = account.failures or account.worse or account.complaint
-    return bool(bad or account.changed or (account.published and account.published.changed))
+def worth_a_comment(summary: RunSummary) -> bool:
+    """Tell whether anybody need be told: something changed, or something went wrong anew."""
+    published = summary.published
+    if published is None:
+        return summary.alarming or bool(summary.changed)
+    held = set(published.held)
+    fresh = [model for model in summary.changed if model.name not in held]
+    return summary.alarming or bool(fresh) or published.changed
 
 
-def headline(account: Account) -> str:
-    """Return the whole run in one line: what weighs most comes first."""
-    broken = [_place(each) for each in account.failures if not each.refused]
-    refused = [each.model for each in account.failures if each.refused]
-    names = ", ".join(model.name for model in account.changed)
-    published = account.published
-    ended = ENDED[account.complaint.command] if account.complaint else ""
-    lines = {
+def headline(summary: RunSummary) -> str:
+    """Return the whole run in one line: what weighs most comes first, what was published last."""
+    broken = [_place(each) for each in summary.failures if not each.refused]
+    refused = [each.model for each in summary.failures if each.refused]
+    lost = [] if summary.accepted else list(summary.lost)
+    published = summary.published
+    held = set(published.held) if published else set()
+    names = ", ".join(model.name for model in summary.changed if model.name not in held)
+    ended = ENDED[summary.error.command] if summary.error else ""
+    is_published = bool(published and published.changed)
+    bad = {
         f"Training failed: {', '.join(broken)}": broken,
         f"Refused at the gate: {', '.join(refused)}": refused,
-        "Refused: not fit to follow the model before": account.worse and not account.accepted,
+        f"Refused, for not fit to follow the model before: {', '.join(lost)}": lost,
         ended: ended,
-        f"Trained and published: {names or 'new numbers, the same models'}": (
-            published and published.changed
-        ),
+    }
+    good = {
+        f"Trained and published: {names or 'new numbers, the same models'}": is_published,
         f"Trained: {names}": names,
         "Nothing to train, and something new to deploy": published and published.released,
     }
-    return next((line for line, true in lines.items() if true), "Nothing has changed")
+    first = next((line for line, true in bad.items() if true), "")
+    second = next((line for line, true in good.items() if true), "")
+    if first:
+        return f"{first}. Published all the same: {names}" if is_published and names else first
+    return second or "Nothing has changed"
 
 
-def _why(account: Account) -> str:
-    reason = " ".join(account.reason.split())
+def _why(summary: RunSummary) -> str:
+    reason = " ".join(summary.reason.split())
     lines = [f"Asked for because: {reason}"] if reason else []
-    for each in account.failures:
+    for each in summary.failures:
         lines.append(f"- **{_place(each)}**: " + each.reason.replace("\n", "\n  "))
-    if account.complaint:
-        lines.append(_quoted(account.complaint.message))
-    if account.worse and account.accepted:
+    if summary.error:
+        lines.append(_quoted(summary.error.message))
+    lines += [f"- **{name}** is left out: {why}" for name, why in summary.left_out.items()]
+    if summary.lost and summary.accepted:
         lines.append("A person accepted a model that the comparison would not let pass.")
     return "\n\n".join(lines)
 
@@ -94,38 +106,42 @@ def _quoted(message: str) -> str:
     return f"{fence}\n{message}\n{fence}"
 
 
-def _consequence(account: Account) -> str:
+def _consequence(summary: RunSummary) -> str:
     """Say what is written back, and what will be deployed."""
-    published = account.published
+    published = summary.published
     if published is None:
         return "Nothing was written back to git, and nothing will be deployed."
     lines = []
     if published.changed and published.commit:
         lines.append(f"Written back to git as {published.commit[:12]}.")
+    if published.removed:
+        lines.append(f"Declared no more, and removed: {', '.join(published.removed)}.")
     if published.released:
-        shipped = ", ".join(f"{model.name} `{model.version}`" for model in account.models)
+        models = [model for model in summary.models if model.name not in published.held]
+        shipped = ", ".join(f"{model.name} `{model.version}`" for model in models)
         lines.append(f"Will be deployed from {(published.commit or '')[:12]}: {shipped}.")
-    return " ".join([*lines, published.note]).strip()
+    if published.branch:
+        lines.append(f"Pushed to {published.branch}.")
+    paragraphs = [" ".join([*lines, published.note]).strip()]
+    for name, why in published.held.items():
+        before = ", as told before" if name in published.repeated else ""
+        paragraphs.append(f"- **{name}** goes on as it was released last{before}: {why}")
+    return "\n\n".join(paragraphs)
 
 
-def _told(account: Account) -> list[ModelAccount]:
+def _sections(summary: RunSummary) -> list[ModelSummary]:
     """Return the models worth a section: those that changed, and those that failed."""
-    failed = {each.model for each in account.failures}
-    worse = "must not ship", "cannot be compared"
-    return [
-        model
-        for model in account.models
-        if model.changed or model.name in failed or any(word in model.comparison for word in worse)
-    ]
+    bad = {each.model for each in summary.failures} | set(summary.lost)
+    return [model for model in summary.models if model.changed or model.name in bad]
 
 
-def _unchanged(account: Account) -> str:
-    told = _told(account)
-    same = [f"{each.name} `{each.version}`" for each in account.models if each not in told]
+def _unchanged(summary: RunSummary) -> str:
+    shown = _sections(summary)
+    same = [f"{each.name} `{each.version}`" for each in summary.models if each not in shown]
     return f"Unchanged: {', '.join(same)}." if same else ""
 
 
-def _model(model: ModelAccount, account: Account) -> str:
+def _model(model: ModelSummary, summary: RunSummary) -> str:
     arrow = f"`{model.before or 'new'}` → `{model.version or 'none'}`"
     stays = f"stays `{model.version}`" if model.version else "has no version yet"
     title = f"## {model.name} {arrow if model.changed else stays}"
@@ -137,11 +153,11 @@ def _model(model: ModelAccount, account: Account) -> str:
         pieces += ["### Metrics", sections.metrics(model.evaluation)]
     if model.training:
         pieces += ["### Candidates", candidates(model.training)]
-    pieces += ["### Data", _data(model), _pictures(model, account)]
+    pieces += ["### Data", _data(model), _pictures(model, summary)]
     return "\n\n".join(piece for piece in pieces if piece)
 
 
-def _lead(model: ModelAccount) -> str:
+def _lead(model: ModelSummary) -> str:
     """Say how good the champion is, where the record of its training is there."""
     if not (model.evaluation and model.training):
         return ""
@@ -158,7 +174,7 @@ def _demoted(markdown: str) -> str:
     )
 
 
-def _data(model: ModelAccount) -> str:
+def _data(model: ModelSummary) -> str:
     """Set the counts of the data beside those of before."""
     now, before = _counts(model.summary), _counts(model.summary_before)
     if now == before:
@@ -173,26 +189,26 @@ def _data(model: ModelAccount) -> str:
 
 def _counts(summary: Mapping[str, Any]) -> dict[str, str]:
     """Return every count of a summary by what it counts."""
-    found = {f"rows {name}".replace("_", " "): n for name, n in summary.get("rows", {}).items()}
-    found |= {f"rows without `{name}`": n for name, n in summary.get("missing", {}).items()}
-    found |= {
+    counts = {f"rows {name}".replace("_", " "): n for name, n in summary.get("rows", {}).items()}
+    counts |= {f"rows without `{name}`": n for name, n in summary.get("missing", {}).items()}
+    counts |= {
         f"groups {name}".replace("_", " "): n for name, n in summary.get("groups", {}).items()
     }
     target = summary.get("target", {})
     pairs = zip(labels(target.get("classes", ())), target.get("counts", ()), strict=True)
-    found |= {f"rows of class `{text_of(value)}`": n for value, n in pairs}
+    counts |= {f"rows of class `{text_of(value)}`": n for value, n in pairs}
     if "duplicates" in summary:
-        found["rows that repeat another"] = summary["duplicates"]
-    return {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in found.items()}
+        counts["rows that repeat another"] = summary["duplicates"]
+    return {name: f"{n:,}" if isinstance(n, int) else str(n) for name, n in counts.items()}
 
 
-def _pictures(model: ModelAccount, account: Account) -> str:
+def _pictures(model: ModelSummary, summary: RunSummary) -> str:
     """Show the plots as they stand in the commit; without one they are with the run."""
-    commit = account.published.commit if account.published else None
-    if not (commit and account.browser and model.images):
+    commit = summary.published.commit if summary.published else None
+    if not (commit and summary.browser and model.images):
         return ""
     shown = [
-        f"![{path.rpartition('/')[2][:-4]}]({account.browser}/blob/{commit}/{path}?raw=true)"
+        f"![{path.rpartition('/')[2][:-4]}]({summary.browser}/blob/{commit}/{path}?raw=true)"
         for path in model.images
     ]
     return "### Pictures\n\n" + "\n".join(shown)

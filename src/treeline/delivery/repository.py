@@ -2,6 +2,7 @@
 
 import base64
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -37,10 +38,13 @@ def differ(one: str, other: str, *pathspecs: str) -> bool:
     return done.returncode == 1
 
 
-def staged(*paths: str) -> list[str]:
-    """Stage what changed below the paths, as far as git does not ignore it; return the files."""
+def staged(*paths: str, besides: Sequence[str] = ()) -> list[str]:
+    """Stage what changed below the paths, as far as git does not ignore it; return the files.
+
+    `besides` are pathspecs that exclude some of it.
+    """
     there = [path for path in paths if Path(path).exists()]
-    run("git", "add", "--all", "--", *there, error=PublishingError)
+    run("git", "add", "--all", "--", *there, *besides, error=PublishingError)
     return run("git", "diff", "--cached", "--name-only", error=PublishingError).split("\n")[:-1]
 
 
@@ -56,6 +60,13 @@ def fetch(branch: str) -> str:
     return run("git", "rev-parse", "FETCH_HEAD").strip()
 
 
+def refresh(branch: str, ref: str) -> None:
+    """Fetch a branch into a ref of this clone, where the remote repository has one."""
+    attempt(
+        "git", "fetch", "--quiet", _remote(), f"+refs/heads/{branch}:{ref}", env=_access()
+    )  # fmt: skip
+
+
 def push(*refspecs: str) -> str | None:
     """Push all of the refs or none; return None, or what git complained about."""
     done = attempt(
@@ -67,7 +78,9 @@ def push(*refspecs: str) -> str | None:
 
 def rebase(onto: str) -> None:
     """Put the commits here onto another tip; raises PublishingError, and undoes it, on conflict."""
-    done = attempt("git", "rebase", "--quiet", onto, env=_identity(), error=PublishingError)
+    done = attempt(
+        "git", "rebase", "--quiet", "--autostash", onto, env=_identity(), error=PublishingError
+    )
     if done.returncode:
         attempt("git", "rebase", "--abort")
         raise PublishingError(
@@ -106,9 +119,31 @@ def folder(path: Path, *, message: str) -> str:
     return _committed(tree, after=None, message=message)
 
 
+def tags(pattern: str) -> dict[str, str]:
+    """Return the annotated tags whose names fit a pattern, each with the subject of its message."""
+    listed = run(
+        "git", "tag", "--list", pattern, "--format=%(refname:strip=2)%09%(contents:subject)",
+        error=PublishingError,
+    )  # fmt: skip
+    return dict(line.split("\t", 1) for line in listed.splitlines())
+
+
+def tag_object(name: str, commit: str, *, message: str) -> str:
+    """Make an annotated tag without a ref, which whoever pushes it names; return its id."""
+    tagger = run("git", "var", "GIT_COMMITTER_IDENT", env=_identity(), error=PublishingError)
+    text = f"object {commit}\ntype commit\ntag {name}\ntagger {tagger.strip()}\n\n{message}\n"
+    return run("git", "mktag", given=text, error=PublishingError).strip()
+
+
 def history(tip: str) -> list[str]:
     """Return the commits up to a tip, the newest first."""
     return run("git", "rev-list", tip, error=PublishingError).split()
+
+
+def remote_tips() -> list[str]:
+    """Return the tips of the branches of the remote repository, as this clone knows them."""
+    listed = run("git", "for-each-ref", "--format=%(objectname)", "refs/remotes")
+    return sorted(set(listed.split()))
 
 
 def branch() -> str:

@@ -2,27 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from treeline.contract.signature import Signature
 from treeline.deployment.asking import wait_until_served
+from treeline.deployment.targets import Target
 from treeline.errors import DeploymentError
-
-
-class Host(Protocol):
-    """A service somewhere that runs one image; every method raises DeploymentError."""
-
-    def running_image(self) -> str | None:
-        """Return the image that is served now, or None where that cannot be known."""
-        ...
-
-    def deploy(self, image: str) -> str:
-        """Have the service run an image, and return the id of that deployment."""
-        ...
-
-    def wait_until_healthy(self, deployment: str, *, seconds: float, pause: float) -> None:
-        """Return when a deployment is healthy; raise when it has failed, or after `seconds`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -43,7 +27,7 @@ class Limits:
 
 
 def deploy(
-    service: Host,
+    service: Target,
     image: str,
     *,
     fallback: str | None,
@@ -72,7 +56,7 @@ def deploy(
     return former
 
 
-def _put(service: Host, image: str, *, limits: Limits) -> None:
+def _put(service: Target, image: str, *, limits: Limits) -> None:
     """Deploy an image and wait until it is healthy; raises DeploymentError."""
     print(f"deploying {image}", flush=True)
     deployment = service.deploy(image)
@@ -81,7 +65,7 @@ def _put(service: Host, image: str, *, limits: Limits) -> None:
     )
 
 
-def _put_back(service: Host, former: str | None, *, instead_of: str, limits: Limits) -> str:
+def _put_back(service: Target, former: str | None, *, instead_of: str, limits: Limits) -> str:
     """Roll back to the former image and say what came of it."""
     if former is None:
         return "Nothing is known to have run before, so nothing was rolled back."

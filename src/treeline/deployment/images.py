@@ -1,5 +1,7 @@
 """Checkout → serving image: built, checked as it will be run, named, pushed to its registry."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from uuid import uuid4
 from treeline import __version__
 from treeline.contract.signature import Signature
 from treeline.delivery.processes import attempt, run
+from treeline.delivery.releasing import Entry
 from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
 
@@ -21,6 +24,9 @@ RESTRICTIONS = (
     *("--security-opt", "no-new-privileges"),
 )
 LAST_LINES = 20  # of a container's log
+RELEASE = Path("build/release")  # the folder that a release is prepared in
+ENTRY = "released.json"  # in it: the entry of the list of releases
+SHIPPED_BEFORE = "shipped.json"  # in it: the image of that entry, where the registry has it
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
@@ -38,12 +44,37 @@ def release(folder: Path, *, name: str) -> str:
         raise DeploymentError(
             f"IMAGE: {name!r} is no name of an image; give registry/owner/name, without a tag"
         )
-    return tagged(name, commit_of(folder))
+    entry = entry_of(folder)
+    if entry is None or entry.whole:
+        return f"{name}:sha-{commit_of(folder)}"
+    # At other times other models may be released at the same commit.
+    models = hashlib.sha256(json.dumps(entry.to_dict(), sort_keys=True).encode()).hexdigest()
+    return f"{name}:sha-{entry.commit}-{models[:8]}"
 
 
-def tagged(name: str, commit: str) -> str:
-    """Return what the image of a commit is called."""
-    return f"{name}:sha-{commit}"
+def entry_of(folder: Path) -> Entry | None:
+    """Return the release that was prepared in a folder, None where it is any other checkout."""
+    path = folder / ENTRY
+    return Entry.of(json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def shipped_before(folder: Path) -> str | None:
+    """Return the image, by its digest, that the release in a folder was in service with before."""
+    path = folder / SHIPPED_BEFORE
+    return str(json.loads(path.read_text("utf-8"))["image"]) if path.is_file() else None
+
+
+def with_digest(image: str) -> str:
+    """Return the name of a pulled or pushed image with its digest; as it is where it has none."""
+    if "@" in image:
+        return image
+    name = image.rpartition(":")[0]
+    listed = run(
+        "docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image,
+        error=DeploymentError,
+    )  # fmt: skip
+    digests = [each for each in json.loads(listed) or () if each.startswith(f"{name}@")]
+    return str(digests[0]) if digests else image
 
 
 def commit_of(folder: Path) -> str:
@@ -51,8 +82,8 @@ def commit_of(folder: Path) -> str:
 
     Raises DeploymentError when `folder` is no checkout, or only a folder inside one.
     """
-    asked = ("git", "-C", str(folder), "rev-parse", "HEAD", "--show-prefix")
-    commit, prefix = run(*asked, error=DeploymentError).split("\n")[:2]
+    command = ("git", "-C", str(folder), "rev-parse", "HEAD", "--show-prefix")
+    commit, prefix = run(*command, error=DeploymentError).split("\n")[:2]
     if prefix:
         raise DeploymentError(f"{folder}: a folder inside a checkout; give the checkout itself")
     return commit
@@ -148,16 +179,16 @@ def _container(image: str, *, runtime: str) -> Iterator[str]:
 
 def _address(container: str) -> str:
     """Return where the container answers; raises DeploymentError when it has ended."""
-    asked = ("docker", "port", container, str(PORT))
-    published = attempt(*asked, error=DeploymentError).stdout.split()
+    command = ("docker", "port", container, str(PORT))
+    published = attempt(*command, error=DeploymentError).stdout.split()
     if not published:
         raise DeploymentError("the container ended at once")
     return f"http://{published[0]}"
 
 
 def _state(container: str) -> str:
-    asked = ("docker", "inspect", "--format", "{{.State.Status}}", container)
-    return attempt(*asked, error=DeploymentError).stdout.strip()
+    command = ("docker", "inspect", "--format", "{{.State.Status}}", container)
+    return attempt(*command, error=DeploymentError).stdout.strip()
 
 
 def _last_words(container: str) -> str:

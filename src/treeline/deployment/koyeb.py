@@ -1,8 +1,9 @@
 """Koyeb's REST API: one service there, asked what it runs, told to run an image, waited for."""
 
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 from treeline.deployment.exchange import NO_ANSWER, Answer, exchange
@@ -20,6 +21,14 @@ TELLING = "message"  # the key under which Koyeb says what is wrong
 
 class KoyebService:
     """One service on Koyeb, whose source is a Docker image."""
+
+    REQUIRED: tuple[str, ...] = ("KOYEB_TOKEN", "KOYEB_SERVICE")
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str]) -> Self:
+        """Return the service that KOYEB_… name."""
+        service, token = settings["KOYEB_SERVICE"], settings["KOYEB_TOKEN"]
+        return cls(service, token=token, api=settings.get("KOYEB_API", "") or API)
 
     def __init__(
         self,

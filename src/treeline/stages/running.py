@@ -35,11 +35,11 @@ def run(arguments: list[str]) -> None:
         sys.exit(f"usage: python -m treeline.stages {usage}")
     stage, name = arguments
     try:
-        spec, paths = declared_model(name)
-        gc.disable()  # imports leave no garbage, and looking for it is a tenth of a short stage
-        work = resolve(STAGES, stage, place="stage", extra="train")
-        gc.enable()
         with reported(stage, name, stages=tuple(STAGES)) as said:
+            spec, paths = declared_model(name)
+            gc.disable()  # imports leave no garbage, and looking for it is a tenth of a short stage
+            work = resolve(STAGES, stage, place="stage", extra="train")
+            gc.enable()
             said.append(work(spec, paths))
     except TreelineError as error:
         sys.exit(f"{stage} {name}: {error}")
@@ -47,6 +47,7 @@ def run(arguments: list[str]) -> None:
 
 def _run_once(stage: str) -> None:
     try:
-        print(f"{stage}: {resolve(ONCE, stage, place='stage')()}")
+        with reported(stage, "", stages=()) as said:
+            said.append(resolve(ONCE, stage, place="stage")())
     except TreelineError as error:
         sys.exit(f"{stage}: {error}")

@@ -1,0 +1,138 @@
+"""What is in service and what is not: decided by two lists in git, and nothing else."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import PARAMS, Checkout
+from treeline.delivery import releasing
+from treeline.delivery.releasing import RELEASES, Entry
+from treeline.deployment.records import DEPLOYMENTS, FAILED, by_digest, in_service, pending, record
+from treeline.errors import DeliveryError, DeploymentError
+
+IMAGE = "registry.example/treeline"
+DIGEST = f"{IMAGE}@sha256:{'0' * 64}"
+
+
+@pytest.fixture
+def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """Return a clone with a declaration and the contract of one model, and its origin."""
+    made = Checkout(tmp_path / "clone")
+    made.root.mkdir()
+    made.run("git", "init", "--quiet", "--initial-branch", "main")
+    for name, value in (("name", "A person"), ("email", "person@example.invalid")):
+        made.run("git", "config", f"user.{name}", value)
+    made.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    made.run("git", "remote", "add", "origin", "../origin.git")
+    (made.root / "params.yaml").write_text(PARAMS)
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def release(clone: Checkout, version: str) -> Entry:
+    """Export a version of the model, commit and release it, and fetch the list."""
+    path = clone.root / "model/sugar/signature.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"version": version}))
+    entry = releasing.entry_for(clone.commit(f"Train {version}"))
+    clone.run("git", "push", "--quiet", "origin", "HEAD", releasing.entered(entry))
+    RELEASES.refresh()
+    return entry
+
+
+def deployed(entry: Entry, *, failure: str = "") -> None:
+    record(entry, image=DIGEST, target="koyeb", url="https://a.example", failure=failure)
+    DEPLOYMENTS.refresh()
+
+
+def due() -> Entry | None:
+    return pending("", unlisted=False).entry
+
+
+def test_nothing_is_due_before_the_first_release(clone: Checkout) -> None:
+    clone.commit("Begin")
+    assert due() is None and "Nothing is released" in pending("", unlisted=False).reason
+
+
+def test_a_release_is_due_until_it_is_in_service(clone: Checkout) -> None:
+    entry = release(clone, "1")
+    assert due() == entry
+    deployed(entry)
+    assert due() is None
+    assert due() is None and in_service() is not None
+    newer = release(clone, "2")
+    assert due() == newer
+
+
+def test_a_record_says_what_when_where_by_which_run_and_with_which_digest(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "acme/forest")
+    monkeypatch.setenv("GITHUB_RUN_ID", "7")
+    entry = release(clone, "1")
+    deployed(entry)
+    document = json.loads(clone.run("git", "show", "origin/deployed:deployed.json").stdout)
+    assert document.pop("when").endswith("Z")
+    assert document == {
+        "commit": entry.commit,
+        "models": {"sugar": "1"},
+        "passed": {"sugar": entry.commit},
+        "image": DIGEST,
+        "target": "koyeb",
+        "url": "https://a.example",
+        "run": "https://github.com/acme/forest/actions/runs/7",
+        "outcome": "in service",
+        "reason": "",
+        "release": RELEASES.tip(),
+    }
+    tags = clone.run("git", "ls-remote", "--tags", "origin").stdout
+    assert "refs/tags/model=sugar#production#1" in tags
+
+
+def test_a_failed_deployment_is_told_and_due_again(clone: Checkout) -> None:
+    entry = release(clone, "1")
+    deployed(entry, failure="ended as UNHEALTHY")
+    assert due() == entry
+    assert "is tried again: ended as UNHEALTHY" in pending("", unlisted=False).reason
+    assert (DEPLOYMENTS.last() or {})["outcome"] == FAILED and in_service() is None
+
+
+def test_what_a_person_went_back_to_stays_until_the_next_release(clone: Checkout) -> None:
+    first, second = release(clone, "1"), release(clone, "2")
+    deployed(second)
+    assert pending("1", unlisted=False).entry == first
+    deployed(first)
+    assert due() is None
+    third = release(clone, "3")
+    assert due() == third
+
+
+def test_an_image_of_before_is_found_by_its_digest_and_by_its_release_alone(
+    clone: Checkout,
+) -> None:
+    first = release(clone, "1")
+    assert by_digest(first) is None
+    deployed(first)
+    found = by_digest(first)
+    assert found is not None and found.image == DIGEST
+    assert by_digest(release(clone, "2")) is None
+
+
+def test_a_commit_that_never_was_released_is_deployed_only_where_a_person_says_so(
+    clone: Checkout,
+) -> None:
+    release(clone, "1")
+    newer = clone.commit("An idea")
+    with pytest.raises(DeliveryError, match="UNLISTED=true"):
+        pending(newer, unlisted=False)
+    decision = pending(newer, unlisted=True)
+    assert decision.entry is not None and decision.entry.commit == newer
+
+
+def test_a_record_that_git_refuses_is_told_with_the_permission_it_needs(clone: Checkout) -> None:
+    entry = release(clone, "1")
+    clone.run("git", "remote", "set-url", "origin", "../nowhere.git")
+    with pytest.raises(DeploymentError, match="contents: write"):
+        deployed(entry)
