@@ -24,7 +24,7 @@ TEXT = f'{MARK}\n\n# Trained: sugar\n\n@nobody, 100 % of "it"\n'
 STAND_IN = """\
 #!{python}
 import json, os, sys
-with open({record!r}, "a") as file:
+with open({record!r}, "w") as file:
     json.dump({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}, file)
 print({answer!r})
 sys.exit({code})
@@ -147,16 +147,18 @@ def test_cml_is_asked_in_its_documented_form_and_told_to_report_nothing(
     assert on_commit(COMMIT, report) == "https://github.com/acme/forest/commit/0123#comment"
     call = cml.call()
     target, publish = f"--target=commit/{COMMIT}", "--publish=false"
-    assert call["arguments"] == ["comment", "create", target, publish, str(report)]
+    assert call["arguments"] == [
+        "comment", "create", target, publish, "--rm-watermark", str(report),
+    ]  # fmt: skip
     assert call["environment"]["ITERATIVE_DO_NOT_TRACK"] == "1"
     assert call["environment"]["REPO_TOKEN"] == TOKEN
 
 
-def test_where_cml_answers_gh_is_not_asked(tools: Path, report: Path) -> None:
+def test_where_cml_answers_gh_only_looks_for_an_earlier_comment(tools: Path, report: Path) -> None:
     stand_in(tools, "cml")
     gh = stand_in(tools, "gh")
     on_commit(COMMIT, report)
-    assert not gh.record.exists()
+    assert "--method" not in gh.call()["arguments"]
 
 
 def test_the_token_is_on_no_command_line(tools: Path, report: Path) -> None:
@@ -167,10 +169,22 @@ def test_the_token_is_on_no_command_line(tools: Path, report: Path) -> None:
 
 def test_without_cml_gh_comments_on_the_commit(github: GitHub, report: Path) -> None:
     assert on_commit(COMMIT, report) == "https://github.com/comment/1"
-    assert github.requests == [
-        ("POST", f"/repos/acme/forest/commits/{COMMIT}/comments", f"token {TOKEN}")
-    ]
+    path = f"/repos/acme/forest/commits/{COMMIT}/comments"
+    assert github.requests[-1] == ("POST", path, f"token {TOKEN}")
     assert [comment["body"] for comment in github.comments] == [TEXT]
+
+
+def test_a_commit_that_has_a_comment_of_an_earlier_run_gets_no_second_one(
+    tools: Path, github: GitHub, report: Path
+) -> None:
+    cml = stand_in(tools, "cml")
+    earlier = {"id": 1, "body": f"{MARK}\n\n# Refused", "html_url": "https://github.com/comment/1"}
+    github.comments.append(earlier)
+    for _ in range(2):
+        assert on_commit(COMMIT, report) == "https://github.com/comment/1"
+    assert [comment["body"] for comment in github.comments] == [TEXT]
+    assert [method for method, _, _ in github.requests] == ["GET", "PATCH", "GET"]
+    assert not cml.record.exists()
 
 
 def test_when_cml_fails_gh_comments_all_the_same(tools: Path, github: GitHub, report: Path) -> None:

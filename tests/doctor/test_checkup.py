@@ -321,19 +321,28 @@ class _Answers(BaseHTTPRequestHandler):
     """GitHub's API as far as it lists names."""
 
     lists: dict[str, dict[str, str]]
+    documents: dict[str, Any]
 
     def log_message(self, *_: Any) -> None:
         pass
 
     def do_GET(self) -> None:
         place = self.path.partition("?")[0].removeprefix("/repos/acme/forest/")
+        if place in self.documents:
+            self.reply(200, self.documents[place])
+            return
         kind = place.rpartition("/")[2].removeprefix("organization-")
         rows = [
             {"name": name, **({"value": value} if kind == "variables" else {})}
             for name, value in self.lists.get(place, {}).items()
         ]
-        body = json.dumps({"total_count": len(rows), kind: rows}).encode()
-        self.send_response(200 if place in self.lists else 404)
+        status = 200 if place in self.lists else 404
+        self.reply(status, {"total_count": len(rows), kind: rows})
+
+    def reply(self, status: int, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("X-OAuth-Scopes", "repo, read:org")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -341,14 +350,23 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def on_github(tmp_path: Path) -> Iterator[tuple[dict[str, dict[str, str]], dict[str, str]]]:
+def documents() -> dict[str, Any]:
+    """What GitHub answers besides, by path below the repository."""
+    return {}
+
+
+@pytest.fixture
+def on_github(
+    tmp_path: Path, documents: dict[str, Any]
+) -> Iterator[tuple[dict[str, dict[str, str]], dict[str, str]]]:
     """What is set there, to be changed, and the environment in which the real `gh` asks for it."""
     gh = shutil.which("gh")
     if gh is None:
         pytest.skip("needs gh")
     lists: dict[str, dict[str, str]] = {"actions/secrets": {}, "actions/variables": {}}
     socket = tmp_path / "s"
-    kind = type("Answers", (_Answers,), {"lists": lists, "address_string": lambda _: "gh"})
+    given = {"lists": lists, "documents": documents, "address_string": lambda _: "gh"}
+    kind = type("Answers", (_Answers,), given)
     (tmp_path / "config.yml").write_text(f"http_unix_socket: {socket}\n")
     with _Listening(str(socket), kind) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,))
@@ -399,12 +417,69 @@ def test_a_secret_of_production_that_training_needs_is_wrong(
     assert found.startswith("set for production only, which release.yml, retrain.yml, review.yml, ")
 
 
+def test_what_stops_a_first_run_on_github_is_told_with_the_way_out(
+    clone: Checkout, on_github: Github, documents: dict[str, Any]
+) -> None:
+    lists, environment = on_github
+    lists["actions/variables"] = {"IMAGE": "ghcr.io/acme/forest"}
+    documents |= {
+        "actions/permissions": {"enabled": False},
+        "rules/branches/main": [{"type": "pull_request"}],
+        "rules/branches/released": [{"type": "update"}],
+        "environments/production": {"deployment_branch_policy": None},
+        "/users/acme/packages/container/forest": {"visibility": "private"},
+        "/user": {"login": "somebody"},
+    }
+    done = examine(clone, **environment)
+    assert done.returncode == 1
+    wrong, optional = lines(done, "wrong"), lines(done, "optional")
+    assert wrong["Actions"].startswith("are switched off")
+    assert "gh variable set TRAIN_BY --body pull-request" in wrong["rules of main"]
+    assert "nothing can be entered" in wrong["rules of released"]
+    assert optional["environment production"].startswith("any branch may deploy")
+    assert optional["package ghcr.io/acme/forest"].startswith("is private")
+    assert "gh auth refresh --scopes workflow" in optional["login of gh"]
+
+
+def test_a_repository_that_lets_the_workflows_do_their_work_is_well(
+    clone: Checkout, on_github: Github, documents: dict[str, Any]
+) -> None:
+    lists, environment = on_github
+    lists["actions/variables"] = {"TRAIN_BY": "pull-request"}
+    documents |= {
+        "actions/permissions": {"enabled": True, "allowed_actions": "all"},
+        "actions/permissions/workflow": {"can_approve_pull_request_reviews": True},
+        "rules/branches/main": [{"type": "pull_request"}, {"type": "deletion"}],
+        "environments/production": {
+            "deployment_branch_policy": {"protected_branches": False},
+            "protection_rules": [{"type": "required_reviewers"}],
+        },
+    }
+    well = lines(examine(clone, **environment), "ok")
+    assert well["Actions"] == "are enabled"
+    assert well["rules of main"] == "pull_request; training opens pull requests"
+    assert "a person approves" in well["environment production"]
+    documents["actions/permissions/workflow"] = {"can_approve_pull_request_reviews": False}
+    wrong = lines(examine(clone, **environment), "wrong")
+    assert "may not open pull requests" in wrong["rules of main"]
+
+
+def test_a_model_that_is_declared_no_more_is_told_of(clone: Checkout) -> None:
+    assert lines(examine(clone), "ok")["params.yaml"].startswith("declares 2")
+    (clone.root / "model/wine").mkdir(parents=True)
+    (clone.root / "model/wine/signature.json").write_text("{}")
+    assert lines(examine(clone), "optional")["params.yaml"].startswith("wine: declared no more")
+
+
 def test_a_client_that_is_not_logged_in_is_as_good_as_none(
     clone: Checkout, on_github: Github
 ) -> None:
     done = examine(clone, **{**on_github[1], "GH_TOKEN": ""})
     assert done.returncode == 0, done.stdout
-    assert "cannot tell what is set (To get started" in lines(done, "optional")["gh"]
+    optional = lines(done, "optional")
+    assert "cannot tell what is set (To get started" in optional["gh"]
+    assert optional["secret KOYEB_TOKEN"].endswith("; gh secret set KOYEB_TOKEN")
+    assert optional["variable IMAGE"].endswith('; gh variable set IMAGE --body "…"')
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": '])

@@ -36,7 +36,8 @@ def forget(model: str) -> str:
         shutil.rmtree(folder, ignore_errors=True)
     if PIPELINE.is_file():  # the stage follows params.yaml, which is another file now
         run("dvc", "repro", "--quiet", "digest")
-    return f"{model} is gone from {PARAMS}, {locking.LOCK}, model/ and dataset/; git commit makes it so"
+    places = f"{PARAMS}, {locking.LOCK}, model/ and dataset/"
+    return f"{model} is gone from {places}; git commit makes it so"
 
 
 def leftovers() -> list[str]:

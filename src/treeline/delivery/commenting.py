@@ -2,42 +2,68 @@
 
 import json
 import os
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from treeline.delivery.processes import run
 from treeline.delivery.report import MARK
 from treeline.errors import DeliveryError
 
-# CML counts its users, and would hand pictures to a third party, unless told not to.
+# CML counts its users, and would hand pictures to a third party and show one of theirs, unless told
+# not to.
 CML_SETTINGS = {"ITERATIVE_DO_NOT_TRACK": "1"}
 
 
 def on_commit(commit: str, report: Path) -> str:
     """Comment on a commit; return the address of the comment, or what CML printed of it.
 
-    CML is asked where it is installed. When it is not, or fails, `gh` does it. Raises
-    DeliveryError with both complaints when neither can.
+    A comment of an earlier run there is brought up to date, as far as the token may. Otherwise CML
+    makes one where it is installed, and `gh` where it is not, or fails. Raises DeliveryError with
+    both complaints when neither can.
     """
+    with suppress(DeliveryError):  # without gh, or with a token that may not change it
+        if earlier := _earlier(f"commits/{commit}/comments"):
+            same = earlier.body.strip() == report.read_text(encoding="utf-8").strip()
+            return earlier.url if same else _post("PATCH", f"comments/{earlier.id}", report)
     try:
         return _by_cml(commit, report)
     except DeliveryError as absent:
         try:
-            return run(
-                "gh", "api", f"repos/{_repository()}/commits/{commit}/comments",
-                "--field", f"body=@{report}", "--jq", ".html_url",
-            ).strip()  # fmt: skip
+            return _post("POST", f"commits/{commit}/comments", report)
         except DeliveryError as failed:
             raise DeliveryError(f"no comment could be made.\n{absent}\n{failed}") from failed
 
 
 def on_pull_request(number: str, report: Path) -> str:
     """Comment on a pull request; a comment of an earlier run is brought up to date instead."""
-    comments = f"repos/{_repository()}/issues/{number}/comments"
-    listed = run("gh", "api", "--paginate", comments, "--jq", ".[] | {id, body} | tojson")
-    rows = [json.loads(line) for line in listed.splitlines() if line.strip()]
-    earlier = [row["id"] for row in rows if row["body"].lstrip().startswith(MARK)]
-    target = f"repos/{_repository()}/issues/comments/{earlier[-1]}" if earlier else comments
-    method = "PATCH" if earlier else "POST"
+    comments = f"issues/{number}/comments"
+    if earlier := _earlier(comments):
+        return _post("PATCH", f"issues/comments/{earlier.id}", report)
+    return _post("POST", comments, report)
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A comment that an earlier run has made."""
+
+    id: int
+    body: str
+    url: str
+
+
+def _earlier(comments: str) -> Comment | None:
+    """Return the last comment of ours in a list of GitHub's API, None where there is none."""
+    query = ".[] | {id, body, url: .html_url} | tojson"
+    listed = run("gh", "api", "--paginate", f"repos/{_repository()}/{comments}", "--jq", query)
+    found = [Comment(**json.loads(line)) for line in listed.splitlines() if line.strip()]
+    ours = [each for each in found if each.body.lstrip().startswith(MARK)]
+    return ours[-1] if ours else None
+
+
+def _post(method: str, path: str, report: Path) -> str:
+    """Send the report to GitHub's API, and return the address of the comment."""
+    target = f"repos/{_repository()}/{path}"
     return run(
         "gh", "api", "--method", method, target, "--field", f"body=@{report}", "--jq", ".html_url"
     ).strip()
@@ -45,7 +71,8 @@ def on_pull_request(number: str, report: Path) -> str:
 
 def _by_cml(commit: str, report: Path) -> str:
     return run(
-        "cml", "comment", "create", f"--target=commit/{commit}", "--publish=false", str(report),
+        "cml", "comment", "create", f"--target=commit/{commit}", "--publish=false",
+        "--rm-watermark", str(report),
         env={**CML_SETTINGS, "REPO_TOKEN": os.environ.get("GH_TOKEN", "")},
     ).strip()  # fmt: skip
 

@@ -30,6 +30,7 @@ from treeline.files import write_bytes
 NOTES = FOLDER / "stages.jsonl"
 LOCK = FOLDER / "pipeline.lock"
 REPRO = ("dvc", "repro", "--keep-going")
+ABSENT = frozenset({"deleted", "not in cache"})  # DVC's states of what can be pulled
 UNFINISHED = "DVC did not finish it; its output says why"
 KILLED = "it ended without an error of its own, as a process does that is killed"
 TRACKED = {  # what git has of the outputs that DVC removes, by stage; those of export it keeps
@@ -108,6 +109,20 @@ def reproduce(models: Sequence[str], *, force: bool) -> list[Failure]:
 def out_of_date(*targets: str) -> list[str]:
     """Return the stages that DVC would run again, or those among the targets."""
     return list(json.loads(run("dvc", "status", "--json", *targets)))
+
+
+def changed_stages() -> list[str]:
+    """Return the stages that would do something else by now; one whose files are away would not."""
+    status: dict[str, list[Any]] = json.loads(run("dvc", "status", "--json"))
+    return [stage for stage, changes in status.items() if any(map(_is_change, changes))]
+
+
+def _is_change(change: Any) -> bool:
+    """Tell whether a change of a stage, as DVC's JSON has it, is more than a file that is away."""
+    if not isinstance(change, dict):
+        return True
+    states = [state for paths in change.values() for state in dict(paths).values()]
+    return any(not isinstance(state, str) or state not in ABSENT for state in states)
 
 
 def _failures(models: Sequence[str], options: Sequence[str]) -> list[Failure]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from treeline.config import layout, read_params
 from treeline.delivery import artifacts, locking, notes, refusals, releasing, repository, storage
-from treeline.delivery.pipeline import out_of_date
+from treeline.delivery.pipeline import changed_stages
 from treeline.delivery.refusals import CONTEST, GATE, Refusal
 from treeline.errors import PublishingError
 
@@ -120,7 +120,7 @@ def held_back(declared: Sequence[str]) -> dict[str, Held]:
     What DVC says counts, so that no commit is released whose declared gate fails; the notes of the
     run give the reasons. Raises PublishingError when nobody knows what is out of date.
     """
-    stages = out_of_date()
+    stages = changed_stages()
     if unknown := [stage for stage in stages if "@" not in stage]:
         raise PublishingError(f"{', '.join(unknown)} is out of date: make repro, then publish")
     late = {stage.partition("@")[2]: f"{stage} is out of date" for stage in reversed(stages)}

@@ -12,13 +12,16 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from treeline.config import read_params
+from treeline.delivery import locking
 from treeline.delivery.processes import attempt
 from treeline.delivery.releasing import MAIN
-from treeline.deployment import images
+from treeline.deployment import images, targets
 from treeline.doctor import settings
 from treeline.doctor.finding import Finding, State
+from treeline.doctor.hosting import hosting
 from treeline.doctor.remotes import answer, is_url, remote
-from treeline.errors import DeliveryError, DeploymentError
+from treeline.errors import ConfigError, DeliveryError, DeploymentError
 
 Variables = Mapping[str, str]
 
@@ -26,7 +29,6 @@ PRIVATE = ".dvc/config.local"
 WRITING = Path(".dvc/tmp/rwlock")  # which paths stages of DVC read and write: JSON, or it stops
 LOCK = Path("dvc.lock")
 HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
-KOYEB = ("KOYEB_TOKEN", "KOYEB_SERVICE")
 TOOLS = {
     "docker": "builds, checks and pushes the image: make image, make ship",
     "gh": "posts reports, and says here what is set on GitHub",
@@ -44,6 +46,7 @@ def examined(environment: Variables) -> Iterator[tuple[str, list[Finding]]]:
         return
     yield "deployment by hand", deployment(environment, by_hand=True)
     yield "tools", tools()
+    yield "models", models()
     yield "DVC, here", state()
     found = remote(environment)
     yield "DVC remote, as set", found
@@ -69,6 +72,20 @@ def tools() -> list[Finding]:
     ]
 
 
+def models() -> list[Finding]:
+    """Look whether what is here is what params.yaml declares."""
+    place = "params.yaml"
+    try:
+        declared = read_params().models
+    except ConfigError as error:
+        return [Finding(State.WRONG, place, str(error).partition("\n")[0], "make params")]
+    lost = locking.leftovers(declared)
+    if lost:
+        message = f"{', '.join(lost)}: declared no more; the next training removes what is left"
+        return [Finding(State.OPTIONAL, place, message, "to remove it now: make forget")]
+    return [Finding(State.OK, place, f"declares {len(declared)}, and nothing else is here")]
+
+
 def state() -> list[Finding]:
     """Look at what DVC writes for itself and cannot go on without: a killed run may break it."""
     return [_readable(WRITING, json.loads), _readable(LOCK, YAML(typ="safe").load)]
@@ -91,7 +108,7 @@ def deployment(environment: Variables, *, by_hand: bool) -> list[Finding]:
 
     Who ships `by_hand` may have logged in to the registry before.
     """
-    return [_image(environment, by_hand=by_hand), _koyeb(environment), _endpoint(environment)]
+    return [_image(environment, by_hand=by_hand), _target(environment), _endpoint(environment)]
 
 
 def github() -> list[Finding]:
@@ -102,12 +119,15 @@ def github() -> list[Finding]:
     except DeliveryError as error:
         why = str(error).splitlines()[:2][-1]
         found = f"cannot tell what is set ({why}), only what may be"
-        listed = [(" ".join(each), settings.purpose(each[1])) for each in readers]
-        names = [Finding(State.OPTIONAL, place, purpose) for place, purpose in listed]
+        names = [
+            Finding(State.OPTIONAL, f"{kind} {name}", settings.purpose(name), _setter(kind, name))
+            for kind, name in readers
+        ]
         return [Finding(State.OPTIONAL, "gh", found, "gh auth login"), *names]
     named = [_setting(each, there, files) for each, files in readers.items()]
     judged = deployment(there.of_deployment(), by_hand=False)
-    return [*named, *(each for each in judged if each.state is State.WRONG)]
+    wrong = [each for each in judged if each.state is State.WRONG]
+    return [*hosting(there.of_deployment()), *named, *wrong]
 
 
 def _origin() -> Finding:
@@ -169,15 +189,22 @@ def _on_hub(name: str, environment: Variables, *, by_hand: bool) -> Finding:
     return Finding(State.WRONG, "IMAGE", found, "set both")
 
 
-def _koyeb(environment: Variables) -> Finding:
-    place, lacking = "KOYEB", [name for name in KOYEB if not environment.get(name)]
-    if len(lacking) == len(KOYEB):
-        return Finding(State.OPTIONAL, place, f"{' and '.join(KOYEB)} not set: nothing is deployed")
+def _target(environment: Variables) -> Finding:
+    """Look whether the place where images are put in service is set as a whole."""
+    try:
+        kind, target = targets.chosen(environment)
+    except ConfigError as error:
+        return Finding(State.WRONG, targets.CHOICE, str(error).removeprefix(f"{targets.CHOICE}: "))
+    place, lacking = kind.upper(), targets.lacking(target, environment)
+    none = f"{' and '.join(target.REQUIRED)} not set: nothing is deployed"
+    if len(lacking) == len(target.REQUIRED):
+        wanted = State.WRONG if environment.get(targets.CHOICE) else State.OPTIONAL
+        return Finding(wanted, place, none)
     if lacking:
         return Finding(State.WRONG, place, f"{lacking[0]} not set", "set both or neither")
     if not environment.get("IMAGE"):
         return Finding(State.WRONG, place, "a service is set, and no image for it", "set IMAGE")
-    return Finding(State.OK, place, "token and service are set")
+    return Finding(State.OK, place, "is set")
 
 
 def _endpoint(environment: Variables) -> Finding:
@@ -191,13 +218,19 @@ def _endpoint(environment: Variables) -> Finding:
     return Finding(State.OK, "ENDPOINT_URL", url)
 
 
+def _setter(kind: str, name: str) -> str:
+    """Return the line to paste that sets something on GitHub; it asks for a secret's value."""
+    return f"gh {kind} set {name}" + ("" if kind == "secret" else ' --body "…"')
+
+
 def _setting(read: tuple[str, str], there: settings.Settings, files: set[str]) -> Finding:
     """Say whether what workflows read is set where all of them see it."""
     place, name = " ".join(read), read[1]
     if name in there.repository:
         return Finding(State.OK, place, "is set")
     if name not in there.environment:
-        return Finding(State.OPTIONAL, place, f"not set; {settings.purpose(name)}")
+        message = f"not set; {settings.purpose(name)}"
+        return Finding(State.OPTIONAL, place, message, _setter(*read))
     if blind := sorted(files - {settings.DEPLOYMENT}):
         found = f"set for {settings.ENVIRONMENT} only, which {', '.join(blind)} cannot see"
         return Finding(State.WRONG, place, found, "set it for the repository")
