@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.answering import TensorEndpoint, answering
+from tests.checkout import ROOT
 from treeline.deployment import targets
 from treeline.deployment.deploying import Limits, deploy
 from treeline.deployment.kubernetes import KubernetesDeployment
@@ -27,7 +29,7 @@ spec:
   selector: {matchLabels: {app: treeline}}
   template:
     metadata: {labels: {app: treeline}}
-    spec: {containers: [{name: treeline, image: treeline}]}
+    spec: {containers: [{name: api, image: registry.example/treeline}]}
 """
 
 
@@ -190,8 +192,20 @@ def test_a_container_that_is_not_there_is_told_with_those_that_are(
     settings: dict[str, str], manifests: Path
 ) -> None:
     deployed({**settings, "KUBE_MANIFESTS": str(manifests)}, OLD)
-    with pytest.raises(DeploymentError, match=r"no container 'api'; it has treeline"):
-        deployed({**settings, "KUBE_CONTAINER": "api"}, NEW)
+    with pytest.raises(DeploymentError, match=r"no container 'web'; it has api"):
+        deployed({**settings, "KUBE_CONTAINER": "web"}, NEW)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("image", [NEW, f"registry.example/treeline@sha256:{'1' * 64}"])
+def test_the_manifests_of_this_project_get_the_image(image: str) -> None:
+    home = ROOT / "deploy/kubernetes/overlays/home"
+    text = KubernetesDeployment("treeline", manifests=str(home)).rendered(image)
+    [document] = [
+        each for each in YAML(typ="safe").load_all(text) if each and each["kind"] == "Deployment"
+    ]
+    [container] = document["spec"]["template"]["spec"]["containers"]
+    assert (container["name"], container["image"]) == ("api", image)
 
 
 def test_every_target_of_the_table_names_what_it_needs() -> None:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import quote
 
 from treeline.deployment.exchange import NO_ANSWER, Answer, exchange
@@ -22,7 +22,7 @@ TELLING = "message"  # the key under which Koyeb says what is wrong
 class KoyebService:
     """One service on Koyeb, whose source is a Docker image."""
 
-    REQUIRED: tuple[str, ...] = ("KOYEB_TOKEN", "KOYEB_SERVICE")
+    REQUIRED: ClassVar[tuple[str, ...]] = ("KOYEB_TOKEN", "KOYEB_SERVICE")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str]) -> Self:

@@ -6,39 +6,38 @@ The decisions are kubectl's exit codes and JSON. Its own configuration says whic
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import ClassVar, Self
 
 from treeline.delivery.processes import run
 from treeline.errors import DeploymentError
 
-CONTAINER = "treeline"  # the container, and the image in manifests, unless it is named
+CONTAINER = "api"  # as deploy/kubernetes calls it
+IMAGE = "registry.example/treeline"  # that stands there in the place of the real one
 
 
+@dataclass(frozen=True)
 class KubernetesDeployment:
     """One Deployment in a namespace of a cluster.
 
     With `manifests`, a folder with a kustomization, these are applied with the image put in the
-    place of theirs; without, only the image of the container is set.
+    place of the `stand_in`; without, only the image of the container is set.
     """
 
-    REQUIRED: tuple[str, ...] = ("KUBE_DEPLOYMENT",)
+    REQUIRED: ClassVar[tuple[str, ...]] = ("KUBE_DEPLOYMENT",)
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        namespace: str = "",
-        container: str = CONTAINER,
-        manifests: str = "",
-        config: str = "",
-    ) -> None:
-        self._resource = f"deployment/{name}"
-        self._namespace = ("--namespace", namespace) if namespace else ()
-        self._container = container
-        self._manifests = Path(manifests) if manifests else None
-        self._config = config
+    name: str
+    namespace: str = ""
+    container: str = CONTAINER
+    manifests: str = ""
+    stand_in: str = IMAGE
+    config: str = field(default="", repr=False)
+
+    @property
+    def _resource(self) -> str:
+        return f"deployment/{self.name}"
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str]) -> Self:
@@ -48,6 +47,7 @@ class KubernetesDeployment:
             namespace=settings.get("KUBE_NAMESPACE", ""),
             container=settings.get("KUBE_CONTAINER", "") or CONTAINER,
             manifests=settings.get("KUBE_MANIFESTS", ""),
+            stand_in=settings.get("KUBE_IMAGE", "") or IMAGE,
             config=settings.get("KUBE_CONFIG_DATA", ""),
         )
 
@@ -58,22 +58,22 @@ class KubernetesDeployment:
             return None
         containers = json.loads(text)["spec"]["template"]["spec"]["containers"]
         images = {each["name"]: each["image"] for each in containers}
-        if self._container not in images:
+        if self.container not in images:
             raise DeploymentError(
-                f"KUBE_CONTAINER: {self._resource} has no container {self._container!r}; it has "
+                f"KUBE_CONTAINER: {self._resource} has no container {self.container!r}; it has "
                 + ", ".join(images)
             )
-        return str(images[self._container])
+        return str(images[self.container])
 
     def deploy(self, image: str) -> str:
         """Apply the manifests with the image, or set it; return the generation that is rolled out.
 
         Raises DeploymentError.
         """
-        if self._manifests is None:
-            self._kubectl("set", "image", self._resource, f"{self._container}={image}")
+        if not self.manifests:
+            self._kubectl("set", "image", self._resource, f"{self.container}={image}")
         else:
-            self._apply(self._manifests, image)
+            self._kubectl("apply", "--filename", "-", given=self.rendered(image))
         state = json.loads(self._kubectl("get", self._resource, "--output", "json"))
         return str(state["metadata"]["generation"])
 
@@ -86,27 +86,29 @@ class KubernetesDeployment:
         status = ("rollout", "status", self._resource, f"--timeout={max(1, round(seconds))}s")
         print(self._kubectl(*status).strip(), flush=True)
 
-    def _apply(self, manifests: Path, image: str) -> None:
-        """Apply the manifests through an overlay that names the image."""
-        if not manifests.is_dir():
+    def rendered(self, image: str) -> str:
+        """Return the manifests with the image in them, as YAML; raises DeploymentError."""
+        manifests = Path(self.manifests)
+        if not self.manifests or not manifests.is_dir():
             raise DeploymentError(f"KUBE_MANIFESTS: {manifests} is no folder with a kustomization")
-        named: dict[str, Any] = {"name": self._container, **_parts(image)}
         with TemporaryDirectory() as folder:
             base = os.path.relpath(manifests.resolve(), Path(folder).resolve())
+            named = {"name": self.stand_in, **_parts(image)}
             overlay = {"resources": [base], "images": [named]}
             Path(folder, "kustomization.yaml").write_text(json.dumps(overlay), encoding="utf-8")
-            self._kubectl("apply", "--kustomize", folder)
+            return run("kubectl", "kustomize", folder, error=DeploymentError)
 
-    def _kubectl(self, *arguments: str) -> str:
+    def _kubectl(self, *arguments: str, given: str | None = None) -> str:
         with TemporaryDirectory() as folder:
             environment = {}
-            if self._config:
+            if self.config:
                 path = Path(folder, "config")
                 path.touch(mode=0o600)
-                path.write_text(self._config, encoding="utf-8")
+                path.write_text(self.config, encoding="utf-8")
                 environment["KUBECONFIG"] = str(path)
-            command = ("kubectl", *self._namespace, *arguments)
-            return run(*command, env=environment, error=DeploymentError)
+            namespace = ("--namespace", self.namespace) if self.namespace else ()
+            command = ("kubectl", *namespace, *arguments)
+            return run(*command, env=environment, given=given, error=DeploymentError)
 
 
 def _parts(image: str) -> dict[str, str]:

@@ -4,7 +4,7 @@ To add one: a class with these methods in a module of its own, and one line in T
 """
 
 from collections.abc import Mapping
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 from treeline.errors import DeploymentError
 from treeline.registry import resolve
@@ -24,7 +24,7 @@ class Target(Protocol):
     `REQUIRED` are the settings without which there is no such service.
     """
 
-    REQUIRED: tuple[str, ...]
+    REQUIRED: ClassVar[tuple[str, ...]]
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, str]) -> Self:

@@ -1,7 +1,7 @@
 """Any host that takes a webhook: the image is posted to it, and the endpoint says the rest."""
 
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 from treeline.deployment.exchange import NO_ANSWER, exchange
 from treeline.errors import DeploymentError
@@ -10,7 +10,7 @@ from treeline.errors import DeploymentError
 class Webhook:
     """An address that is told which image to run; what it runs now it cannot tell."""
 
-    REQUIRED: tuple[str, ...] = ("DEPLOY_WEBHOOK_URL",)
+    REQUIRED: ClassVar[tuple[str, ...]] = ("DEPLOY_WEBHOOK_URL",)
 
     def __init__(self, url: str, *, token: str = "") -> None:
         self._url = url
