@@ -1,18 +1,31 @@
-"""The forge every scenario starts from: made once, copied for each."""
+"""The forge every scenario starts from: made once for all processes, copied for each."""
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.workflows.runner import Forge, trained, why_not
+from tests.checkout import Checkout
+from tests.github.evaluator import lacking
+from tests.workflows.runner import Forge, trained
 
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Forge:
     """Return a forge with one trained and released model, to be left as it is."""
-    if reason := why_not():
+    if reason := lacking():
         pytest.skip(reason)
-    return trained(tmp_path_factory.mktemp("start") / "all")
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder = shared / "trained-forge"
+    with (shared / "trained-forge.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / "done").exists():
+            return Forge(Checkout(folder / "clone"), folder)
+        forge = trained(folder)
+        (folder / "done").touch()
+        return forge
 
 
 @pytest.fixture

@@ -1,21 +1,23 @@
 """The workflows of this repository, run unmodified, in a small repository of their own.
 
-A fake GitHub, Koyeb beside it, and the evaluation of expressions come from the runner that lies
-beside this project; git, DVC, make, Docker and everything a step runs are the real ones.
+GitHub is the fake one of `tests.github`; git, DVC, make, Docker and whatever a step runs are real.
 """
 
-import json
 import shutil
-import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.checkout import PARAMS, ROOT, Checkout, create
+from tests.github.events import DEPENDABOT, Event
+from tests.github.hub import GitHub
+from tests.github.run import Run
+from tests.github.settings import Settings
+from tests.github.store import Store
+from tests.workflows import environments
 
-RUNNER = ROOT.parent / "shared" / "tools" / "workflows" / "run_workflow.py"
-OWNER = "acme/toy"
 CARRIED = (
     ".ci", ".dockerignore", ".github", ".yamllint.yaml", "Dockerfile", "Makefile",
     "api", "docs", "initializer.sh", "pyproject.toml",
@@ -24,55 +26,11 @@ ONE_MODEL = "default: sugar\nmodels:\n" + PARAMS[PARAMS.index("  sugar:") :]
 
 # What a repository's own checks and tests find is not the matter of most scenarios.
 WITHOUT_TESTS = """\
-check test test-wheel:
+check test test-models test-wheel:
 \t@echo "left out here: make $@"
 %:
 \t@$(MAKE) --no-print-directory --file Makefile $@
 """
-
-
-def why_not() -> str:
-    """Say what this machine lacks to run workflows; nothing when it lacks nothing."""
-    if not RUNNER.is_file():
-        return "the runner of workflows is not beside the repository"
-    missing = [tool for tool in ("node", "npm", "openssl", "make") if not shutil.which(tool)]
-    return f"not installed: {', '.join(missing)}" if missing else ""
-
-
-@dataclass(frozen=True)
-class Run:
-    """What became of one run of one workflow."""
-
-    result: dict[str, Any]
-    folder: Path
-
-    @property
-    def conclusion(self) -> str:
-        conclusion: str = self.result["conclusion"]
-        return conclusion
-
-    @property
-    def name(self) -> str:
-        name: str = self.result["workflow"]
-        return name
-
-    @property
-    def log(self) -> str:
-        """What it said, and before it what the workflows said that it called."""
-        called = self.folder.parent.glob(f"{self.folder.name}-*")
-        folders = [*sorted(called, key=lambda folder: folder.stat().st_ctime), self.folder]
-        return "\n".join((folder / "log.txt").read_text() for folder in folders)
-
-    @property
-    def summary(self) -> str:
-        path = self.folder / "summary.md"
-        return path.read_text() if path.exists() else ""
-
-    def step(self, name: str) -> str:
-        """Return how a step ended: success, failure or skipped."""
-        found = [outcome for _, step, outcome, _ in self.result["steps"] if step == name]
-        assert found, f"no step {name!r} in {[step[1] for step in self.result['steps']]}"
-        return str(found[-1])
 
 
 @dataclass
@@ -81,9 +39,8 @@ class Forge:
 
     clone: Checkout
     folder: Path
-    secrets: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
-    tools: dict[str, str] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    store: Store = field(default_factory=Store)
 
     @property
     def state(self) -> Path:
@@ -93,29 +50,64 @@ class Forge:
     def storage(self) -> Path:
         return self.folder / "storage"
 
-    def run(
-        self, workflow: str, *options: str, event: str = "push", chain: bool = False
-    ) -> list[Run]:
-        """Let an event start a workflow, and with `chain` what follows; return the runs."""
-        before = self._numbers()
-        given = {"--secret": self.secrets, "--var": self.variables, "--tool": self.tools}
-        pairs = [(flag, f"{k}={v}") for flag, values in given.items() for k, v in values.items()]
-        command = [
-            sys.executable, str(RUNNER), workflow, "--state", str(self.state), "--repo", OWNER,
-            "--event", event, "--venv", str(python_of_the_runner(self.folder)), "--fake=--deny",
-            "--quiet", *(["--chain"] if chain else []),
-            *(word for pair in pairs for word in pair), *options,
-        ]  # fmt: skip
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        runs = [self._run(number) for number in sorted(self._numbers() - before)]
-        assert runs, done.stdout + done.stderr
-        return runs
+    @property
+    def github(self) -> GitHub:
+        """The forge as it is now set; what happened on it before is kept."""
+        return GitHub(self.state, self.settings, self.store)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        return self.settings.secrets
+
+    @secrets.setter
+    def secrets(self, values: dict[str, str]) -> None:
+        self.settings.secrets = values
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return self.settings.variables
+
+    @variables.setter
+    def variables(self, values: dict[str, str]) -> None:
+        self.settings.variables = values
+
+    # --- what people and GitHub do ------------------------------------------------------------
 
     def push(self, message: str, *, branch: str = "main") -> str:
         """Commit what changed in the clone and push it, as a person does; return the commit."""
         commit = self.clone.commit(message)
         self.clone.run("git", "push", "--quiet", "origin", f"HEAD:{branch}")
         return commit
+
+    def pushed(self, workflow: str, *, chain: bool = False, branch: str = "main") -> list[Run]:
+        """Let a push to a branch start a workflow, and with `chain` what follows from it."""
+        return self.deliver(workflow, self.github.pushed(branch), chain=chain)
+
+    def press(
+        self, workflow: str, inputs: Mapping[str, str] = {}, *, chain: bool = False, ref: str = ""
+    ) -> list[Run]:
+        """Press the button of a workflow."""
+        return self.deliver(workflow, self.github.dispatched(ref, **inputs), chain=chain)
+
+    def wait_for_the_night(
+        self, workflow: str = "retrain.yml", *, chain: bool = False
+    ) -> list[Run]:
+        """Let the schedule start a workflow."""
+        return self.deliver(workflow, self.github.scheduled(), chain=chain)
+
+    def request(
+        self, workflow: str, branch: str, *, fork: bool = False, dependabot: bool = False
+    ) -> Run:
+        """Let a pull request from a branch start a workflow."""
+        actor = DEPENDABOT if dependabot else "octocat"
+        event = self.github.pull_request(branch, fork=fork, actor=actor)
+        return self.deliver(workflow, event)[0]
+
+    def deliver(self, workflow: str, event: Event, *, chain: bool = False) -> list[Run]:
+        """Let an event start a workflow, which it must."""
+        github = self.github
+        assert not (reason := github.why_not(workflow, event)), f"{workflow}: {reason}"
+        return github.deliver(event, only=workflow, chain=chain)
 
     def meanwhile(self, *commands: str) -> None:
         """Let something happen in each run between training and publishing."""
@@ -124,13 +116,18 @@ class Forge:
         before = f"publish:\n\t@sh {script}\n\t@$(MAKE) --file Makefile publish\n"
         (self.clone.root / "GNUmakefile").write_text(before + WITHOUT_TESTS)
 
+    # --- what is there ------------------------------------------------------------------------
+
     def copied(self, target: Path) -> "Forge":
         """Return a copy of all of it, to be changed at will."""
         shutil.copytree(self.folder, target, symlinks=True)
-        copy = Forge(Checkout(target / "clone"), target)
+        copy = Forge(Checkout(target / "clone"), target, store=self.store.copied())
         copy.clone.run("git", "remote", "set-url", "origin", str(copy.state / "origin.git"))
-        copy.clone.run("dvc", "remote", "modify", "--local", "shared", "url", str(copy.storage))
-        copy.secrets = {"DVC_REMOTE_URL": str(copy.storage)}
+        local = copy.clone.root / ".dvc" / "config.local"
+        local.write_text(local.read_text().replace(str(self.storage), str(copy.storage)))
+        copy.settings.secrets = {"DVC_REMOTE_URL": str(copy.storage)}
+        copy.settings.python = str(python_of_the_runner(target))
+        copy.settings.prepare = environments.prepare
         return copy
 
     def git(self, *words: str, good: bool | None = True) -> str:
@@ -147,22 +144,9 @@ class Forge:
     def released(self) -> str:
         return self.git("rev-parse", "--verify", "--quiet", "released", good=None)
 
-    def told(self, kind: str) -> list[dict[str, Any]]:
-        """Return what the forge was told: comments, issue_comments, deploys."""
-        state = self.state / "github" / "state.json"
-        found: list[dict[str, Any]] = json.loads(state.read_text())[kind] if state.exists() else []
-        return found
-
     def comments(self) -> list[dict[str, Any]]:
-        return self.told("comments")
-
-    def _numbers(self) -> set[int]:
-        folders = (self.state / "runs").glob("*")
-        return {int(path.name) for path in folders if path.name.isdigit()}
-
-    def _run(self, number: int) -> Run:
-        folder = self.state / "runs" / str(number)
-        return Run(json.loads((folder / "result.json").read_text()), folder)
+        """Return the comments on commits."""
+        return self.store.comments
 
 
 def trained(folder: Path) -> Forge:
@@ -203,7 +187,7 @@ def python_of_the_runner(folder: Path) -> Path:
     root = folder / "python"
     if not root.exists():
         (root / "bin").mkdir(parents=True)
-        maker = Path(__file__).with_name("environments.py")
+        maker = environments.__file__
         for name in ("python", "python3", "python3.11"):
             script = root / "bin" / name
             script.write_text(

@@ -13,8 +13,9 @@ import pytest
 from tests import koyeb
 from tests.checkout import ROOT
 from tests.container.test_image import docker
+from tests.github.run import Run
 from tests.images import REGISTRY, need_docker, need_registry
-from tests.workflows.runner import Forge, Run
+from tests.workflows.runner import Forge
 
 SHIP, DEPLOY = "Build the image, check it, push it", "Deploy it, ask it, or take it back"
 TESTED_BY = (
@@ -63,7 +64,7 @@ def production(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         _with_tests(forge)
         forge.clone.change("alpha: 0.1", "alpha: 0.2")
         forge.push("Regularise more")
-        runs = forge.run("train.yml", chain=True)
+        runs = forge.pushed("train.yml", chain=True)
         (forge.clone.root / "GNUmakefile").write_bytes(
             (start.clone.root / "GNUmakefile").read_bytes()
         )
@@ -110,7 +111,7 @@ def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(
 
 def test_the_tests_the_checks_and_the_wheel_came_first(production: Production) -> None:
     log = production.runs[0].log
-    jobs = production.runs[0].result["jobs"]
+    jobs = production.runs[0].jobs
     assert jobs["test"]["result"] == "success"
     assert "types (mypy)" in log and "workflows (actionlint)" in log
     assert log.index("> make check") < log.index("> make test-wheel") < log.index("gate sugar")
@@ -126,7 +127,7 @@ def test_the_image_is_tagged_by_commit_and_as_the_latest_good_one(production: Pr
 
 def test_the_same_again_deploys_nothing(later: Production) -> None:
     before = later.koyeb.images()
-    runs = later.forge.run("train.yml", event="workflow_dispatch", chain=True)
+    runs = later.forge.press("train.yml", chain=True)
     assert [run.conclusion for run in runs] == ["success", "success"]
     assert "its image is in the registry already" in runs[1].log
     assert runs[1].step(DEPLOY) == "skipped"
@@ -142,7 +143,7 @@ def test_an_image_that_fails_its_check_is_not_pushed_and_the_old_one_stays(
         script.read_text().replace("exec gunicorn", "echo broken; exit 7; exec gunicorn")
     )
     later.forge.push("Break the start")
-    runs = later.forge.run("train.yml", chain=True)
+    runs = later.forge.pushed("train.yml", chain=True)
     assert [run.conclusion for run in runs] == ["success", "failure"]
     assert runs[1].step(SHIP) == "failure" and runs[1].step(DEPLOY) == "skipped"
     assert "failed its check" in runs[1].log and "broken" in runs[1].log
@@ -156,7 +157,7 @@ def test_a_deployment_that_is_not_healthy_is_rolled_back(later: Production) -> N
         sick.ran_before("acme/toy:good")
         later.forge.variables |= {"KOYEB_API": sick.url}
         del later.forge.variables["ENDPOINT_URL"]
-        [run] = later.forge.run("deploy.yml", event="workflow_dispatch")
+        [run] = later.forge.press("deploy.yml")
         assert run.conclusion == "failure"
         assert sick.images() == ["acme/toy:good", released, "acme/toy:good"]
         assert sick.active is not None and sick.active.image == "acme/toy:good"
@@ -167,29 +168,31 @@ def test_the_button_rolls_back_to_the_version_of_a_model_and_forward_again(
     later: Production,
 ) -> None:
     old = version(later.forge, "main^")
-    [run] = later.forge.run("deploy.yml", "--input", f"version={old}", event="workflow_dispatch")
+    [run] = later.forge.press("deploy.yml", {"version": old})
     assert run.conclusion == "success"
     assert later.serving == old
-    [run] = later.forge.run("deploy.yml", event="workflow_dispatch")
+    [run] = later.forge.press("deploy.yml")
     assert run.conclusion == "success"
     assert later.serving == version(later.forge, "main")
 
 
 def test_it_speaks_to_koyeb_at_its_own_address(later: Production) -> None:
     forge = with_only(later, "IMAGE", "KOYEB_SERVICE")
-    [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    forge.settings.hosts = {"app.koyeb.com": later.koyeb.url}
+    before = len(later.koyeb.images())
+    [run] = forge.press("deploy.yml")
     assert run.conclusion == "success"
-    [deploy] = forge.told("deploys")
     released = json.loads(forge.git("show", "released:released.json"))["commit"]
-    assert deploy["asked"]["definition"]["docker"]["image"] == later.tagged(released)
+    assert later.koyeb.images()[before:] == [later.tagged(released)]
     assert "ENDPOINT_URL is not set" in run.log
 
 
 def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production) -> None:
     forge = with_only(later)
-    [run] = forge.run("deploy.yml", event="workflow_dispatch")
+    before = later.koyeb.images()
+    [run] = forge.press("deploy.yml")
     assert run.conclusion == "success"
-    assert "stays on this machine" in run.log and not forge.told("deploys")
+    assert "stays on this machine" in run.log and later.koyeb.images() == before
 
 
 def with_only(later: Production, *names: str) -> Forge:

@@ -12,9 +12,9 @@ from tests.workflows.runner import Forge
 
 def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge) -> None:
     before = forge.main
-    [run] = forge.run("retrain.yml", event="schedule")
+    [run] = forge.wait_for_the_night()
     assert run.conclusion == "success"
-    assert run.result["jobs"]["train"]["result"] == "skipped"
+    assert run.jobs["train"]["result"] == "skipped"
     assert "no training is due" in run.log
     assert forge.main == before
 
@@ -22,7 +22,7 @@ def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge) -> 
 def test_a_training_that_was_lost_is_made_up_for(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed = forge.push("Describe it, while no runner answers")
-    runs = forge.run("retrain.yml", event="schedule")
+    runs = forge.wait_for_the_night()
     assert [run.conclusion for run in runs] == ["success"]
     assert "export@sugar is out of date" in runs[0].log
     assert forge.git("rev-parse", "main^") == pushed
@@ -40,7 +40,7 @@ def test_rows_that_changed_at_their_source_are_trained_from(forge: Forge, tmp_pa
         forge.push("Take the rows from their own server")
         forge.clone.python("-m", "treeline", "publish")
         frame.to_csv(tmp_path / "rows.csv", index=False)
-        [run] = forge.run("retrain.yml", event="schedule")
+        [run] = forge.wait_for_the_night()
     assert run.conclusion == "success"
     assert "prepare@sugar is out of date" in run.log
     [comment] = forge.comments()

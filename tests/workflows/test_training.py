@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflows.runner import Forge, Run
+from tests.github.run import Run
+from tests.github.settings import Rule
+from tests.workflows.runner import Forge
 
 STORE = "Store, commit and release"
 
@@ -31,10 +33,10 @@ def changed(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[For
     script = forge.folder / "cml"
     script.write_text(CML.format(told=str(forge.folder / "cml.json")))
     script.chmod(0o755)
-    forge.tools = {"cml": str(script)}
+    forge.settings.tools = {"cml": str(script)}
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     pushed = forge.push("Regularise more")
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     return forge, run, pushed
 
 
@@ -108,7 +110,7 @@ def test_the_report_tells_verdict_metrics_candidates_data_and_pictures(
 def test_the_same_again_changes_nothing_and_says_so(changed: tuple[Forge, Run, str]) -> None:
     forge = changed[0]
     before = forge.main, forge.released, len(forge.comments())
-    [run] = forge.run("train.yml", event="workflow_dispatch")
+    [run] = forge.press("train.yml")
     assert run.conclusion == "success"
     assert "Nothing has changed" in run.summary
     assert (forge.main, forge.released, len(forge.comments())) == before
@@ -118,9 +120,8 @@ def test_the_same_again_changes_nothing_and_says_so(changed: tuple[Forge, Run, s
 def test_the_button_trains_by_force_gives_the_reason_and_needs_no_cml(forge: Forge) -> None:
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     forge.push("Regularise more")
-    options = ("reason=the lab found `errors`; $(false)", "model=sugar", "force=true")
-    pressed = [word for option in options for word in ("--input", option)]
-    [run] = forge.run("train.yml", *pressed, event="workflow_dispatch")
+    inputs = {"reason": "the lab found `errors`; $(false)", "model": "sugar", "force": "true"}
+    [run] = forge.press("train.yml", inputs)
     assert run.conclusion == "success"
     assert "Running stage 'collect@sugar'" in run.log
     assert "Reason: the lab found `errors`; $(false)" in forge.git(
@@ -138,7 +139,7 @@ def test_a_model_that_the_gate_refuses_turns_the_run_red_and_leaves_main_alone(
     forge.clone.change("r2: 0.05", "r2: 0.9")
     pushed = forge.push("Ask for more")
     released = forge.released
-    runs = forge.run("train.yml", chain=True)
+    runs = forge.pushed("train.yml", chain=True)
     assert [run.conclusion for run in runs] == ["failure", "skipped"]
     assert (forge.main, forge.released) == (pushed, released)
     [comment] = forge.comments()
@@ -152,10 +153,10 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
 ) -> None:
     forge.clone.change("alpha: 0.1", "alpha: 3")
     pushed = forge.push("Regularise far too much")
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure" and forge.main == pushed
     assert "# Refused: not fit to follow the model before" in forge.comments()[0]["body"]
-    [run] = forge.run("train.yml", "--input", "accept=true", event="workflow_dispatch")
+    [run] = forge.press("train.yml", {"accept": "true"})
     assert run.conclusion == "success" and forge.git("rev-parse", "main^") == pushed
     assert "A person accepted" in forge.comments()[1]["body"]
 
@@ -163,7 +164,7 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
 def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge) -> None:
     forge.clone.change("linear_model.Ridge", "linear_model.Rigde")
     pushed = forge.push("Misspell the estimator")
-    runs = forge.run("train.yml", chain=True)
+    runs = forge.pushed("train.yml", chain=True)
     assert [run.conclusion for run in runs] == ["failure", "skipped"]
     assert forge.main == pushed
     body = forge.comments()[0]["body"]
@@ -179,7 +180,7 @@ def test_the_first_training_fills_an_empty_remote_and_has_no_incumbent_to_beat(
     forge.git("update-ref", "-d", "refs/heads/released")
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     pushed = forge.push("Regularise more")
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "success"
     assert "The remote lacks these" in run.log
     assert forge.git("rev-parse", "main^") == pushed
@@ -202,7 +203,7 @@ def test_a_push_that_comes_meanwhile_is_kept_and_the_models_go_on_top(forge: For
     forge.meanwhile(*push_from_elsewhere(forge, "echo hello > NEWS.md"))
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed, released = forge.push("Describe it"), forge.released
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "success"
     subjects = forge.git("log", "--format=%s", f"{pushed}..main").splitlines()
     assert subjects == ["Train sugar [skip ci]", "Meanwhile"]
@@ -215,7 +216,7 @@ def test_a_push_that_changes_what_is_trained_from_goes_first(forge: Forge) -> No
     forge.meanwhile(*push_from_elsewhere(forge, change))
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed = forge.push("Describe it")
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "success"
     assert forge.git("log", "--format=%s", f"{pushed}..main") == "Meanwhile"
     assert "Its own run trains" in run.summary
@@ -229,7 +230,7 @@ def test_a_remote_that_cannot_be_reached_turns_the_run_red_before_anything_is_tr
     forge.variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
     (forge.clone.root / "NEWS.md").write_text("Some.\n")
     before = forge.push("Tell some news"), forge.released
-    [run] = forge.run("train.yml")
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure"
     assert run.step("Train what is out of date") == "skipped"
     assert (forge.main, forge.released) == before
@@ -241,7 +242,7 @@ def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Fo
     forge.secrets = {}
     forge.clone.change("alpha: 0.1", "alpha: 0.2")
     pushed, released = forge.push("Regularise more"), forge.released
-    runs = forge.run("train.yml", chain=True)
+    runs = forge.pushed("train.yml", chain=True)
     assert [run.conclusion for run in runs] == ["success", "success"]
     assert (forge.main, forge.released) == (pushed, released)
     assert "There is no shared remote" in runs[0].log
@@ -252,7 +253,8 @@ def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Fo
 def test_a_protected_main_is_told_with_the_way_out(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed, released = forge.push("Describe it"), forge.released
-    [run] = forge.run("train.yml", "--fake=--protect=main")
+    forge.settings.rules = (Rule("main", "protection"),)
+    [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure" and run.step(STORE) == "failure"
     assert (forge.main, forge.released) == (pushed, released)
     body = forge.comments()[0]["body"]
