@@ -15,6 +15,11 @@ SECONDS ?= 3600
 SEED ?= 0
 FORMAT ?=
 
+# What reads params.yaml, the data and the models of this repository.
+MODEL_TESTS := tests/repository tests/api/test_exported.py tests/config/test_params.py \
+	tests/pipeline/test_flagship.py tests/preparation/test_examples.py tests/sources/test_file.py \
+	tests/sources/test_tree_experiment.py
+
 UV := uv==0.13.8
 EXAMPLE := MODEL=tree-survival
 # Absolute, so that stages started by DVC find the same tools as we do, before any others.
@@ -36,7 +41,8 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
 .PHONY: pull retrain stale publish report comment outcome pending release ship deploy gc doctor
-.PHONY: check format test coverage test-wheel fuzz lock image push-image clean
+.PHONY: propose notify scope remote
+.PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image push-image clean
 .PHONY: site publish-site package upload-package announce
 
 help: ## List the tasks
@@ -134,6 +140,12 @@ comment: setup ## Post that report on COMMIT or PULL_REQUEST
 	@treeline comment \
 		$(if $(COMMIT),--commit="$$COMMIT",--pull-request="$$PULL_REQUEST")
 
+propose: setup ## Open the pull request of BRANCH, with that report as its text
+	@treeline propose
+
+notify: setup ## Open the issue of a scheduled training whose OUTCOME is failure, or close it
+	@treeline notify
+
 outcome: setup ## End badly when a person must look at the training
 	@treeline outcome
 
@@ -166,12 +178,24 @@ format: setup-dev ## Rewrite the code the way `make check` wants it
 test: setup-dev ## Run the tests
 	@python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
+test-models: setup-dev ## Run the tests of what is declared here: models, their data, documents
+	@python -m pytest --numprocesses 0 $(MODEL_TESTS) $(ARGS)
+
+test-documents: setup-dev ## Run the tests of the documents
+	@python -m pytest --numprocesses 0 tests/repository/test_docs.py $(ARGS)
+
 coverage: setup-dev ## Run the tests and say which lines of src and api they leave out
 	@python -m pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder \
 		--cov --cov-report term-missing:skip-covered $(ARGS)
 
 test-wheel: setup-dev ## Run the API's tests on the built wheel instead of the source tree
 	@$(wheel)
+
+scope: ## Say which tests this commit needs: what passed before on the same files is left out
+	@"$(PYTHON)" .ci/scope.py
+
+remote: ## Hand the credentials of the DVC remote to the steps that follow, in a workflow
+	@"$(PYTHON)" .ci/remote.py
 
 fuzz: setup-dev ## Send hostile bodies to the service for SECONDS, of one FORMAT or all
 	@python -m tests.fuzz --seconds "$(SECONDS)" --seed "$(SEED)" $(addprefix --format ,$(FORMAT)) $(ARGS)

@@ -145,7 +145,8 @@ class Rest:
         return {"enabled": True, "allowed_actions": "all"}
 
     def workflow_token(self, _: Call) -> Row:
-        return {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": True}
+        may = self.settings.actions_open_pulls
+        return {"default_workflow_permissions": "read", "can_approve_pull_request_reviews": may}
 
     # --- commits ------------------------------------------------------------------------------
 
@@ -219,6 +220,9 @@ class Rest:
     def open_pull(self, call: Call) -> Row:
         assert call.token is not None
         document = call.document
+        if call.token.kind == "GITHUB_TOKEN" and not self.settings.actions_open_pulls:
+            message = "GitHub Actions is not permitted to create or approve pull requests."
+            raise Refused(403, message)
         commit = self._sha(f"refs/heads/{document['head']}")
         head = {"ref": document["head"], "sha": commit}
         base = {"ref": document["base"]}

@@ -76,6 +76,7 @@ class Settings:
     rules: tuple[Rule, ...] = ()
     tokens: dict[str, Token] = field(default_factory=dict)  # others than those of jobs
     allow_auto_merge: bool = False
+    actions_open_pulls: bool = False  # "Allow GitHub Actions to create and approve pull requests"
     tools: dict[str, str] = field(default_factory=dict)  # what setup actions bring: name → command
     hosts: dict[str, str] = field(default_factory=dict)  # who answers for others: name → URL
     python: str = ""  # the folder that setup-python puts on the PATH

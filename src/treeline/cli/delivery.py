@@ -90,6 +90,33 @@ def report() -> None:
     write_report()
 
 
+@click.command(epilog=example("treeline propose --branch retrain/2026-11-27"))
+@click.option("--branch", envvar="BRANCH", required=True, help="What is to be merged [BRANCH].")
+@click.option("--dispatch", envvar="DISPATCH", default="", help="Workflow to start [DISPATCH].")
+def propose(branch: str, dispatch: str) -> str:
+    """Open the pull request of a branch, or bring it up to date.
+
+    The report of the run is its text. It is merged by itself once its checks have passed, where the
+    repository allows that. DISPATCH is the workflow of its checks, where nothing else starts them.
+    """
+    from treeline.commands.propose import propose as command
+
+    return command(branch, dispatch=dispatch)
+
+
+@click.command(epilog=example("treeline notify --outcome failure"))
+@click.option("--outcome", envvar="OUTCOME", required=True, help="success or failure [OUTCOME].")
+@click.option("--webhook", envvar="NOTIFY_WEBHOOK", default="", help="[NOTIFY_WEBHOOK]")
+def notify(outcome: str, webhook: str) -> str:
+    """Tell of a scheduled training: one issue, which is closed when all is well again.
+
+    The webhook is posted to besides, when something has changed.
+    """
+    from treeline.commands.notify import notify as command
+
+    return command(failed=outcome != "success", webhook=webhook)
+
+
 @click.command(epilog=example("treeline outcome"))
 def outcome() -> int:
     """End with exit code 1 when a person must look at the training.
@@ -224,6 +251,6 @@ def doctor(as_json: bool) -> int:
 
 
 COMMANDS = (
-    pull, stale, retrain, publish, report, comment, outcome, pending, release, ship,
-    deploy, gc, doctor,
+    pull, stale, retrain, publish, report, comment, propose, notify, outcome, pending, release,
+    ship, deploy, gc, doctor,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from treeline.delivery.issues import repository
 from treeline.delivery.processes import run
 from treeline.delivery.report import MARK
 from treeline.errors import DeliveryError
@@ -55,7 +56,7 @@ class Comment:
 def _earlier(comments: str) -> Comment | None:
     """Return the last comment of ours in a list of GitHub's API, None where there is none."""
     query = ".[] | {id, body, url: .html_url} | tojson"
-    listed = run("gh", "api", "--paginate", f"repos/{_repository()}/{comments}", "--jq", query)
+    listed = run("gh", "api", "--paginate", f"repos/{repository()}/{comments}", "--jq", query)
     found = [Comment(**json.loads(line)) for line in listed.splitlines() if line.strip()]
     ours = [each for each in found if each.body.lstrip().startswith(MARK)]
     return ours[-1] if ours else None
@@ -63,7 +64,7 @@ def _earlier(comments: str) -> Comment | None:
 
 def _post(method: str, path: str, report: Path) -> str:
     """Send the report to GitHub's API, and return the address of the comment."""
-    target = f"repos/{_repository()}/{path}"
+    target = f"repos/{repository()}/{path}"
     return run(
         "gh", "api", "--method", method, target, "--field", f"body=@{report}", "--jq", ".html_url"
     ).strip()
@@ -75,12 +76,3 @@ def _by_cml(commit: str, report: Path) -> str:
         "--rm-watermark", str(report),
         env={**CML_SETTINGS, "REPO_TOKEN": os.environ.get("GH_TOKEN", "")},
     ).strip()  # fmt: skip
-
-
-def _repository() -> str:
-    try:
-        return os.environ["GITHUB_REPOSITORY"]
-    except KeyError as missing:
-        raise DeliveryError(
-            "GITHUB_REPOSITORY is not set; give the owner and name, e.g. acme/forest"
-        ) from missing
