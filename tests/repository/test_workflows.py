@@ -23,7 +23,9 @@ of_a_language = re.compile(
 )
 pinned = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
 of_the_matrix = re.compile(r"\$\{\{ *matrix\.([\w-]+) *\}\}")
-with_a_version = re.compile(r"[a-z]+-\d[\d.]*(-[a-z0-9]+)?")
+with_a_version = re.compile(
+    r"(\$\{\{ vars\.[A-Z_]+ \|\| ')?[a-z]+-\d[\d.]*(-[a-z0-9]+)?(?(1)' \}\})"
+)
 more_than_a_command = re.compile(r"[;&|<>`\n]|\$\(")
 setting = re.compile(r"[A-Z_]+=.*", re.DOTALL)
 
@@ -294,17 +296,52 @@ def test_a_workflow_that_follows_another_names_one_that_exists() -> None:
 # --- the rules see what they are for --------------------------------------------------------------
 
 
-def test_only_the_step_that_stores_gets_a_key_that_writes() -> None:
-    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "GDRIVE_CREDENTIALS_DATA")
-    writing = {
-        step.get("name")
+REMOTE = "./.github/actions/remote"
+READS_ONLY = re.compile(r"\$\{\{ (secrets|vars)\.DVC_READ_")
+OF_THE_REMOTE = re.compile(r"(secrets|vars)\.(AWS_\w*(KEY|TOKEN|ROLE)|GDRIVE_|AZURE_|GOOGLE_)")
+
+
+def credentials(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return the steps of a workflow that hand on credentials: their names and their inputs."""
+    return [
+        (step["name"], step["with"]) for step in read(path).steps if step.get("uses", "") == REMOTE
+    ]
+
+
+def test_credentials_of_the_remote_are_handed_on_by_one_action() -> None:
+    elsewhere = [
+        (path.name, step.get("name"), value)
         for path in WORKFLOWS
         for step in read(path).steps
-        for key in keys
-        if (value := step.get("env", {}).get(key)) is not None
-        and value != f"${{{{ secrets.DVC_READ_{key} || secrets.{key} }}}}"
+        if step.get("uses", "") != REMOTE
+        for value in {**step.get("env", {}), **step.get("with", {})}.values()
+        if OF_THE_REMOTE.search(str(value))
+    ]
+    assert elsewhere == []
+
+
+def test_a_key_that_writes_is_given_only_where_models_are_stored() -> None:
+    writing = {
+        (path.name, name)
+        for path in WORKFLOWS
+        for name, given in credentials(path)
+        for value in given.values()
+        if OF_THE_REMOTE.search(value) and not READS_ONLY.match(value)
     }
-    assert writing == {"Store, commit and release"}
+    assert writing == {("train.yml", "Credentials that write to the remote")}
+    names = [step.get("name") for step in read(GITHUB / "workflows" / "train.yml").steps]
+    place = names.index("Credentials that write to the remote")
+    assert names[place + 1] == "Store, commit and release"
+
+
+def test_what_may_wait_is_queued() -> None:
+    waiting = {
+        job["concurrency"]["group"]: job["concurrency"].get("queue")
+        for path in WORKFLOWS
+        for job in read(path).jobs.values()
+        if "concurrency" in job
+    }
+    assert waiting == {"train-${{ github.ref }}": "max", "deploy": "max"}
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -438,6 +475,7 @@ def test_a_sound_action_breaks_no_rule(rule: Rule) -> None:
         (unversioned_runners, "${{ matrix.machine }}", "[self-hosted]"),
         (unversioned_runners, "    runs-on: ${{ matrix.machine }}\n", ""),
         (unversioned_runners, "${{ matrix.machine }}", "${{ vars.MACHINE }}"),
+        (unversioned_runners, "${{ matrix.machine }}", "${{ vars.MACHINE || 'ubuntu' }}"),
         (shared_schedules, "17 3", "0 3"),
         (shared_schedules, "17 3", "*/5 3"),
         (shared_schedules, "17 3", "00 3"),
