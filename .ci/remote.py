@@ -35,10 +35,8 @@ SECONDS = 30.0  # that a service may take to answer
 def assume(role: str, *, region: str) -> dict[str, str]:
     """Return the keys that AWS gives this job for a role, which hold for an hour.
 
-    Raises URLError where the job has no identity (`id-token: write`), or AWS does not accept it.
+    Raises URLError where AWS does not accept the identity of the job.
     """
-    if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
-        raise URLError("the job has no identity; it needs the permission `id-token: write`")
     request = Request(
         f"{os.environ['ACTIONS_ID_TOKEN_REQUEST_URL']}&audience={AUDIENCE}",
         headers={"Authorization": f"bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"},
@@ -92,7 +90,10 @@ def _filed(name: str, value: str) -> str:
 def main() -> None:
     """Hand on what is set; say it where nothing is."""
     values = {name: os.environ.get(name, "") for name in SECRET + PUBLIC}
-    if role := os.environ.get("AWS_ROLE_TO_ASSUME"):
+    role = os.environ.get("AWS_ROLE_TO_ASSUME")
+    if role and "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
+        print(f"::notice::{role} is not assumed: this job has no identity (id-token: write).")
+    elif role:
         try:
             values |= assume(role, region=values["AWS_DEFAULT_REGION"] or "us-east-1")
         except URLError as error:

@@ -71,11 +71,10 @@ class Origin:
         hook.write_text(HOOK)
         hook.chmod(0o755)
 
-    def run(self, *words: str, check: bool = True) -> str:
-        """Ask git in the repository."""
-        done = subprocess.run(
-            ["git", "-C", str(self.path), *words], capture_output=True, text=True, check=False
-        )
+    def run(self, *words: str, check: bool = True, given: str = "") -> str:
+        """Ask git in the repository; `given` is its standard input."""
+        command = ["git", "-C", str(self.path), *words]
+        done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
         assert not check or done.returncode == 0, f"git {words}: {done.stderr}"
         return done.stdout.strip()
 

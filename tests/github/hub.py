@@ -209,6 +209,15 @@ class GitHub:
             event = self._ref_event("workflow_dispatch", ref)
             yield replace(event, inputs=row.get("inputs", {}), payload={"file": row["workflow"]})
 
+    def completed(self, name: str, *, conclusion: str = "success") -> Event:
+        """Return the event of a completed run of a workflow on main that this hub has not run."""
+        here = {"full_name": self.settings.name, "fork": False}
+        branch = self.settings.branch
+        run = {"name": name, "event": "push", "conclusion": conclusion, "head_branch": branch,
+               "head_repository": here}  # fmt: skip
+        event = self._ref_event("workflow_run", f"refs/heads/{branch}")
+        return replace(event, payload={"workflow_run": run, "action": "completed"})
+
     def _completed(self, run: Run) -> Iterator[Event]:
         if run.conclusion == "startup_failure":
             return

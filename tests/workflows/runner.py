@@ -26,7 +26,7 @@ ONE_MODEL = "default: sugar\nmodels:\n" + PARAMS[PARAMS.index("  sugar:") :]
 
 # What a repository's own checks and tests find is not the matter of most scenarios.
 WITHOUT_TESTS = """\
-check test test-models test-wheel:
+check test test-documents test-models test-wheel:
 \t@echo "left out here: make $@"
 %:
 \t@$(MAKE) --no-print-directory --file Makefile $@

@@ -13,10 +13,13 @@ import pytest
 from tests import koyeb
 from tests.checkout import ROOT
 from tests.container.test_image import docker
+from tests.github.events import Event
 from tests.github.run import Run
+from tests.github.settings import Environment
 from tests.images import REGISTRY, need_docker, need_registry
 from tests.workflows.runner import Forge
 
+PRODUCTION = Environment(secrets={"KOYEB_TOKEN": koyeb.TOKEN}, review="approve")
 SHIP, DEPLOY = "Build the image, check it, push it", "Deploy it, ask it, or take it back"
 TESTED_BY = (
     "conftest.py", "checkout.py", "real_data.py", "serving.py", "tiny_models.py", "waiting.py",
@@ -42,6 +45,10 @@ class Production:
         with urlopen(Request(f"{self.koyeb.endpoint}/v1/predict", record, headers)) as answer:
             return str(json.load(answer)["version"])
 
+    def after_a_training(self) -> Event:
+        """Return the event of a training that went well and changed nothing."""
+        return self.forge.github.completed("Continuous Training")
+
     def tagged(self, commit: str) -> str:
         return f"{self.image}:sha-{commit}"
 
@@ -54,7 +61,7 @@ def production(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     forge = start.copied(tmp_path_factory.mktemp("production") / "all")
     image = f"{REGISTRY}/acme/toy-{uuid4().hex[:8]}"
     with koyeb.real() as running:
-        forge.secrets |= {"KOYEB_TOKEN": koyeb.TOKEN}
+        forge.settings.environments = {"production": PRODUCTION}
         forge.variables = {
             "IMAGE": image,
             "KOYEB_SERVICE": koyeb.SERVICE,
@@ -77,7 +84,7 @@ def production(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def later(production: Production, tmp_path: Path) -> Production:
     """Return a copy of the forge some time later, over the same Koyeb and the same registry."""
     forge = production.forge.copied(tmp_path / "all")
-    forge.secrets |= {"KOYEB_TOKEN": koyeb.TOKEN}
+    forge.settings.environments = {"production": PRODUCTION}
     forge.variables = dict(production.forge.variables)
     forge.clone.run("git", "fetch", "--quiet", "origin")
     forge.clone.run("git", "reset", "--quiet", "--hard", "origin/main")
@@ -125,12 +132,15 @@ def test_the_image_is_tagged_by_commit_and_as_the_latest_good_one(production: Pr
         assert {f"{production.image}:{tag}" for tag in json.load(answer)["tags"]} == set(names)
 
 
-def test_the_same_again_deploys_nothing(later: Production) -> None:
-    before = later.koyeb.images()
-    runs = later.forge.press("train.yml", chain=True)
-    assert [run.conclusion for run in runs] == ["success", "success"]
-    assert "its image is in the registry already" in runs[1].log
-    assert runs[1].step(DEPLOY) == "skipped"
+def test_when_all_is_in_service_nobody_is_asked_and_nothing_is_built_or_recorded(
+    later: Production,
+) -> None:
+    before, store = later.koyeb.images(), later.forge.store
+    asked, recorded = len(store.approvals), len(store.deployments)
+    [run] = later.forge.deliver("deploy.yml", later.after_a_training())
+    assert run.conclusion == "success" and run.jobs["deploy"]["result"] == "skipped"
+    assert "there is nothing to deploy" in run.log
+    assert (len(store.approvals), len(store.deployments)) == (asked, recorded)
     assert later.koyeb.images() == before
 
 
@@ -187,12 +197,12 @@ def test_it_speaks_to_koyeb_at_its_own_address(later: Production) -> None:
     assert "ENDPOINT_URL is not set" in run.log
 
 
-def test_without_a_registry_the_image_is_built_and_checked_and_stays(later: Production) -> None:
+def test_without_a_registry_there_is_nothing_to_deploy(later: Production) -> None:
     forge = with_only(later)
-    before = later.koyeb.images()
+    before = len(forge.store.deployments)
     [run] = forge.press("deploy.yml")
-    assert run.conclusion == "success"
-    assert "stays on this machine" in run.log and later.koyeb.images() == before
+    assert run.conclusion == "success" and run.jobs["deploy"]["result"] == "skipped"
+    assert "IMAGE is not set" in run.log and len(forge.store.deployments) == before
 
 
 def with_only(later: Production, *names: str) -> Forge:

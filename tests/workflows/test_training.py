@@ -10,7 +10,7 @@ from tests.github.run import Run
 from tests.github.settings import Rule
 from tests.workflows.runner import Forge
 
-STORE = "Store, commit and release"
+STORE, ENDED = "Store, commit and release", "Say how it ended"
 
 # Writes down what it was asked, and comments as the real one does.
 CML = """\
@@ -78,7 +78,8 @@ def test_it_is_released_by_an_entry_that_names_the_commit_and_the_models(
 ) -> None:
     forge = changed[0]
     entry = json.loads(forge.git("show", "released:released.json"))
-    assert entry == {"commit": forge.main, "models": {"sugar": version_of(forge)}}
+    main, version = forge.main, version_of(forge)
+    assert entry == {"commit": main, "models": {"sugar": version}, "passed": {"sugar": main}}
 
 
 def test_cml_comments_the_report_on_the_commit_of_the_bot(changed: tuple[Forge, Run, str]) -> None:
@@ -89,7 +90,7 @@ def test_cml_comments_the_report_on_the_commit_of_the_bot(changed: tuple[Forge, 
     asked = json.loads((forge.folder / "cml.json").read_text())
     assert asked["arguments"][:2] == ["comment", "create"]
     assert f"--target=commit/{forge.main}" in asked["arguments"]
-    assert "--publish=false" in asked["arguments"]
+    assert {"--publish=false", "--rm-watermark"} <= set(asked["arguments"])
     assert asked["tracked"] == "1"
 
 
@@ -140,7 +141,9 @@ def test_a_model_that_the_gate_refuses_turns_the_run_red_and_leaves_main_alone(
     pushed = forge.push("Ask for more")
     released = forge.released
     runs = forge.pushed("train.yml", chain=True)
-    assert [run.conclusion for run in runs] == ["failure", "skipped"]
+    assert [run.conclusion for run in runs] == ["failure", "success"]
+    assert runs[0].step(STORE) == "success" and runs[0].step(ENDED) == "failure"
+    assert runs[1].jobs["deploy"]["result"] == "skipped"
     assert (forge.main, forge.released) == (pushed, released)
     [comment] = forge.comments()
     assert comment["commit_id"] == pushed
@@ -155,7 +158,7 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
     pushed = forge.push("Regularise far too much")
     [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure" and forge.main == pushed
-    assert "# Refused: not fit to follow the model before" in forge.comments()[0]["body"]
+    assert "# Refused, for not fit to follow the model before" in forge.comments()[0]["body"]
     [run] = forge.press("train.yml", {"accept": "true"})
     assert run.conclusion == "success" and forge.git("rev-parse", "main^") == pushed
     assert "A person accepted" in forge.comments()[1]["body"]
@@ -164,8 +167,8 @@ def test_a_model_worse_than_the_one_before_is_refused_unless_a_person_accepts_it
 def test_a_training_that_fails_is_told_and_nothing_is_deployed(forge: Forge) -> None:
     forge.clone.change("linear_model.Ridge", "linear_model.Rigde")
     pushed = forge.push("Misspell the estimator")
-    runs = forge.pushed("train.yml", chain=True)
-    assert [run.conclusion for run in runs] == ["failure", "skipped"]
+    [run] = forge.pushed("train.yml")
+    assert run.conclusion == "failure" and run.step(ENDED) == "failure"
     assert forge.main == pushed
     body = forge.comments()[0]["body"]
     assert "# Training failed: train sugar" in body
@@ -253,10 +256,10 @@ def test_without_any_secret_everything_is_green_and_nothing_is_written(forge: Fo
 def test_a_protected_main_is_told_with_the_way_out(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed, released = forge.push("Describe it"), forge.released
-    forge.settings.rules = (Rule("main", "protection"),)
+    forge.settings.rules = (Rule("main"),)
     [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure" and run.step(STORE) == "failure"
     assert (forge.main, forge.released) == (pushed, released)
     body = forge.comments()[0]["body"]
     assert "# Trained, but not written back" in body
-    assert "Protected branches" in body and "GH006" in body
+    assert "Protected branches" in body and "GH013" in body and "TRAIN_BY" in body
