@@ -9,7 +9,8 @@ from typing import Any
 from tests.github.evaluator import StepError
 
 here_document = re.compile(r"([^=]+?)<<(.+)")
-wildcard = re.compile(r"\\\*\\\*/?|\\\*")
+of_pattern = re.compile(r"\*\*/?|\*|\[[^\]]+\]|[?+]|.", re.DOTALL)
+WILD = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "?", "+": "+"}
 
 
 def text_of(value: Any) -> str:
@@ -48,19 +49,20 @@ def _until(delimiter: str, lines: Iterator[str]) -> Iterator[str]:
 
 
 def matches(name: str, patterns: str | Sequence[str]) -> bool:
-    """Tell whether filter patterns (*, **, !) admit a name: the last one that fits decides."""
+    """Tell whether filter patterns (* ** ? + [] !) admit a name: the last that fits decides."""
     admitted = False
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        expression = wildcard.sub(_expression, re.escape(pattern.removeprefix("!")))
-        if re.fullmatch(expression, name):
+        if re.fullmatch(_expression(pattern.removeprefix("!")), name):
             admitted = not pattern.startswith("!")
     return admitted
 
 
-def _expression(found: re.Match[str]) -> str:
-    if found[0] == r"\*":
-        return "[^/]*"
-    return "(?:.*/)?" if found[0].endswith("/") else ".*"
+def _expression(pattern: str) -> str:
+    pieces = of_pattern.findall(pattern)
+    return "".join(
+        each if each.startswith("[") and len(each) > 1 else WILD.get(each, re.escape(each))
+        for each in pieces
+    )
 
 
 def rows(matrix: Mapping[str, Any]) -> list[dict[str, Any]]:

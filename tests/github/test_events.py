@@ -36,7 +36,8 @@ def test_a_trigger_that_names_branches_only_is_not_started_by_tags() -> None:
     assert not starts({"push": {"tags": ["v*"]}})
     assert starts({"push": {"tags": ["v*"]}}, ref=TAG)
     assert starts({"push": {}}, ref=TAG)
-    assert not starts({"push": {"tags": ["v[0-9]*"], "branches": ["main"]}}, ref="refs/tags/x")
+    numbered = {"push": {"tags": ["v[0-9]*"], "branches": ["main"]}}
+    assert starts(numbered, ref=TAG) and not starts(numbered, ref="refs/tags/version")
 
 
 def test_patterns_are_read_in_order() -> None:
