@@ -325,6 +325,26 @@ MISTAKES = {
         "baseline:",
         ["models.seedlings: `candidates` holds only the baseline", "add one"],
     ),
+    "window of no duration": (
+        "    gate: {",
+        "    monitor: {window: 7 days}\n    gate: {",
+        ["models.seedlings.monitor.window: give hours, days or weeks", "found '7 days'"],
+    ),
+    "slice that no log holds": (
+        "    gate: {",
+        "    monitor: {slices: [Plot]}\n    gate: {",
+        ["models.seedlings: `monitor.slices` names 'Plot', which is no feature"],
+    ),
+    "unknown key of what is watched": (
+        "    gate: {",
+        "    monitor: {windows: 7d}\n    gate: {",
+        ["models.seedlings.monitor.windows: not a known key"],
+    ),
+    "alarm of nothing": (
+        "    gate: {",
+        "    monitor: {alarms: [input]}\n    gate: {",
+        ["models.seedlings.monitor.alarms.0: should be 'inputs', 'answers', 'quality'", "'input'"],
+    ),
     "key twice": (
         "    gate: {",
         "    gate: {}\n    gate: {",

@@ -9,6 +9,7 @@ import pytest
 
 import treeline
 from treeline.config.models import ModelSpec
+from treeline.export.provenance import params_digest
 from treeline.stages.dependencies import (
     IGNORES,
     STAGES,
@@ -83,6 +84,7 @@ EDITS: list[tuple[tuple[str, ...], Any, tuple[str, ...]]] = [
     (("evaluation",), {"folds": "all"}, ("evaluate", "gate", "export")),
     (("gate", "floor"), {"roc_auc": 0.6}, ("evaluate", "gate", "export")),
     (("export",), "required", ("evaluate", "gate", "export")),
+    (("monitor",), {"window": "1d", "action": "retrain"}, ()),
 ]
 
 
@@ -110,6 +112,14 @@ def test_a_stage_follows_the_keys_that_can_change_its_result(
 def test_every_key_of_a_block_is_in_the_table_above_or_is_words() -> None:
     assert {keys[0] for keys, _, _ in EDITS} | {"notes"} == set(ModelSpec.model_fields)
     assert set().union(*IGNORES.values()) <= set(ModelSpec.model_fields)
+
+
+def test_what_is_watched_in_service_makes_no_other_model(declaration: dict[str, Any]) -> None:
+    before = params_digest(ModelSpec.model_validate(declaration))
+    watched = declaration | {"monitor": {"rows": 500}}
+    assert params_digest(ModelSpec.model_validate(watched)) == before
+    other = declaration | {"description": "Will it live?"}
+    assert params_digest(ModelSpec.model_validate(other)) != before
 
 
 def test_what_is_declared_as_it_is_anyway_changes_nothing(declaration: dict[str, Any]) -> None:

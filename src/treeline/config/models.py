@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 
 from treeline.config.blocks import AutoML, Champion, Evaluation, Leaks, Split
 from treeline.config.metrics import metrics_of
+from treeline.config.monitor import Monitor
 from treeline.config.problems import problems
 from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
 from treeline.contract.features import ANSWER_KEYS, Closed, Feature, Target
@@ -207,6 +208,7 @@ class ModelSpec(Closed):
     evaluation: Evaluation = Evaluation()
     gate: Gate
     export: Export = Export()
+    monitor: Monitor = Monitor()
 
     @property
     def own_classes(self) -> tuple[str, ...]:
@@ -265,6 +267,7 @@ class ModelSpec(Closed):
                     f"`{place}` names {unknown[0]!r}, which is no declared column; "
                     "declare it under `source.columns`, with its type"
                 )
+        self.monitor.check(self.features)
         if (key := self.source.key) is not None:
             _check_key(key, carried=self.source.columns, shown={*self.features, target})
         return self

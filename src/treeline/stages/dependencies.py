@@ -229,11 +229,15 @@ RUNS_OWN = ("train", "evaluate", "export")  # the stages that run classes of src
 # Keys of a block that cannot change what a stage writes; `collect` reads the source alone. A stage
 # that is not here follows the whole block, and a new key is followed until it is listed.
 WORDS = {"description", "notes"}
-JUDGING = {"evaluation", "gate", "export"}
+WATCHING = {"monitor"}
+JUDGING = {"evaluation", "gate", "export"} | WATCHING
 IGNORES: dict[str, set[str]] = {
     "collect": set(ModelSpec.model_fields) - {"source"},
     "prepare": WORDS | JUDGING | {"candidates", "search", "champion"},
     "train": WORDS | JUDGING | {"source"},
+    "evaluate": WATCHING,
+    "gate": WATCHING,
+    "export": WATCHING,
 }
 
 # The stages whose code decides what a model is. The signature holds its digest, so that `export`,
@@ -243,6 +247,7 @@ MAKING = ("prepare", "train", "export")
 # These carry out what others decide: nothing in them changes what a stage writes.
 PLUMBING = frozenset(
     {
+        "treeline.config.monitor",
         "treeline.config.problems",
         "treeline.engines.java",
         "treeline.engines.keeper",
