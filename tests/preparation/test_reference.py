@@ -58,3 +58,15 @@ def test_booleans_are_counted_false_first() -> None:
         [True, True, False, True, None], Feature(type="boolean", nullable=True), "boolean"
     )
     assert (found.shares, found.missing) == ((0.25, 0.75), 0.2)
+
+
+def test_a_bin_holds_its_lower_edge_as_a_model_sees_it() -> None:
+    """What has more digits than an edge is not put below it, nor is it in a log of batches."""
+    value = 0.05068011873981862
+    column = [value] * 60 + [-value] * 40
+    for scale in (1, 3, 7, 0.1):
+        numbers = pd.Series(np.array(column) * scale)
+        found = reference(pd.DataFrame({"sex": numbers}), {"sex": Feature(type="number")})["sex"]
+        logged = np.searchsorted(np.float32(found.edges), np.float32(numbers), side="right")
+        assert list(np.bincount(logged, minlength=len(found.shares)) / 100) == list(found.shares)
+        assert found.shares[-1] == 0.6

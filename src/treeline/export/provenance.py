@@ -15,6 +15,7 @@ from treeline.contract.features import Feature
 from treeline.contract.signature import Distribution, Lineage
 from treeline.files import digest
 
+WATCHING = {"monitor"}  # what is watched in service makes no other model
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "xgboost-cpu")
 
 
@@ -23,13 +24,18 @@ def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Line
     champion = training["candidates"][training["champion"]]
     return Lineage(
         data={path.name: digest(path) for path in (paths.train, paths.test)},
-        params=_digest_of(spec.model_dump(mode="json", by_alias=True)),
+        params=params_digest(spec),
         code=code_digest(paths),
         libraries=_versions(),
         champion=training["champion"],
         estimator=champion["estimator"],
         hyperparameters=champion["hyperparameters"],
     )
+
+
+def params_digest(spec: ModelSpec) -> str:
+    """Return the SHA-256 over what is declared of a model, without what is watched in service."""
+    return _digest_of(spec.model_dump(mode="json", by_alias=True, exclude=WATCHING))
 
 
 def code_digest(paths: Layout) -> str:
@@ -55,6 +61,7 @@ def _digest_of(document: Any) -> str:
 BINS = 10  # deciles of the training rows: the usual bins of a population stability index
 DIGITS = 6  # processors differ in the last digits of a sum
 EDGE_DIGITS = 12  # an edge parts values that lie close together, such as years or prices
+ROUNDED_OFF = 10.0 ** (1 - EDGE_DIGITS)  # of an edge, at most
 
 
 def reference(frame: pd.DataFrame, features: Mapping[str, Feature]) -> dict[str, Distribution]:
@@ -74,7 +81,9 @@ def _distribution(column: pd.Series, feature: Feature) -> Distribution:
         return Distribution(missing=missing, shares=())
     quantiles = np.quantile(numbers, np.linspace(0, 1, BINS + 1)[1:-1])
     edges = sorted({_rounded(edge, EDGE_DIGITS) for edge in quantiles})
-    bins = np.searchsorted(edges, numbers, side="right")  # a bin holds its lower edge
+    # A bin holds its lower edge, also a value that has more digits than were kept of the edge.
+    limits = np.array(edges) - ROUNDED_OFF * np.abs(edges)
+    bins = np.searchsorted(limits, numbers, side="right")
     return Distribution(
         missing=missing,
         shares=_shares(np.bincount(bins, minlength=len(edges) + 1).tolist()),

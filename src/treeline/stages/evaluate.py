@@ -19,6 +19,7 @@ from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
 from treeline.errors import DataError
+from treeline.evaluation.answers import answers
 from treeline.evaluation.diagnostics import (
     calibration,
     importances,
@@ -77,6 +78,7 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     _check_known(document[CHAMPION], prediction, spec)
     document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
     document |= deciding(rows, repeats, spec) | looked_into(champion, test, spec, paths)
+    document["answers"] = answers(test.truth, prediction, len(classes or []))
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
     write_json(paths.evaluation, document)
     table = saved(test.truth, prediction, classes)
