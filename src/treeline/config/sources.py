@@ -72,6 +72,21 @@ class Delimited(_Source):
     missing: tuple[str, ...] = USUALLY_MISSING
 
 
+class Drift(Closed):
+    """How a simulated world differs from that of the figures, for what is to notice it.
+
+    `dry` is added to the logarithm of the odds to die at each census, in the tree experiment alone.
+    `units` multiply columns of numbers, `newcomers` put another word into a column, `turned` the
+    other one of 0 and 1; of the rows that `share` says.
+    """
+
+    dry: float = 0.0
+    units: dict[str, float] = {}
+    newcomers: dict[str, str] = {}
+    turned: tuple[str, ...] = ()
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
 class SimulateSource(_Source):
     """Rows drawn by a simulator of the package from figures under `dataset/sources/simulate`."""
 
@@ -80,6 +95,7 @@ class SimulateSource(_Source):
     rows: Annotated[int, Field(gt=0)]
     seed: Annotated[int, Field(ge=0)] = 0
     variant: Literal["deposited", "clean"] = "deposited"
+    drift: Drift | None = None
 
 
 class FileSource(Delimited):

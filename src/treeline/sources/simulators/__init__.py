@@ -9,6 +9,7 @@ import pyarrow as pa
 from treeline.config.layout import SOURCES as FOLDER
 from treeline.config.sources import SimulateSource
 from treeline.registry import resolve
+from treeline.sources.simulators.drifting import drifted, turned_dry
 
 if TYPE_CHECKING:
     pass
@@ -45,7 +46,9 @@ class SimulatedTables:
         figures = json.loads(
             (FOLDER / "simulate" / f"{spec.simulator}.json").read_text(encoding="utf-8")
         )
+        if spec.drift is not None:
+            figures = turned_dry(figures, spec.drift)
         drawn: Iterator[pa.Table] = simulator(figures, variant=spec.variant).simulate(
             spec.rows, seed=spec.seed
         )
-        return drawn
+        return drawn if spec.drift is None else drifted(drawn, spec.drift, seed=spec.seed)
