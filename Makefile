@@ -29,7 +29,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Texts are UTF-8 for every Python below, whatever the locale is.
 export PYTHONUTF8 := 1
 # The shell reads these itself, so that no text in them is ever part of a command.
-export BASE COMMIT MODEL NAME PORT PULL_REQUEST
+export BASE COMMIT LOG MODEL NAME PORT PULL_REQUEST
 
 # The tracker's client is installed where one is chosen, or asked for.
 TRACKER := $(if $(MLFLOW_TRACKING_URI)$(shell sed -n '/^tracker: *mlflow/p' params.yaml),$(VENV)/.tracking)
@@ -40,7 +40,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
-.PHONY: pull retrain stale publish report comment outcome pending release ship deploy gc doctor
+.PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor gc doctor
 .PHONY: propose notify scope remote
 .PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image push-image clean
 .PHONY: site publish-site package upload-package announce
@@ -163,6 +163,9 @@ deploy: setup ## Deploy that image (DEPLOY_TO), ask the endpoint, go back if it 
 
 gc: setup ## Remove data and models that no branch, tag or release needs (ARGS="--remote --dry")
 	@treeline gc $(ARGS)
+
+monitor: setup ## Compare what the service behind LOG answers with what was promised, for MODEL or all
+	@treeline monitor $${LOG:+--log "$$LOG"} $${MODEL:+"$$MODEL"} $(ARGS)
 
 doctor: setup ## Check the remote, the credentials and what the workflows need
 	@treeline doctor

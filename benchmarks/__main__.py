@@ -12,6 +12,7 @@ BENCHMARKS = {
     "event_loop": "how long does the worst body keep other requests waiting?",
     "many_models": "how does the time of `dvc status` grow with the number of models?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
+    "monitoring": "how often does a monitor alarm where nothing, or something, has changed?",
     "scale": "how do time and memory grow from 10 thousand rows to 10 million, here and on Spark?",
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
     "soak": "under load, with everything going wrong in turns: is anything lost?",

@@ -58,6 +58,7 @@ SLOW = (
     )),
     "tests/artifact/test_h2o.py",
     "tests/contract/test_doors.py",
+    "tests/monitoring/",
     "tests/github/test_hub.py",
     "tests/preparation/test_in_parts.py",
     "tests/scoring/test_contenders.py",

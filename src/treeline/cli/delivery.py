@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from treeline.cli.options import as_json, example, to_json, working
+from treeline.cli.options import Moment, as_json, example, to_json, working
 
 FOLDER = Path("build/release")
 
@@ -250,7 +250,55 @@ def doctor(as_json: bool) -> int:
     return 1 if wrong else 0
 
 
+@click.command(epilog=example("treeline monitor --log https://models.example.org iris"))
+@click.option(
+    "--log",
+    envvar="TREELINE_LOG",
+    default="",
+    help="URL of the service, or of the database of its log [TREELINE_LOG].",
+)
+@click.option(
+    "--secret",
+    metavar="VARIABLE",
+    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
+)
+@click.option("--since", type=Moment(), help="From this time on; the declared window before.")
+@click.option("--until", type=Moment(), help="Before this time; now.")
+@as_json
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+def monitor(
+    *,
+    models: tuple[str, ...],
+    log: str,
+    secret: str | None,
+    since: float | None,
+    until: float | None,
+    as_json: bool,
+) -> int:
+    """Compare what a service answers with what was promised.
+
+    Inputs, answers, and what came true of them, of each MODEL or of all: build/monitor/MODEL.md
+    tells it, build/monitor/MODEL.json is for programs. Ends with exit code 3 where a model alarms.
+    """
+    from treeline.commands.monitor import ALARM
+    from treeline.commands.monitor import monitor as command
+
+    if not log:
+        raise click.UsageError("Give --log, or set TREELINE_LOG.")
+    usual = "TREELINE_SERVICE_KEY" if log.startswith("http") else "TREELINE_SQL_PASSWORD"
+    with working(as_json=as_json):
+        records = command(models, log=log, secret=secret or usual, since=since, until=until)
+    if as_json:
+        print(to_json([each.summary() for each in records]))
+    else:
+        for each in records:
+            print(f"{each.model}: {each.state}, {each.seen.rows:,} rows")
+            for alarm in each.alarms:
+                print(f"  {alarm.alarm}: {alarm.on} {alarm.text}")
+    return ALARM if any(each.state == "alarm" for each in records) else 0
+
+
 COMMANDS = (
     pull, stale, retrain, publish, report, comment, propose, notify, outcome, pending, release,
-    ship, deploy, gc, doctor,
+    ship, deploy, monitor, gc, doctor,
 )  # fmt: skip

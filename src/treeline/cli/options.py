@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from typing import Any
 
 import click
@@ -60,6 +61,28 @@ class Choices(click.ParamType[str]):
         return [
             CompletionItem(each) for each in sorted(self._names()) if each.startswith(incomplete)
         ]
+
+
+class Moment(click.ParamType[float]):
+    """A time, as ISO 8601 with its zone or as seconds since 1970 → seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the seconds; fails for a time without a zone, which would be another elsewhere."""
+        try:
+            return float(value)
+        except ValueError:
+            pass
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            moment = datetime.min
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} is no time with its zone, as 2030-01-31T12:00:00Z.", param, ctx)
+        return moment.timestamp()
 
 
 def engines() -> Iterable[str]:

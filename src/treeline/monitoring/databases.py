@@ -1,0 +1,109 @@
+"""The log in its database: SQLite or PostgreSQL, read as the service writes it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy.exc import ArgumentError
+
+from treeline.errors import SourceError
+from treeline.monitoring.logs import CHUNK_ROWS, Asked
+from treeline.monitoring.rows import Logged
+from treeline.sources.predictions import LOG_VERSION
+from treeline.sources.sql.database import Database
+
+PLACE = "--log"
+
+# The latest truth counts, of those told by id and by key.
+ROWS = """\
+SELECT p.time, p.version, CAST(p.features AS text), CAST(p.prediction AS text), p.probability,
+  CAST(p.probabilities AS text),
+  CAST(CASE WHEN f.time IS NULL OR k.time > f.time THEN k.truth ELSE f.truth END AS text),
+  CASE WHEN f.time IS NULL OR k.time > f.time THEN k.time ELSE f.time END
+FROM predictions AS p
+LEFT JOIN feedback AS f ON f.id = p.id
+LEFT JOIN feedback_by_key AS k ON k.model = p.model AND k.key = p.key
+WHERE p.model = {model} AND p.time >= {reach} AND p.time < {until}
+  AND (p.time >= {since} OR f.time >= {since} OR k.time >= {since})"""
+
+FIRST = "SELECT min(time) FROM predictions WHERE model = {model} AND version = {version}"
+AHEAD = "SELECT count(*) FROM predictions WHERE model = {model} AND time >= {until}"
+
+
+class DatabaseLog:
+    """The log behind a URL of SQLAlchemy."""
+
+    def __init__(self, url: str, secret: str) -> None:
+        """Open nothing yet; `secret` names the variable with the password.
+
+        Raises SourceError for what is no URL.
+        """
+        try:
+            self._database = Database(url, password=secret, place=PLACE)
+        except ArgumentError:
+            raise SourceError(
+                f"{PLACE}: it is no URL; give sqlite:////FOLDER/predictions.sqlite, or "
+                "postgresql://USER@HOST:5432/DATABASE"
+            ) from None
+        self._checked = False
+
+    def first(self, model: str, version: str) -> float | None:
+        """Return when a version answered first, None where it never did."""
+        [found] = self._row(FIRST, model=model, version=version)
+        return None if found is None else float(found)
+
+    def ahead(self, asked: Asked) -> int:
+        """Return how many predictions are of a time that has not come."""
+        [found] = self._row(AHEAD, model=asked.model, until=asked.until)
+        return int(found)
+
+    def chunks(self, asked: Asked) -> Iterator[Logged]:
+        """Yield the rows, at most CHUNK_ROWS at a time."""
+        self._check()
+        sql = self._filled(ROWS, vars(asked))
+        with self._database.connected() as connection:
+            streamed = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
+            for part in streamed.exec_driver_sql(sql).partitions():
+                yield _logged(part)
+
+    def refused(self, model: str) -> dict[str, int]:
+        """Return nothing: what was refused is in no log."""
+        return {}
+
+    def _row(self, sql: str, **values: str | float) -> tuple[Any, ...]:
+        self._check()
+        return self._database.row(self._filled(sql, values))
+
+    def _filled(self, sql: str, values: dict[str, Any]) -> str:
+        literal = self._database.dialect.text_literal
+        return sql.format(
+            **{
+                name: literal(value) if isinstance(value, str) else repr(float(value))
+                for name, value in values.items()
+            }
+        )
+
+    def _check(self) -> None:
+        """Raise SourceError for a log of another release."""
+        if self._checked:
+            return
+        [version] = self._database.row("SELECT version FROM prediction_log_schema")
+        if version != LOG_VERSION:
+            raise SourceError(
+                f"{PLACE}: the log has tables of version {version}, and this release reads "
+                f"{LOG_VERSION}; monitor with the release that the service runs"
+            )
+        self._checked = True
+
+
+def _logged(rows: Sequence[Any]) -> Logged:
+    times, versions, features, predictions, one, many, truths, told = zip(*rows, strict=True)
+    return Logged(
+        np.array(times, dtype=np.float64),
+        versions,
+        features,
+        predictions,
+        [alone if of_all is None else of_all for alone, of_all in zip(one, many, strict=True)],
+        truths,
+        np.array([np.nan if each is None else each for each in told], dtype=np.float64),
+    )
