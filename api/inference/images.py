@@ -1,10 +1,6 @@
-"""A picture and its declaration → the one array of an image model: shape, scale, deviation.
-
-What is known of an uploaded model besides its file: `current.json` in the store of uploads.
-"""
+"""A picture and its declaration → the one array of an image model: shape, scale, deviation."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from io import BytesIO
 from typing import Annotated, Literal, Self
 
@@ -14,7 +10,6 @@ from pydantic import Field, model_validator
 from api.errors import UnsupportedMediaTypeError
 from api.inference.graph import Array, TensorSpec
 from treeline.contract.features import Closed
-from treeline.contract.signature import VERSION_DIGITS, Sha256
 from treeline.errors import MissingExtraError
 from treeline.registry import resolve
 
@@ -22,7 +17,6 @@ MOST_DIMENSION = 4096  # pixels; 4096 by 4096 by 3 of float32 are 200 MB already
 
 Dimension = Annotated[int, Field(gt=0, le=MOST_DIMENSION)]
 Numbers = Annotated[tuple[Annotated[float, Field(allow_inf_nan=False)], ...], Field(max_length=3)]
-Description = Annotated[str, Field(max_length=10_000)]
 
 
 class ImageInput(Closed):
@@ -58,30 +52,6 @@ class ImageInput(Closed):
         if 0 in self.deviation:
             raise ValueError("`deviation` is divided by; give numbers other than 0")
         return self
-
-
-class Changes(Closed):
-    """What can be changed of an uploaded model; what is left out stays as it is."""
-
-    description: Description | None = None
-    image: ImageInput | None = Field(
-        default=None, description="null: it takes pictures no more; left out: as it was"
-    )
-
-
-class Upload(Closed):
-    """Which file is served under a name, and what its uploader says of it."""
-
-    sha256: Sha256
-    size_bytes: int
-    uploaded: datetime
-    description: str | None = None
-    image: ImageInput | None = None
-
-    @property
-    def version(self) -> str:
-        """The version of the file: the first digits of its SHA-256."""
-        return self.sha256[:VERSION_DIGITS]
 
 
 DECODERS = {"images": "api.inference.pictures:pixels"}

@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from threading import Lock
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from api.inference.images import Upload
+from pydantic import Field
+
+from api.inference.images import ImageInput
 from api.inference.record import Predictor
-from treeline.contract.signature import Signature
+from treeline.contract.features import Closed
+from treeline.contract.signature import VERSION_DIGITS, Sha256, Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem
 
 if TYPE_CHECKING:
@@ -22,6 +26,32 @@ NO_MODELS = (  # a clean clone has no remote to fetch from
     "no model is exported; make them with: make repro, or, where a DVC remote is configured, "
     "fetch them with: dvc pull"
 )
+
+Description = Annotated[str, Field(max_length=10_000)]
+
+
+class Changes(Closed):
+    """What can be changed of an uploaded model; what is left out stays as it is."""
+
+    description: Description | None = None
+    image: ImageInput | None = Field(
+        default=None, description="null: it takes pictures no more; left out: as it was"
+    )
+
+
+class Upload(Closed):
+    """Which file is served under a name, and what its uploader says of it."""
+
+    sha256: Sha256
+    size_bytes: int
+    uploaded: datetime
+    description: str | None = None
+    image: ImageInput | None = None
+
+    @property
+    def version(self) -> str:
+        """The version of the file: the first digits of its SHA-256."""
+        return self.sha256[:VERSION_DIGITS]
 
 
 @dataclass(frozen=True)

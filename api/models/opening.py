@@ -9,10 +9,10 @@ from typing import Protocol, cast
 
 from api.errors import CIRCUMSTANCES
 from api.inference.graph import Contract, GraphFile, TensorModel
-from api.inference.images import Upload, misfits
+from api.inference.images import misfits
 from api.inference.record import Predictor
 from api.models.cards import check_lengths
-from api.models.catalogue import Entry, Origin
+from api.models.catalogue import Entry, Origin, Upload
 from treeline.artifact import Prediction, Runtime
 from treeline.artifact.store import Model, try_example
 from treeline.contract.encoding import Encoder, Matrix

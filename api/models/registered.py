@@ -20,8 +20,7 @@ from threading import Lock
 from api.background import Keeper, beside
 from api.errors import RetryError
 from api.inference.graph import GraphFile
-from api.inference.images import Upload
-from api.models.catalogue import Catalogue, Entry
+from api.models.catalogue import Catalogue, Entry, Upload
 from api.models.opening import Running, opened
 from api.models.registry.shelf import (
     FILE,

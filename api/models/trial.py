@@ -19,10 +19,10 @@ from pydantic import BaseModel
 
 from api.inference import sessions
 from api.inference.graph import STRING, Array, Contract, GraphFile, TensorSpec, model_class
-from api.inference.images import Upload
 from api.inference.sessions import OpenGraph, one_line
 from api.inference.tensors import sizes as sizes_of
 from api.models.audit import audit, limits_of
+from api.models.catalogue import Upload
 from api.models.opening import opened
 from api.models.trials import Fault, Outcome
 from api.sandbox.limits import drop_privileges, lower, occupied_bytes

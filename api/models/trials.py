@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import to_json
 
 from api.errors import TooBusyError, UploadRejectedError
-from api.inference.images import Upload
+from api.models.catalogue import Upload
 from api.sandbox.process import TOP, ending, minimal
 from api.settings import Settings
 from treeline.errors import Problem

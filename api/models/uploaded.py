@@ -1,6 +1,6 @@
 """Uploaded models on disk, as several processes and machines share them.
 
-    <state_dir>/uploads/<name>/current.json             what is served: api.inference.images
+    <state_dir>/uploads/<name>/current.json             what is served: `Upload`
     <state_dir>/uploads/<name>/<version>/model.onnx     each version beside the former
     <state_dir>/changes/uploads                         advanced by each change: generation
 
@@ -9,7 +9,7 @@ points to any more is removed after a while: another process may have read the p
 
 The store of uploads → the catalogue, while it is served, in every process that shares it.
 
-As in api.catalogue.swapping, a model is loaded beside the one that is served and takes its place
+A model is loaded beside the one that is served and takes its place
 in one step; one that was damaged on disk is refused and told by `/readyz`, while the former one
 serves on. One that cannot be loaded just now is not served at all, as a caller was told that the
 former one is no more; each look tries it again.
@@ -32,8 +32,7 @@ from pydantic import ValidationError
 
 from api.errors import CIRCUMSTANCES, StoreUnwritableError, UploadsFullError
 from api.inference.graph import GraphFile
-from api.inference.images import Upload
-from api.models.catalogue import Catalogue, Entry
+from api.models.catalogue import Catalogue, Entry, Upload
 from api.models.freshness import NEVER, Generation
 from api.models.opening import FILE, Running, opened
 from treeline.contract.texts import is_slug

@@ -26,8 +26,8 @@ from api.errors import (
 )
 from api.http.bodies import DOCUMENT_BYTES, MULTIPART, Bodies, Limit, file_in, media_type
 from api.http.documents import narrow_json
-from api.inference.images import Changes, ImageInput, Upload, misfits
-from api.models.catalogue import Catalogue, Entry
+from api.inference.images import ImageInput, misfits
+from api.models.catalogue import Catalogue, Changes, Entry, Upload
 from api.models.freshness import Freshness
 from api.models.trials import Trials
 from api.models.uploaded import UploadReloader, writing

@@ -9,9 +9,9 @@ from pydantic import AfterValidator, BaseModel, Field
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from api.inference.images import Changes, ImageInput
+from api.inference.images import ImageInput
 from api.models.cards import ClaimedSignature, TensorCard, card_of, claimed, kind_of
-from api.models.catalogue import Catalogue, Entry, Origin
+from api.models.catalogue import Catalogue, Changes, Entry, Origin
 from api.routes.deps import CatalogueDep, KeyRequired, services_of
 from treeline.contract.features import Task
 from treeline.contract.signature import Signature

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.http.keyring import new_key
-from api.inference.images import ImageInput, Upload
+from api.inference.images import ImageInput
+from api.models.catalogue import Upload
 from api.models.uploaded import UploadStore
 from api.settings import Settings
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Protocol
 
 from api.errors import UploadRejectedError
-from api.inference.images import Upload
+from api.models.catalogue import Upload
 from api.models.registry.shelf import FILE, Shelf
 from api.models.trials import Trials
 from api.settings import Settings
