@@ -43,14 +43,14 @@ class Service(FastAPI):
             return
         if scope["method"] == "POST":
             predictor = services.catalogue.by_path.get(scope["path"])
-            if predictor is not None and services.freshness.current(apart=predictor.apart):
+            if predictor is not None and services.watcher.current(apart=predictor.apart):
                 # which takes its slot when its record is there
                 await services.record_endpoint.answer(predictor, scope, receive, send)
                 return
         load.under_way += 1
         try:
             if self.openapi_url is not None and scope["path"].endswith(self.openapi_url):
-                await services.freshness.everything()  # its route is FastAPI's own
+                await services.watcher.everything()  # its route is FastAPI's own
             await super().__call__(scope, receive, send)
         finally:
             load.under_way -= 1

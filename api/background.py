@@ -35,6 +35,20 @@ async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def again(step: Callable[[], None], *, seconds: float) -> None:
+    """Take a step again and again, in a thread; after one that failed, the next is taken too."""
+    failing = False
+    while True:
+        try:
+            await asyncio.to_thread(step)
+            failing = False
+        except Exception:
+            if not failing:  # once, not at each step
+                logger.exception("%s failed, and goes on", step.__qualname__)
+            failing = True
+        await asyncio.sleep(seconds)
+
+
 LONGEST_PAUSE_SECONDS = 60.0
 END_SECONDS = 2.0
 ATTEMPTS = 5  # a worker that looks whether there is a process holds its lock for an instant

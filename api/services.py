@@ -16,12 +16,12 @@ from api.http.load import Load
 from api.inference.batch_pool import Drafts, Pools
 from api.inference.graph_pool import Graphs
 from api.models.catalogue import Catalogue
-from api.models.exported import ModelReloader, UnloadedModels, reloading
-from api.models.freshness import Freshness, Generation
+from api.models.exported import ModelReloader, UnloadedModels
 from api.models.registered import RegistryReloader
 from api.models.registry.versions import Versions
 from api.models.uploaded import UploadReloader, UploadStore
 from api.models.uploads import UploadManager
+from api.models.watcher import Generation, Watcher
 from api.prediction_log.log import PredictionLog, recording
 from api.settings import Settings
 from api.telemetry.gauges import Observed
@@ -44,7 +44,7 @@ class Services:
     upload_manager: UploadManager
     registry: RegistryReloader | None
     versions: Versions
-    freshness: Freshness
+    watcher: Watcher
     guard: Guard
     load: Load
     bodies: Bodies
@@ -78,7 +78,11 @@ class Services:
             settings.model_dir, admitted=settings.admitted, left_out=settings.leave_out
         )
         reloader = ModelReloader(
-            settings.model_dir, store, default=settings.default_model, changed=metrics.swap
+            settings.model_dir,
+            store,
+            default=settings.default_model,
+            changed=metrics.swap,
+            pause_seconds=settings.watch_seconds,
         )
         catalogue = reloader.catalogue
         registry = (
@@ -95,7 +99,8 @@ class Services:
         uploads = UploadReloader(
             UploadStore(settings.state_dir / "uploads"), catalogue, graphs, metrics.swap
         )
-        freshness = Freshness(unloading, uploads, registry)
+        followed = () if registry is None else (registry,)
+        watcher = Watcher(unloading, uploads, reloader, *followed)
         return cls(
             settings=settings,
             metrics=metrics,
@@ -103,10 +108,10 @@ class Services:
             reloader=reloader,
             unloading=unloading,
             uploads=uploads,
-            upload_manager=UploadManager(uploads, catalogue, settings, freshness, bodies),
+            upload_manager=UploadManager(uploads, catalogue, settings, watcher, bodies),
             registry=registry,
             versions=Versions(catalogue, registry, settings),
-            freshness=freshness,
+            watcher=watcher,
             guard=guard,
             load=load,
             bodies=bodies,
@@ -135,13 +140,11 @@ class Services:
             lambda: keeping_fresh(self.metrics, self.refresh_metrics),
             lambda: self.pools.running(Drafts(settings.state_dir)),
             self.graphs.running,
-            self.freshness.running,
             self.reading.running,
         ]
         if self.registry is not None:
             parts.append(self.registry.running)
-        if settings.watch_seconds:
-            parts.append(lambda: reloading(self.reloader, pause_seconds=settings.watch_seconds))
+        parts.append(self.watcher.running)  # it needs all of them
         return parts
 
     def refresh_metrics(self) -> None:

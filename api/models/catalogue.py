@@ -1,6 +1,7 @@
 """The models that are served: everything the stores hold, loaded, or the reason why it is not."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -8,17 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from api.errors import CIRCUMSTANCES
 from api.inference.images import ImageInput
 from api.inference.record import Predictor
 from treeline.contract.features import Closed
 from treeline.contract.signature import VERSION_DIGITS, Sha256, Signature
-from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, Problem
+from treeline.errors import (
+    ArtifactNotFoundError,
+    ArtifactRejectedError,
+    Problem,
+    TreelineError,
+)
 
 if TYPE_CHECKING:
     from api.inference.graph import TensorModel
 
 
 Origin = Literal["exported", "uploaded", "registry"]
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PATH = "/v1/predict"
 PATH = "/v1/models/{model}/predict"
@@ -91,6 +100,12 @@ class Entry:
         if self.tensor is not None:
             return self.tensor.version
         return self.signature.version if self.signature is not None else None
+
+    def or_former(self, former: "Entry | None") -> "Entry":
+        """Return itself, or, where only the former one answers, that with the reason why."""
+        if self.ready or former is None or not former.ready:
+            return self
+        return replace(former, refused=self.reason)
 
 
 class Catalogue:
@@ -240,6 +255,29 @@ class Catalogue:
             text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
             found.append(Problem("default", text))
         return found
+
+
+def entry_or_reason(
+    name: str,
+    origin: Origin,
+    load: Callable[[], Entry],
+    *,
+    later: tuple[type[TreelineError], ...] = CIRCUMSTANCES,
+) -> Entry:
+    """Load one model, or remember why it cannot be served.
+
+    Raises errors of `later`: they come from what runs graphs, and say nothing of this model.
+    """
+    try:
+        return load()
+    except later:
+        raise
+    except TreelineError as error:
+        logger.warning("%s (%s) is not served: %s", name, origin, error)
+        return Entry(name, reason=str(error), origin=origin)
+    except Exception as error:  # whatever one model does, the others must be served
+        logger.exception("%s (%s) is not served", name, origin)
+        return Entry(name, reason=f"{name}: {type(error).__name__}: {error}", origin=origin)
 
 
 def withheld(entry: Entry) -> Entry:

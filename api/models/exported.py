@@ -12,20 +12,16 @@ An unloaded model stays in memory, and is swapped like any other when it changes
 takes a moment, and cannot fail. It is unloaded over restarts too.
 """
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 
-from api.background import beside
 from api.inference.record import Predictor
-from api.models.catalogue import Catalogue, Entry
-from api.models.freshness import NEVER, Generation
+from api.models.catalogue import Catalogue, Entry, entry_or_reason
+from api.models.watcher import LOOK_SECONDS, NEVER, Generation
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
-from treeline.errors import TreelineError
 from treeline.files import write_bytes
 
 Marks = tuple[tuple[str, int, int, int], ...]
@@ -45,11 +41,14 @@ class ModelReloader:
         *,
         default: str | None,
         changed: Callable[[str, str], None],
+        pause_seconds: float,
     ) -> None:
         """Load the catalogue of what is below `folder`, which is that of the store.
 
+        It is looked through after each pause, and never where the pause is 0.
         `changed` is called after each change, with the model and `swapped`, `refused` or `removed`.
         """
+        self.pause_seconds = pause_seconds
         self._folder = folder
         self._changed = changed
         self._store = store
@@ -59,14 +58,16 @@ class ModelReloader:
         entries = {name: load_entry(store, name) for name in store.names()}
         self.catalogue = Catalogue(entries, default=default)
 
-    async def run(self, *, pause_seconds: float) -> None:
-        """Look again and again, in a thread: loading must not keep requests waiting."""
-        while True:
-            await asyncio.sleep(pause_seconds)
-            try:
-                await asyncio.to_thread(self.look)
-            except Exception:  # a folder that cannot be read now may be readable later
-                logger.exception("%s could not be looked through", self._folder)
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def due(self) -> bool:
+        """Tell that a folder is looked through each time: nobody says when it changes."""
+        return True
+
+    def current(self) -> bool:
+        """Tell that no request looks at it first."""
+        return True
 
     def look(self) -> None:
         """Bring the catalogue up to date with the folder, once; one thread at a time."""
@@ -102,16 +103,13 @@ class ModelReloader:
             self._seen[name] = marks
 
     def _try(self, name: str) -> None:
-        found, served = load_entry(self._store, name), self.catalogue.find(name)
-        self._changed(name, "refused" if found.predictor is None else "swapped")
+        loaded, served = load_entry(self._store, name), self.catalogue.find(name)
+        self._changed(name, "swapped" if loaded.ready else "refused")
         if served is not None and served.origin == "uploaded":
             served = None  # the name belongs to what is exported
-        if found.predictor is None and served is not None and served.predictor is not None:
-            self.catalogue.put(replace(served, refused=found.reason))
-            return
-        self.catalogue.put(found)
-        if found.signature is not None and found.predictor is not None:
-            logger.info("%s is served in version %s", name, found.signature.version)
+        self.catalogue.put(loaded.or_former(served))
+        if loaded.ready:
+            logger.info("%s is served in version %s", name, loaded.version)
 
     def _marks(self, name: str) -> Marks:
         """Return what changes when a file of a model does: its name, time, size and inode."""
@@ -129,23 +127,13 @@ class ModelReloader:
 def load_entry(store: ArtifactStore, name: str) -> Entry:
     """Load one model, or remember why it cannot be served."""
     signature = None
-    try:
+
+    def load() -> Entry:
+        nonlocal signature
         signature = store.signature(name)
         return Entry(name, signature, Predictor(store.load(name)))
-    except TreelineError as error:
-        logger.warning("%s is not served: %s", name, error)
-        return Entry(name, signature, reason=str(error))
-    except Exception as error:  # whatever one artifact does, the others must be served
-        logger.exception("%s is not served", name)
-        return Entry(name, signature, reason=f"{name}: {type(error).__name__}: {error}")
 
-
-@asynccontextmanager
-async def reloading(reloader: ModelReloader, *, pause_seconds: float) -> AsyncIterator[None]:
-    """Look at the models on disk: now, as they may have changed since they were loaded, and on."""
-    await asyncio.to_thread(reloader.look)
-    async with beside(reloader.run(pause_seconds=pause_seconds)):
-        yield
+    return replace(entry_or_reason(name, "exported", load), signature=signature)
 
 
 class UnloadedModels:
@@ -159,6 +147,7 @@ class UnloadedModels:
         `watched` tells whether models on disk are looked at for changes: only then does loading
         one bring it up to date, as other workers would not follow.
         """
+        self.pause_seconds = LOOK_SECONDS
         self.generation = generation
         self._folder = folder
         self._reloader = reloader
@@ -185,6 +174,14 @@ class UnloadedModels:
         """Take back what was said of a model that is deleted: another may get its name."""
         (self._folder / name).unlink(missing_ok=True)
         self._changed()
+
+    def __str__(self) -> str:
+        return str(self._folder)
+
+    def due(self) -> bool:
+        """Tell whether the count has changed; its file is mapped again where it was replaced."""
+        self.generation.follow()
+        return not self.current()
 
     def current(self) -> bool:
         """Tell whether no model was loaded or unloaded since the last look."""

@@ -11,16 +11,17 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from importlib.util import find_spec
 from threading import Lock
 
-from api.background import Keeper, beside
+from api.background import Keeper, again, beside
 from api.errors import RetryError
 from api.inference.graph import GraphFile
-from api.models.catalogue import Catalogue, Entry, Upload
+from api.models.catalogue import Catalogue, Entry, Upload, entry_or_reason
 from api.models.opening import Running, opened
 from api.models.registry.shelf import (
     FILE,
@@ -35,25 +36,10 @@ from api.models.registry.shelf import (
 )
 from api.settings import Settings
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
-from treeline.errors import ArtifactRejectedError, MissingExtraError, TreelineError
+from treeline.errors import ArtifactRejectedError, MissingExtraError
 from treeline.registry import way_out
 
 logger = logging.getLogger(__name__)
-
-
-def loaded(shelf: Shelf, name: str, artifact: str, running: Running, *, created: datetime) -> Entry:
-    """Load an artifact under the name of its model, or remember why that cannot be done."""
-    try:
-        return opened_from(shelf, name, artifact, running, created=created)
-    except RetryError:  # of what runs graphs: it says nothing of this one
-        raise
-    except TreelineError as error:
-        logger.warning("%s of the registry is not served: %s", name, error)
-        return Entry(name, reason=str(error), origin="registry")
-    except Exception as error:  # whatever one artifact does, the others must be served
-        logger.exception("%s of the registry is not served", name)
-        reason = f"{name}: {type(error).__name__}: {error}"
-        return Entry(name, reason=reason, origin="registry")
 
 
 def opened_from(
@@ -87,10 +73,10 @@ class RegistryReloader:
         self,
         settings: Settings,
         catalogue: Catalogue,
-        told: Callable[[str, str], None],
+        changed: Callable[[str, str], None],
         graphs: Running,
     ) -> None:
-        """Serve what was served last; `told` hears of each change, as it does of those on disk.
+        """Serve what was served last; `changed` is called after each change, as of exported ones.
 
         Nothing is loaded yet: what runs graphs must not begin before workers are forked.
 
@@ -103,12 +89,13 @@ class RegistryReloader:
                 + way_out("registry")
             )
         given = environment()
+        self.pause_seconds = LOOK_SECONDS
         self.address = shown(address(given))
         self.shelf = Shelf(settings.state_dir)
         self.offers = Offers()
         self.retired: Callable[[Entry, str], None] = lambda entry, artifact: None
         """Hears of what is served no more, and its artifact."""
-        self._catalogue, self._told, self.graphs = catalogue, told, graphs
+        self._catalogue, self._changed, self.graphs = catalogue, changed, graphs
         self._served: dict[str, tuple[str, Entry]] = {}
         self._problems: dict[str, str] = {}
         self._mark: Mark | None = None
@@ -139,6 +126,13 @@ class RegistryReloader:
     def _await_first(self) -> None:
         """Be not ready until the shelf was looked at, once."""
         self._catalogue.awaited = f"{self.address} has named no models yet: it is being asked"
+
+    def __str__(self) -> str:
+        return f"what is fetched from {self.address}"
+
+    def due(self) -> bool:
+        """Tell that the shelf is looked at each time: it costs a look at one file."""
+        return True
 
     def current(self) -> bool:
         """Tell whether no request misses a model that another worker serves already.
@@ -175,7 +169,7 @@ class RegistryReloader:
                 entries[model.name] = replace(entry, declared=model.declared)
         for name in [name for name in self._served if name not in entries]:
             self._retire(name)
-            self._told(name, "removed")
+            self._changed(name, "removed")
             logger.info("%s is named by the registry no more", name)
         self._catalogue.overlay(entries)
         if offers.complete:
@@ -186,7 +180,7 @@ class RegistryReloader:
         """Return what is served of a model, or why nothing is; None where nothing should be."""
         served = model.served
         if model.problem and model.problem != self._problems.get(model.name):
-            self._told(model.name, "refused")
+            self._changed(model.name, "refused")
         self._problems[model.name] = model.problem
         if served is None:
             if not model.declared and not model.problem:
@@ -197,9 +191,9 @@ class RegistryReloader:
         if former is not None and artifact == served.artifact:
             return replace(former, refused=model.problem)
         found = self.loaded(model.name, served.artifact, created=served.created)
-        self._told(model.name, "swapped" if found.ready else "refused")
+        self._changed(model.name, "swapped" if found.ready else "refused")
         if not found.ready:
-            return found if former is None else replace(former, refused=found.reason)
+            return found.or_former(former)
         self._retire(model.name)
         self._served[model.name] = (served.artifact, found)
         logger.info(
@@ -213,7 +207,8 @@ class RegistryReloader:
 
         One that would answer under the version of git's model of that name is refused.
         """
-        found = loaded(self.shelf, name, artifact, self.graphs, created=created)
+        loading = partial(opened_from, self.shelf, name, artifact, self.graphs, created=created)
+        found = entry_or_reason(name, "registry", loading, later=(RetryError,))
         if found.ready and found.version == self._catalogue.version_in_git(name):
             reason = f"{name}: it has the version of the model in git, {found.version}"
             return Entry(name, reason=reason, origin="registry")
@@ -226,15 +221,10 @@ class RegistryReloader:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Look at the shelf beside the requests, and see to it that somebody fills it."""
+        """See to it that somebody fills the shelf."""
         alive = await asyncio.to_thread(self.shelf.enter)
-        with suppress(RetryError):
-            await asyncio.to_thread(self.look)
         try:
-            async with beside(
-                again(self.look, seconds=LOOK_SECONDS),
-                again(self._keeper.look, seconds=KEEP_SECONDS),
-            ):
+            async with beside(again(self._keeper.look, seconds=KEEP_SECONDS)):
                 yield
         finally:
             alive.release()
@@ -243,20 +233,6 @@ class RegistryReloader:
             else:
                 # It has nothing to lose: what it was about to fetch, it fetches again.
                 await asyncio.to_thread(self._keeper.end, kill=True)
-
-
-async def again(step: Callable[[], None], *, seconds: float) -> None:
-    """Take a step again and again, in a thread; whatever it raises, the next one is taken too."""
-    told = False
-    while True:
-        try:
-            await asyncio.to_thread(step)
-            told = False
-        except Exception:
-            if not told:  # once, not four times a second
-                logger.exception("The registry cannot be followed here")
-            told = True
-        await asyncio.sleep(seconds)
 
 
 def environment_of(settings: Settings, given: dict[str, str]) -> dict[str, str]:

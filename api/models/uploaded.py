@@ -32,9 +32,9 @@ from pydantic import ValidationError
 
 from api.errors import CIRCUMSTANCES, StoreUnwritableError, UploadsFullError
 from api.inference.graph import GraphFile
-from api.models.catalogue import Catalogue, Entry, Upload
-from api.models.freshness import NEVER, Generation
+from api.models.catalogue import Catalogue, Entry, Upload, entry_or_reason
 from api.models.opening import FILE, Running, opened
+from api.models.watcher import LOOK_SECONDS, NEVER, Generation
 from treeline.contract.texts import is_slug
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, TreelineError
 from treeline.files import write_text
@@ -221,21 +221,30 @@ class UploadReloader:
         store: UploadStore,
         catalogue: Catalogue,
         running: Running,
-        told: Callable[[str, str], None],
+        changed: Callable[[str, str], None],
     ) -> None:
         """Load nothing yet: a process that runs graphs must not begin before workers are forked.
 
-        `running` opens them; `told` hears of each change: `swapped`, `refused`, `removed`.
+        `running` opens them; `changed` is called after each change, as of exported ones.
         """
+        self.pause_seconds = LOOK_SECONDS
         self._running = running
         self.store = store
         self._catalogue = catalogue
-        self._told = told
+        self._changed = changed
         self.generation = store.generation
         self._count = NEVER
         self._seen: dict[str, bytes | None] = {}  # None: it could not be loaded yet
         self._locks = [Lock() for _ in range(LOCKS)]
         self._cleaned = time.monotonic()
+
+    def __str__(self) -> str:
+        return "the store of uploads"
+
+    def due(self) -> bool:
+        """Tell whether the count has changed; its file is mapped again where it was replaced."""
+        self.generation.follow()
+        return not self.current()
 
     def current(self) -> bool:
         """Tell whether nothing was uploaded, described or deleted since the last look."""
@@ -282,40 +291,33 @@ class UploadReloader:
         """Serve what the store has, and tell whether it need not be tried again."""
         served = self._catalogue.find(name)
         try:
-            found = self._loaded(name)
+            loaded = self._loaded(name)
         except CIRCUMSTANCES as error:  # of what runs graphs: not of this one
             logger.warning("%s, an upload, is not loaded yet: %s", name, error)
             reason = f"{name} is not loaded yet: {error}"
             self._catalogue.put(Entry(name, reason=reason, origin="uploaded"))
             return False
-        if found.ready:
-            logger.info("%s, an upload, is served in version %s", name, found.version)
-        elif served is not None and served.ready:
-            found = replace(served, refused=found.reason)
-        self._told(name, "swapped" if found.ready and not found.refused else "refused")
-        self._catalogue.put(found)
+        if loaded.ready:
+            logger.info("%s, an upload, is served in version %s", name, loaded.version)
+        self._changed(name, "swapped" if loaded.ready else "refused")
+        self._catalogue.put(loaded.or_former(served))
         return True
 
     def _loaded(self, name: str) -> Entry:
         """Load one model, or remember why it cannot be served."""
         upload = None
-        try:
+
+        def load() -> Entry:
+            nonlocal upload
             upload = self.store.upload(name)
             return opened(self.store.graph(name, upload), upload, self._running)
-        except CIRCUMSTANCES:
-            raise
-        except TreelineError as error:
-            logger.warning("%s, an upload, is not served: %s", name, error)
-            return Entry(name, reason=str(error), origin="uploaded", upload=upload)
-        except Exception as error:  # whatever one upload does, the others must be served
-            logger.exception("%s, an upload, is not served", name)
-            reason = f"{name}: {type(error).__name__}: {error}"
-            return Entry(name, reason=reason, origin="uploaded", upload=upload)
+
+        return replace(entry_or_reason(name, "uploaded", load), upload=upload)
 
     def _drop(self, name: str) -> None:
         self._seen.pop(name, None)
         known = self._catalogue.find(name)
         if known is not None and known.origin == "uploaded":
             self._catalogue.remove(name)
-            self._told(name, "removed")
+            self._changed(name, "removed")
             logger.info("%s, an upload, is deleted, and served no more", name)

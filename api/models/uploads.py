@@ -28,9 +28,9 @@ from api.http.bodies import DOCUMENT_BYTES, MULTIPART, Bodies, Limit, file_in, m
 from api.http.documents import narrow_json
 from api.inference.images import ImageInput, misfits
 from api.models.catalogue import Catalogue, Changes, Entry, Upload
-from api.models.freshness import Freshness
 from api.models.trials import Trials
 from api.models.uploaded import UploadReloader, writing
+from api.models.watcher import Watcher
 from api.settings import Settings
 from treeline.contract.problems import shown
 from treeline.contract.texts import twin_of
@@ -173,11 +173,11 @@ class UploadManager:
         uploads: UploadReloader,
         catalogue: Catalogue,
         settings: Settings,
-        freshness: Freshness,
+        watcher: Watcher,
         bodies: Bodies,
     ) -> None:
         self._uploads = uploads
-        self._freshness = freshness
+        self._watcher = watcher
         self._bodies = bodies
         self._store = uploads.store
         self._catalogue = catalogue
@@ -189,7 +189,7 @@ class UploadManager:
 
         Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves.
         """
-        await self._freshness.model(name)
+        await self._watcher.model(name)
         self._check_origin(name)
         await asyncio.to_thread(self._check_room, name)
         with self._store.draft() as draft:
@@ -224,7 +224,7 @@ class UploadManager:
 
     async def _uploaded(self, name: str) -> Entry:
         """Return what is known of an upload; raises NotRemovableError, ArtifactNotFoundError."""
-        await self._freshness.model(name)
+        await self._watcher.model(name)
         self._check_origin(name)
         return self._catalogue.entry(name)
 

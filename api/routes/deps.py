@@ -22,7 +22,7 @@ def services_of(request: Request) -> Services:
 async def fresh(request: Request) -> None:
     """Wait until the model that a path names is up to date."""
     if (name := request.path_params.get("model")) is not None:
-        await services_of(request).freshness.model(name)
+        await services_of(request).watcher.model(name)
 
 
 async def catalogue(request: Request) -> Catalogue:
@@ -30,20 +30,20 @@ async def catalogue(request: Request) -> Catalogue:
     if "model" in request.path_params:
         await fresh(request)
     else:
-        await services_of(request).freshness.everything()
+        await services_of(request).watcher.everything()
     return models(request)
 
 
 async def catalogue_of_default(request: Request) -> Catalogue:
     """Return the models, of which the default one is up to date."""
     if (name := models(request).default_name) is not None:
-        await services_of(request).freshness.model(name)
+        await services_of(request).watcher.model(name)
     return models(request)
 
 
 async def catalogue_soon(request: Request) -> Catalogue:
     """Return the models, up to date unless that takes long, for whoever must have an answer."""
-    await services_of(request).freshness.soon()
+    await services_of(request).watcher.soon()
     return models(request)
 
 

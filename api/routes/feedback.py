@@ -47,7 +47,7 @@ class Judge:
         models = services.catalogue
         unknown = (name for name in named if name and models.find(name) is None)
         for name in islice(unknown, MAX_PROBLEMS):
-            await services.freshness.model(name)
+            await services.watcher.model(name)
         served = [entry.predictor for entry in models.entries() if entry.predictor is not None]
         by_name = {each.signature.name: each for each in served}
         return cls(

@@ -39,11 +39,11 @@ class PredictionRoute:
         services: Services = scope["app"].services
         name, models = scope["path_params"].get("model"), services.catalogue
         if name is None and models.default_name is None:
-            await services.freshness.everything()  # it may have come meanwhile
+            await services.watcher.everything()  # it may have come meanwhile
         name = name or models.default_name
         if name is None:
             raise models.no_default()
-        await services.freshness.model(name)
+        await services.watcher.model(name)
         known = models.entry(name)
         if known.tensor is not None:
             await services.tensor_endpoint.answer(known, scope, receive, send)

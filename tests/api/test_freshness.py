@@ -20,8 +20,8 @@ from starlette.testclient import TestClient
 
 from api.errors import TooBusyError
 from api.inference.images import ImageInput
-from api.models.freshness import Generation
 from api.models.uploaded import UploadStore
+from api.models.watcher import Generation
 from tests.api.uploading import HEADERS, KEYS, publish, uploading
 from tests.serving import Service, serving
 from tests.tiny_graphs import identity, scaled

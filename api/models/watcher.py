@@ -1,13 +1,12 @@
-"""What any process was asked to change → known here before the next request is answered.
+"""One watcher over all places that models come from: what changed is served with the next request.
 
-Each worker holds what is served in memory, and the disk is the truth. A change advances a count
-that all processes share. A request that sees another count than the
-last look looks at its own model first, and waits only where that one has changed.
+Each worker holds what is served in memory, and the disk is the truth. Beside the requests, the
+watcher looks at each source in turns of its own. A change that another process makes advances a
+count that all processes share. A request that sees another count than the last look looks at its
+own model first, and waits only where that one has changed.
 
-A count of changes that all processes share, so that each knows at once that it must look again.
-
-A file of eight bytes, mapped into the memory of every worker of every replica on the machine: to
-read the count takes no system call, so that even the path of single predictions may.
+The count is a file of eight bytes, mapped into the memory of every worker of every replica on the
+machine: to read it takes no system call, so that even the path of single predictions may.
 """
 
 import asyncio
@@ -19,6 +18,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -92,14 +92,20 @@ READY_SECONDS = 1.0  # for which those wait who ask whether the service is ready
 logger = logging.getLogger(__name__)
 
 
-class Place(Protocol):
+class Source(Protocol):
     """Where models come from, and what this process holds of it."""
+
+    pause_seconds: float
+    """Between two looks beside the requests; 0 where there are none."""
+
+    def due(self) -> bool:
+        """Tell, beside the requests and in a thread, whether to look before WHOLE_SECONDS end."""
 
     def current(self) -> bool:
         """Tell whether a request need not look at it first."""
 
     def holds(self, name: str) -> bool:
-        """Tell whether one model is here as it is in the folder."""
+        """Tell whether one model is here as it is in the source."""
 
     def look_at(self, name: str) -> None:
         """Bring one model up to date, in a thread."""
@@ -108,27 +114,19 @@ class Place(Protocol):
         """Bring every model up to date, in a thread."""
 
 
-class Source(Place, Protocol):
-    """A folder that several processes change; it is current as long as its count is."""
+class Watcher:
+    """Keeps what a process serves equal to the sources that it has."""
 
-    generation: Generation
-
-
-class Freshness:
-    """Keeps what a process serves equal to folders that it shares with others."""
-
-    def __init__(self, unloading: Source, uploads: Source, registry: Place | None = None) -> None:
+    def __init__(self, unloading: Source, uploads: Source, *others: Source) -> None:
         """Look at nothing before it runs.
 
-        Any model may be unloaded; `uploads` gives some of those that run apart. The registry is
-        looked at elsewhere, and here only for models that a request would miss otherwise.
+        Any model may be unloaded; `uploads` gives some of those that run apart.
         """
         self._unloading, self._uploads = unloading, uploads
-        self._sources: Sequence[Source] = (unloading, uploads)
-        self._places: Sequence[Place] = (*self._sources, *((registry,) if registry else ()))
+        self._sources: Sequence[Source] = (unloading, uploads, *others)
         self._looks: dict[tuple[int, str | None], asyncio.Task[None]] = {}
-        self._failing = False
-        self._looked = 0.0
+        self._failing: set[int] = set()
+        self._last_looks: dict[int, float] = {}
 
     def current(self, *, apart: bool) -> bool:
         """Tell whether a model may answer at once; it costs a prediction next to nothing."""
@@ -138,13 +136,13 @@ class Freshness:
         """Return as soon as a model is as the last change left it."""
         if not is_slug(name):
             return
-        for source in self._places:
+        for source in self._sources:
             if not source.current() and not source.holds(name):
                 await self._look(source, name)
 
     async def everything(self) -> None:
         """Return as soon as all models are as the last change left them."""
-        for source in self._places:
+        for source in self._sources:
             if not source.current():
                 await self._look(source, None)
 
@@ -157,43 +155,46 @@ class Freshness:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Look beside the requests: now, as much may have changed meanwhile, and on."""
-        await self._watch_once()
-        async with beside(self._watch()):
-            yield
+        watched = [source for source in self._sources if source.pause_seconds > 0]
+        for source in watched:
+            await self._watch_once(source)
+        try:
+            async with beside(*map(self._watch, watched)):
+                yield
+        finally:  # a look that has begun ends before what it needs does
+            await asyncio.gather(*self._looks.values(), return_exceptions=True)
 
-    async def _watch(self) -> None:
+    async def _watch(self, source: Source) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._watch_once()
+            await asyncio.sleep(source.pause_seconds)
+            await self._watch_once(source)
 
-    async def _watch_once(self) -> None:
-        whole = time.monotonic() - self._looked >= WHOLE_SECONDS
-        if whole:
-            self._looked = time.monotonic()
-        for source in self._sources:
-            await asyncio.to_thread(source.generation.follow)
-            if whole or not source.current():
-                await self._look(source, None)
+    async def _watch_once(self, source: Source) -> None:
+        due = await asyncio.to_thread(source.due)
+        last = self._last_looks.get(id(source), -WHOLE_SECONDS)
+        if due or time.monotonic() - last >= WHOLE_SECONDS:
+            self._last_looks[id(source)] = time.monotonic()
+            await self._look(source, None)
 
-    async def _look(self, source: Place, name: str | None) -> None:
+    async def _look(self, source: Source, name: str | None) -> None:
         """Look in a thread; requests for the same model share a look that begins after them."""
         key = (id(source), name)
         for _ in range(2):  # one that is under way may have begun before the change
             if (task := self._looks.get(key)) is not None:
                 await asyncio.shield(task)
                 continue
-            call = source.look if name is None else lambda: source.look_at(name)
-            task = self._looks[key] = asyncio.create_task(self._looked_with(call))
+            call = source.look if name is None else partial(source.look_at, name)
+            task = self._looks[key] = asyncio.create_task(self._try(source, call))
             task.add_done_callback(lambda _: self._looks.pop(key))
             await asyncio.shield(task)
             return
 
-    async def _looked_with(self, look: Callable[[], None]) -> None:
-        """Look; a folder that cannot be read now may be later, and what is loaded is served on."""
+    async def _try(self, source: Source, look: Callable[[], None]) -> None:
+        """Look; a source that cannot be read now may be later, and what is loaded is served on."""
         try:
             await asyncio.to_thread(look)
-            self._failing = False
+            self._failing.discard(id(source))
         except Exception:
-            if not self._failing:  # once, not four times a second
-                logger.exception("what is shared with other processes could not be looked through")
-            self._failing = True
+            if id(source) not in self._failing:  # once, not four times a second
+                logger.exception("%s could not be looked through", source)
+            self._failing.add(id(source))
