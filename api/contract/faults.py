@@ -3,7 +3,7 @@
 What pydantic says of a body → our own errors: field, value, and what is admitted.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -13,22 +13,43 @@ from api.contract.schemas import LEAVE_OUT
 from api.errors import MalformedBodyError
 from treeline.contract.features import Feature
 from treeline.contract.problems import key_problem, listed, named, shown, value_problem
-from treeline.errors import InvalidInputError, Problem, TreelineError
+from treeline.errors import InvalidInputError, Problem
 
 BODY = "body"
 MAX_PROBLEMS = 100  # a body of garbage must not make an answer many times its size
 
 
-def explain(error: ValidationError, features: Mapping[str, Feature]) -> TreelineError:
-    """Return the error to raise for a body that is not a record of these features."""
-    found = error.errors(include_url=False, include_context=False)
-    if found[0]["type"] == "json_invalid":
-        reason = found[0]["msg"].removeprefix("Invalid JSON: ")
-        return MalformedBodyError(f"The body is not JSON: {reason}")
-    wrong = [problem_of(entry, features) for entry in found[:MAX_PROBLEMS]]
-    if len(found) > MAX_PROBLEMS:
-        wrong.append(Problem(BODY, f"and {len(found) - MAX_PROBLEMS} more problems"))
-    return InvalidInputError(wrong)
+def explain(
+    error: ValidationError, problem: Callable[[ErrorDetails], Problem], *, what: str = "body"
+) -> MalformedBodyError | InvalidInputError:
+    """Return the error to raise for JSON that pydantic refuses.
+
+    `problem` says what is behind an entry; `what` the JSON is, for one that cannot be read.
+    """
+    entries = error.errors(include_url=False, include_context=False)
+    if entries[0]["type"] == "json_invalid":
+        reason = entries[0]["msg"].removeprefix("Invalid JSON: ")
+        return MalformedBodyError(f"The {what} is not JSON: {reason}")
+    more = max(0, len(entries) - MAX_PROBLEMS)
+    return InvalidInputError(bounded([problem(each) for each in entries[:MAX_PROBLEMS]], more=more))
+
+
+def plain_problem(entry: ErrorDetails) -> Problem:
+    """Return the problem behind one entry in pydantic's own words."""
+    return Problem(place_of(entry["loc"]), entry["msg"], entry["input"])
+
+
+def place_of(parts: Iterable[int | str]) -> str:
+    """Return the name of a place in a document; the body itself has none."""
+    return ".".join(map(str, parts)) or BODY
+
+
+def bounded(problems: list[Problem], *, more: int = 0) -> list[Problem]:
+    """Return the first problems, and how many there are besides; `more` are in no list."""
+    more += len(problems) - MAX_PROBLEMS
+    if more <= 0:
+        return problems
+    return [*problems[:MAX_PROBLEMS], Problem(BODY, f"and {more} more problems")]
 
 
 def problem_of(entry: ErrorDetails, features: Mapping[str, Feature]) -> Problem:

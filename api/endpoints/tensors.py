@@ -15,9 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from api.errors import UnsupportedMediaTypeError, kind_of
 from api.http.auth import Guard
-from api.http.bodies import MULTIPART, Bodies, media_type
+from api.http.bodies import Bodies
 from api.http.deadlines import unless_gone
 from api.http.ids import new_id
+from api.http.media_types import MULTIPART, media_type
 from api.inference.graph import TensorModel
 from api.inference.graph_pool import Graphs
 from api.inference.images import MEDIA_TYPES, ImageInput

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from api.errors import BodyTooLargeError, MalformedBodyError
+from api.errors import MalformedBodyError
 from api.formats.csv import lines
 from api.formats.rows import most_columns
 from treeline.contract.features import Feature
@@ -194,31 +194,6 @@ def header(row: bytes) -> list[str]:
             raise MalformedBodyError(f"line 1: {names}")
         return names
     raise MalformedBodyError("line 1: is empty; the first line names the columns.")
-
-
-async def limited(
-    body: AsyncIterator[bytes], most: int, *, whole: bool = False
-) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body; raises BodyTooLargeError as soon as it is too large."""
-    size = 0
-    async for piece in body:
-        size += len(piece)
-        if size > most:
-            raise too_large(most, whole=whole)
-        yield piece
-
-
-def too_large(most: int, *, whole: bool = False) -> BodyTooLargeError:
-    """Return the error to raise for a body of more bytes."""
-    if whole:
-        return BodyTooLargeError(
-            f"The body is larger than {most} bytes, which is the most that is read as one JSON; "
-            "send JSON lines or CSV, or raise API_MAX_WHOLE_BYTES."
-        )
-    return BodyTooLargeError(
-        f"The body is larger than {most} bytes; send fewer rows at a time, or raise "
-        "API_MAX_BATCH_BYTES."
-    )
 
 
 async def gathered(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from weakref import finalize
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import SchemaValidator, core_schema
 
-from api.contract.faults import BODY, MAX_PROBLEMS, Fault, Faults, explain, short
+from api.contract.faults import BODY, MAX_PROBLEMS, Fault, Faults, explain, problem_of, short
 from api.contract.schemas import EXTRA_COLUMNS, LEAVE_OUT, ignored_of, record_validator
 from api.formats.arrow_lengths import Source
 from treeline.contract.encoding import Encoder, Matrix, Record
@@ -162,7 +163,7 @@ class Contract:
         try:
             return self.encoder.row(self.validator.validate_python(record))
         except ValidationError as error:
-            raise explain(error, self.features) from error
+            raise self._refusal(error) from error
 
     def rows(self, records: Iterable[tuple[int, Read]], *, most_explained: int) -> Rows:
         """Return rows of numbered records, each had by a call that may raise InvalidInputError.
@@ -193,6 +194,10 @@ class Contract:
         """Return the keys of checked records, None where the model takes none."""
         return None if self.key is None else [self.key_of(record) for record in records]
 
+    def _refusal(self, error: ValidationError) -> TreelineError:
+        """Return the error to raise for what is no record of these features."""
+        return explain(error, partial(problem_of, features=self.features))
+
     def _taken(self, place: int, read: Read, faults: Faults) -> Record | None:
         """Return a checked record, or None where it is bad."""
         try:
@@ -205,7 +210,9 @@ class Contract:
                 text = f"has {count} problems: most of its keys are no features of this model"
                 faults.explain(place, [Problem(BODY, text)])
             else:
-                faults.explain(place, problems_of(explain(error, self.features)))
+                faults.explain(
+                    place, problems_of(explain(error, partial(problem_of, features=self.features)))
+                )
         except InvalidInputError as error:
             if faults.explaining:
                 faults.explain(place, error.problems)

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import to_json
 
+from api.contract.faults import explain, plain_problem
 from api.errors import MalformedBodyError
 from api.formats.tensors import Tensor, from_bytes, from_json, refused, to_bytes, to_json_lists
 from treeline.contract.problems import listed
-from treeline.errors import InvalidInputError, Problem
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 JSON, BINARY = "application/json", "application/octet-stream"
@@ -120,7 +120,7 @@ def read(body: bytes, header_length: str | None) -> Question:
     try:
         request = InferenceRequest.model_validate_json(body[:end] if end < len(body) else body)
     except ValidationError as error:
-        raise unreadable(error) from error
+        raise explain(error, plain_problem, what="document") from error
     inputs: dict[str, Tensor] = {}
     for given in request.inputs:
         if given.name in inputs:
@@ -172,20 +172,6 @@ def written(tensor: Tensor) -> bytes:
     """Return the JSON of the elements of a tensor, part by part: each holds the interpreter."""
     parts = (to_json(each, inf_nan_mode="null")[1:-1] for each in to_json_lists(tensor))
     return b"[%b]" % b",".join(parts)
-
-
-def unreadable(error: ValidationError) -> MalformedBodyError | InvalidInputError:
-    """Return the error to raise for a document that is not one of the protocol."""
-    found = error.errors(include_url=False, include_context=False)
-    if found[0]["type"] == "json_invalid":
-        reason = found[0]["msg"].removeprefix("Invalid JSON: ")
-        return MalformedBodyError(f"The document is not JSON: {reason}")
-    return InvalidInputError(
-        [
-            Problem(".".join(map(str, entry["loc"])) or "body", entry["msg"], entry["input"])
-            for entry in found[:MAX_PROBLEMS]
-        ]
-    )
 
 
 def document_bytes(body: bytes, header_length: str | None) -> int:

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import Self
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException
@@ -30,10 +31,7 @@ from api.http.deadlines import Deadlines
 from api.http.load import Load
 from api.settings import Settings
 
-MULTIPART = "multipart/form-data"
-DOCUMENT_BYTES = (
-    64 << 10
-)  # of a small document, such as a description: some milliseconds of reading
+DOCUMENT_BYTES = 64 << 10  # of a small document, such as a description: milliseconds of reading
 FORM_PIECE_BYTES = 8 << 10  # of a form, which is read byte by byte where it is meant to be slow
 DIGITS = 20  # of a length; to read a million of them takes long
 PAUSE_SECONDS = 2
@@ -48,11 +46,30 @@ class Limit:
     setting: str = "API_MAX_BODY_BYTES"
     advice: str = "send less"
 
+    @classmethod
+    def of_batches(cls, settings: Settings) -> Self:
+        """Return the limit of a table, whatever its format."""
+        return cls(settings.max_batch_bytes, "API_MAX_BATCH_BYTES", "send fewer rows at a time")
+
+    @classmethod
+    def of_whole_tables(cls, settings: Settings) -> Self:
+        """Return the limit of a table that is read as one JSON document."""
+        return cls(settings.max_whole_bytes, "API_MAX_WHOLE_BYTES", "send JSON lines or CSV")
+
     def error(self) -> BodyTooLargeError:
         """Return the error for a body that is longer."""
         return BodyTooLargeError(
             f"The body is larger than {self.most} bytes; {self.advice}, or raise {self.setting}."
         )
+
+    async def within(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Yield the pieces of a body; raises BodyTooLargeError as soon as it is too large."""
+        length = 0
+        async for piece in body:
+            length += len(piece)
+            if length > self.most:
+                raise self.error()
+            yield piece
 
     def check_length(self, scope: Scope) -> None:
         """Raise BodyTooLargeError for a body that says itself that it is too long."""
@@ -223,11 +240,6 @@ def file_in(form: FormData) -> UploadFile:
         if isinstance(part, UploadFile):
             return part
     raise MalformedBodyError("The form has no file; send one, with curl as: -F file=@path/to/it")
-
-
-def media_type(request: Request) -> str:
-    """Return the Content-Type without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 PLAIN = frozenset({"", "identity"})

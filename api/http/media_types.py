@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.datastructures import Headers
+from starlette.requests import Request
 
 from api.errors import MalformedBodyError, NotAcceptableError, UnsupportedMediaTypeError
 from treeline.registry import way_out
@@ -41,6 +42,11 @@ BY_NAME = {each.name: each for each in FORMATS}
 BY_MEDIA_TYPE = {name: each for each in FORMATS for name in (each.media_type, *each.aliases)}
 KNOWN = ", ".join(each.media_type for each in FORMATS)
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii"})
+
+
+def media_type(request: Request) -> str:
+    """Return the Content-Type without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def format_of(headers: Headers) -> Format:
@@ -89,16 +95,21 @@ def lacking() -> str:
 def format_for(headers: Headers, *, otherwise: Format) -> Format:
     """Return the format to answer in; `otherwise` where any will do. Raises NotAcceptableError."""
     accepted = ",".join(headers.getlist("accept"))
-    if not accepted.strip():
-        return otherwise
-    ranges = sorted((_weighed(each) for each in accepted.split(",")), key=lambda each: -each[1])
-    for media_range, weight in ranges:
-        found = _covered(media_range, (otherwise, *FORMATS)) if weight > 0 else None
+    for media_range in preferred(accepted):
+        found = _covered(media_range, (otherwise, *FORMATS))
         if found is not None and not found.text and (missing := lacking()):
             raise NotAcceptableError(f"{found.media_type} {missing}")
         if found is not None:
             return found
     raise NotAcceptableError(f"The Accept is {accepted!r}; accept one of: {KNOWN}.")
+
+
+def preferred(accepted: str) -> list[str]:
+    """Return the media ranges of an Accept, best first; whoever sends none takes anything."""
+    if not accepted.strip():
+        return ["*/*"]
+    weighed = sorted((_weighed(each) for each in accepted.split(",")), key=lambda each: -each[1])
+    return [media_range for media_range, weight in weighed if weight > 0]
 
 
 def _weighed(part: str) -> tuple[str, float]:

@@ -14,9 +14,10 @@ from typing import Any
 from api.contract.faults import MAX_PROBLEMS
 from api.errors import BodyTooLargeError, RunTooLongError
 from api.formats.arrow_lengths import too_many_rows
-from api.formats.cutting import Cutter, gathered, header, header_bytes, limited, until_text
+from api.formats.cutting import Cutter, gathered, header, header_bytes, until_text
 from api.formats.json import JsonCutter, begins_list
 from api.formats.rows import Job, Part, Payload, check_header
+from api.http.bodies import Limit
 from api.http.media_types import Format
 from api.inference.batch_pool import Draft, Drafts, Pools, SeparateBatch
 from api.inference.record import Predictor
@@ -76,8 +77,8 @@ class Batch:
 
     async def _answer(self, body: AsyncIterator[bytes], given: Format) -> Draft:
         draft = self._out = self._new()
-        kept = {"lines": self._by_lines, "whole": self._json, "spooled": self._spooled}
-        await kept[given.cut](limited(body, self._settings.max_batch_bytes))
+        readers = {"lines": self._by_lines, "whole": self._json, "spooled": self._spooled}
+        await readers[given.cut](body)
         while self._waiting:
             await self._settle()
         self._check()
@@ -141,8 +142,7 @@ class Batch:
 
     async def _json(self, body: AsyncIterator[bytes]) -> None:
         """Take a list element by element; anything else is held as a whole."""
-        most = self._settings.max_whole_bytes
-        pieces = limited(body, most, whole=True)
+        pieces = Limit.of_whole_tables(self._settings).within(body)
         lead = await until_text(pieces)
         text = begins_list(lead)
         if text is None:

@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
-from api.contract.faults import BODY, MAX_PROBLEMS, problem_of
+from api.contract.faults import BODY, MAX_PROBLEMS, bounded, problem_of
 from api.contract.schemas import EXTRA_COLUMNS, LEAVE_OUT, REFUSE, ignored_of, record_validator
 from api.contract.truths import Truths
 from api.errors import MalformedBodyError, UnusableAnswerError
@@ -151,14 +151,6 @@ def problems_of(error: ValidationError, features: Mapping[str, Feature]) -> list
     """Return the problems behind an error whose number of entries is bounded."""
     found = error.errors(include_url=False, include_context=False)
     return [problem_of(entry, features) for entry in found]
-
-
-def bounded(problems: list[Problem], *, more: int = 0) -> list[Problem]:
-    """Return the first problems, and how many there are besides; `more` are in no list."""
-    more += len(problems) - MAX_PROBLEMS
-    if more <= 0:
-        return problems
-    return [*problems[:MAX_PROBLEMS], Problem(BODY, f"and {more} more problems")]
 
 
 def fitting(value: object) -> object:

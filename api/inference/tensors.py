@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, SchemaValidator, core_schema, from_json, to_json
 
+from api.contract.faults import explain, place_of
 from api.errors import MalformedBodyError
 from api.http.documents import narrowed
 from api.inference.graph import MOST_RANK, STRING, Array, Output, TensorSpec
@@ -72,10 +73,10 @@ class Reader:
                 return {self._only.name: array_of(found, self._only, VALUES)}
             (first, *_) = found.errors(include_url=False)
             if first["loc"] != (VALUES,) or not isinstance(first["input"], dict):
-                raise self._explained(found)
+                raise explain(found, self._problem)
         found = self._read(self._named, document)
         if isinstance(found, ValidationError):
-            raise self._explained(found)
+            raise explain(found, self._problem)
         return {
             name: array_of(found[name], spec, f"{VALUES}.{name}")
             for name, spec in self._inputs.items()
@@ -92,14 +93,9 @@ class Reader:
                 refused = refused or error
         return refused
 
-    def _explained(self, error: ValidationError) -> Exception:
-        """Return the error to raise for a body that was refused."""
-        found = error.errors(include_url=False)
-        return InvalidInputError([self._problem(entry) for entry in found[:100]])
-
     def _problem(self, entry: ErrorDetails) -> Problem:
         kind, place, value = entry["type"], entry["loc"], entry["input"]
-        where = ".".join(map(str, place)) or "body"
+        where = place_of(place)
         is_name = len(place) > 1 and isinstance(place[1], str)
         spec = self._inputs.get(str(place[1])) if is_name else self._only
         axis = len(place) - (2 if is_name else 1)

@@ -24,8 +24,9 @@ from api.errors import (
     NotRemovableError,
     UnsupportedMediaTypeError,
 )
-from api.http.bodies import DOCUMENT_BYTES, MULTIPART, Bodies, Limit, file_in, media_type
+from api.http.bodies import DOCUMENT_BYTES, Bodies, Limit, file_in
 from api.http.documents import narrow_json
+from api.http.media_types import MULTIPART, media_type
 from api.inference.images import ImageInput, misfits
 from api.models.catalogue import Catalogue, Changes, Entry, Upload
 from api.models.trials import Trials

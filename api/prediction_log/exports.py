@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError, from_json, to_json
 
 from api.errors import NotAcceptableError
 from api.http.echoes import without_formula
+from api.http.media_types import preferred
 
 MEDIA_TYPES = {
     "jsonl": "application/x-ndjson",
@@ -72,10 +73,9 @@ def format_of(asked: PredictionQuery, accept: str) -> str:
     if asked.format is not None:
         return asked.format
     known = ANY | {media_type: name for name, media_type in MEDIA_TYPES.items()}
-    for part in accept.split(",") if accept.strip() else ("*/*",):
-        media_type, _, parameters = part.strip().lower().partition(";")
-        if media_type in known and parameters.replace(" ", "") not in ("q=0", "q=0.0"):
-            return known[media_type]
+    for media_range in preferred(accept):
+        if media_range in known:
+            return known[media_range]
     raise NotAcceptableError(
         f"The Accept is {accept!r}; accept one of: {', '.join(MEDIA_TYPES.values())}."
     )

@@ -17,10 +17,11 @@ from fastapi import APIRouter, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError, from_json, to_json
 
-from api.contract.faults import MAX_PROBLEMS
+from api.contract.faults import MAX_PROBLEMS, place_of
 from api.contract.truths import TAG_DIGITS, Truths, WrongTruthError, like
 from api.errors import MalformedBodyError, UnsupportedMediaTypeError
 from api.http.documents import LONG_BYTES, narrowed
+from api.http.media_types import media_type
 from api.prediction_log.log import PredictionLog, Row
 from api.prediction_log.writing import TruthEntry
 from api.routes.deps import KeyRequired, LogDep, services_of
@@ -203,10 +204,9 @@ async def give_feedback(request: Request, log: LogDep) -> Accepted:
     It may come before its prediction is in the database, or again: the latest one counts. One that
     the model cannot predict is refused, and none of the list is taken.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type not in ("", "application/json"):
+    if (kind := media_type(request)) not in ("", "application/json"):
         raise UnsupportedMediaTypeError(
-            f"The Content-Type is {media_type!r}; send the truth as application/json."
+            f"The Content-Type is {kind!r}; send the truth as application/json."
         )
     bodies = services_of(request).bodies
     limit = replace(bodies.records, advice="send fewer truths at a time")
@@ -274,7 +274,7 @@ def problems_of(error: ValidationError, place: tuple[int, ...]) -> list[Problem]
     """Return what is wrong with one truth."""
     problems: list[Problem] = []
     for entry in error.errors(include_url=False, include_context=False):
-        where = ".".join(map(str, (*place, *entry["loc"]))) or "body"
+        where = place_of((*place, *entry["loc"]))
         if entry["type"] == "missing":
             problems.append(Problem(where, "is missing"))
         else:

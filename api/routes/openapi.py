@@ -30,9 +30,9 @@ from api.contract.schemas import (
     record_schema,
 )
 from api.errors import STATUS
-from api.http.bodies import MULTIPART
 from api.http.keyring import PREDICT
 from api.http.load import ALWAYS
+from api.http.media_types import MULTIPART
 from api.http.problems import MEDIA_TYPE, ProblemDocument
 from api.inference.graph import STRING, TensorModel, TensorSpec
 from api.inference.images import MEDIA_TYPES

@@ -17,11 +17,18 @@ from starlette.types import Receive, Scope, Send
 
 from api.contract.schemas import IGNORED, IGNORED_SCHEMA, ignored_header
 from api.errors import CallerGoneError
-from api.formats.cutting import too_large
 from api.formats.rows import Job, rows_of_part
-from api.http.bodies import DIGITS, Limit, media_type
+from api.http.bodies import Limit
 from api.http.ids import new_id
-from api.http.media_types import FORMATS, MULTIPART, Format, FormFile, format_for, format_of
+from api.http.media_types import (
+    FORMATS,
+    MULTIPART,
+    Format,
+    FormFile,
+    format_for,
+    format_of,
+    media_type,
+)
 from api.inference.batch_pool import Draft
 from api.inference.batches import Batch
 from api.inference.record import Predictor
@@ -189,7 +196,7 @@ async def predict_batch_of(
 
 async def answer(request: Request, predictor: Predictor, *, bad_rows: str, extra: str) -> Response:
     """Answer the table in the body, or in a form; raises TreelineError."""
-    limit = Limit(services_of(request).settings.max_batch_bytes, setting="API_MAX_BATCH_BYTES")
+    limit = Limit.of_batches(services_of(request).settings)
     options = {"reporting": bad_rows == "report", "extra": extra}
     async with aclosing(services_of(request).bodies.pieces(request, limit)) as pieces:
         if media_type(request) != MULTIPART:
@@ -246,11 +253,10 @@ async def answer_table(
 
 def check_length(request: Request, given: Format) -> None:
     """Raise BodyTooLargeError for a body that says it is too large, before any of it is read."""
-    length, settings = request.headers.get("content-length", ""), services_of(request).settings
-    for most, whole in ((settings.max_batch_bytes, False), (settings.max_whole_bytes, True)):
-        concerned = not whole or given.cut == "whole"
-        if concerned and length.isdecimal() and int(length[:DIGITS]) > most:
-            raise too_large(most, whole=whole)
+    settings = services_of(request).settings
+    Limit.of_batches(settings).check_length(request.scope)
+    if given.cut == "whole":
+        Limit.of_whole_tables(settings).check_length(request.scope)
 
 
 def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format) -> Job:

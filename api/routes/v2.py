@@ -12,6 +12,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, Field, ValidationError
 from starlette.responses import Response
 
+from api.contract.faults import explain, plain_problem
 from api.endpoints import v2
 from api.errors import NotReadyError
 from api.formats.tensors import refused
@@ -23,7 +24,6 @@ from api.formats.v2 import (
     InferenceRequest,
     Message,
     Name,
-    unreadable,
 )
 from api.http.bodies import DOCUMENT_BYTES, Limit, read_body
 from api.models.catalogue import Catalogue, Entry
@@ -357,7 +357,7 @@ async def document(request: Request, kind: type[Body]) -> Body:
     try:
         return kind.model_validate_json(body.strip() or b"{}")
     except ValidationError as error:
-        raise unreadable(error) from error
+        raise explain(error, plain_problem, what="document") from error
 
 
 def indexed(entry: Entry) -> IndexEntry:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.errors import LogUnavailableError
 from api.prediction_log.database import Database, url_of
-from api.prediction_log.exports import PredictionQuery
+from api.prediction_log.exports import PredictionQuery, format_of
 from api.prediction_log.log import EXPORT_THREADS, PredictionLog
 from api.prediction_log.reading import LogReader
 from api.prediction_log.writing import TruthEntry
@@ -107,3 +107,8 @@ def test_exports_that_wait_hold_up_nothing_else(models: Path, tmp_path: Path) ->
             assert client.get("/").status_code == 200
         finally:
             over.set()
+
+
+def test_an_export_has_the_format_that_its_caller_prefers() -> None:
+    assert format_of(PredictionQuery(), "text/csv;q=0.1, application/x-ndjson") == "jsonl"
+    assert format_of(PredictionQuery(), "application/x-ndjson;q=0, text/csv") == "csv"
