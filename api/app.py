@@ -1,6 +1,6 @@
-"""Settings → the application: catalogue, routes, problems and pages, put together.
+"""The application: settings become a catalogue, routes, problems and pages.
 
-Every request → what answers it: a prediction by its path, all else FastAPI.
+`Service` answers one record on a path of its own, before FastAPI; FastAPI answers everything else.
 """
 
 from collections.abc import AsyncIterator, Iterable

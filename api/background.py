@@ -1,11 +1,9 @@
-"""Tasks and processes beside the requests.
+"""Tasks and processes that run beside the requests.
 
-Work that goes on beside the requests, and ends with what it was started for.
-
-Processes beside the workers, one of a kind for each state folder: what tells, and who starts it.
-
-Workers hold a file locked together, and such a process another one alone, so that either knows of
-the other, whoever dies. Each worker starts the process when there is none; it ends by itself.
+A task ends with what it was started for. Of each kind of process there is one per state folder:
+workers hold a file locked together, and such a process holds another one alone, so that each knows
+whether the other lives, whoever dies. A worker starts the process when there is none; it ends by
+itself.
 """
 
 import asyncio

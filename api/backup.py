@@ -24,7 +24,7 @@ from treeline.errors import ConfigError
 
 # In this order: a prediction that reaches the database meanwhile is in the archive twice, and
 # replayed once; the other way round it would be in neither.
-KEPT = ("spool/*", "refused-*", "unloaded", "unloaded/**/*", "uploads/**/*")
+SAVED_FILES = ("spool/*", "refused-*", "unloaded", "unloaded/**/*", "uploads/**/*")
 PREFIX = ".backup-"
 
 
@@ -36,7 +36,7 @@ def save(state_dir: Path, stream: BinaryIO) -> int:
     if not state_dir.is_dir():
         raise ConfigError(f"{state_dir}: no such folder; API_STATE_DIR says where the service's is")
     with tarfile.open(fileobj=stream, mode="w|") as archive:
-        count = sum(_add(archive, path, state_dir) for path in _kept(state_dir))
+        count = sum(_add(archive, path, state_dir) for path in _saved_files(state_dir))
         if (state_dir / FILE).exists():
             with _copied(state_dir / FILE) as copy:
                 archive.add(copy, arcname=FILE)
@@ -68,8 +68,8 @@ def restore(state_dir: Path, stream: BinaryIO) -> int:
     return len(files)
 
 
-def _kept(state_dir: Path) -> Iterator[Path]:
-    for pattern in KEPT:
+def _saved_files(state_dir: Path) -> Iterator[Path]:
+    for pattern in SAVED_FILES:
         for path in sorted(state_dir.glob(pattern)):
             if path.is_file() and not path.name.startswith("."):  # drafts
                 yield path

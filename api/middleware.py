@@ -1,13 +1,9 @@
-"""Around every request: an id, headers, a count; and an answer when something unforeseen fails.
+"""What surrounds every request: an id, headers, a count, and an answer to unforeseen errors.
 
-Settings → what surrounds the whole service, predictions too: CORS, hosts, traces, where set.
-
-Where neither is, nothing surrounds it, and nothing is paid for.
-
-`API_ALLOWED_HOSTS` → which names a request may call this service by; none are named: any.
-
-Nothing that is answered repeats the name, so none needs to be known. Where some are, a page of
-another name that points here (DNS rebinding) gets no answer.
+CORS, allowed hosts and traces surround the whole service, predictions too, where settings ask for
+them; where none does, nothing surrounds it. `API_ALLOWED_HOSTS` says which names a request may
+call this service by. No answer repeats the name, so any is admitted unless some are listed; then a
+page of another name that points here (DNS rebinding) gets no answer.
 """
 
 import logging
@@ -101,11 +97,11 @@ class HeadMiddleware:
         async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if message.get("body") else message)
 
-        asked = {**scope, "method": "GET"}
+        get = {**scope, "method": "GET"}
         try:
-            await self._app(asked, receive, send_without_body)
+            await self._app(get, receive, send_without_body)
         finally:
-            scope["route"] = asked.get("route")  # which the metrics name
+            scope["route"] = get.get("route")  # which the metrics name
 
 
 def completed(headers: list[tuple[bytes, bytes]], *, request_id: str) -> list[tuple[bytes, bytes]]:
@@ -114,14 +110,14 @@ def completed(headers: list[tuple[bytes, bytes]], *, request_id: str) -> list[tu
     added = [each for each in HEADERS if each[0] not in given]
     if given.isdisjoint((NO_STORE[0], VALIDATOR)):
         added.append(NO_STORE)
-    kept = [each for each in headers if each[0].lower() != REQUEST_ID]
-    return [*kept, *added, (REQUEST_ID, request_id.encode())]
+    others = [each for each in headers if each[0].lower() != REQUEST_ID]
+    return [*others, *added, (REQUEST_ID, request_id.encode())]
 
 
 def route_of(scope: Scope) -> str:
     """Return the template of the route that answered, such as `/v1/models/{model}`."""
-    found: str = getattr(scope.get("route"), "path", OTHER)
-    return found
+    path: str = getattr(scope.get("route"), "path", OTHER)
+    return path
 
 
 ANY_BELOW = "*."
@@ -224,5 +220,5 @@ def traced(app: ASGIApp, *, catalogue: Catalogue) -> Traced | None:
     except MissingExtraError as error:
         logger.warning("%s; the service starts without traces", error)
         return None
-    found: Traced = tracing(app, catalogue=catalogue)
-    return found
+    traced_app: Traced = tracing(app, catalogue=catalogue)
+    return traced_app

@@ -152,7 +152,7 @@ class Services:
         self.metrics.refresh(
             Observed(
                 self.catalogue,
-                kept=self.versions.kept(),
+                other_versions=self.versions.loaded(),
                 load=self.load,
                 guard=self.guard,
                 log=self.log,

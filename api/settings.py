@@ -164,5 +164,5 @@ class Settings(BaseSettings):
     @property
     def admitted(self) -> frozenset[str]:
         """The runtimes whose models are loaded."""
-        asked = {"h2o": self.allow_h2o, "pickle": self.allow_pickle}
-        return frozenset({"onnx"} | {name for name, allowed in asked.items() if allowed})
+        extra = {"h2o": self.allow_h2o, "pickle": self.allow_pickle}
+        return frozenset({"onnx"} | {name for name, allowed in extra.items() if allowed})

@@ -1,6 +1,7 @@
-"""What is wrong with the rows of a part: counted for all of them, said of the first ones.
+"""What is wrong with a request, a record or a row, in our own words and bounded in number.
 
-What pydantic says of a body → our own errors: field, value, and what is admitted.
+`explain` is the one way from pydantic's errors to ours. The bad rows of a part are all counted,
+and the first ones are explained.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -90,7 +91,7 @@ class Faults:
 
     def __init__(self, most_explained: int) -> None:
         """Keep what is wrong with so many rows, and count the problems of all others."""
-        self.found: dict[int, Fault] = {}
+        self.by_row: dict[int, Fault] = {}
         self._left = most_explained
 
     @property
@@ -102,11 +103,11 @@ class Faults:
         """Keep what is wrong with a row, cut to what can be repeated."""
         listed = list(problems)
         self._left -= 1
-        self.found[row] = Fault(len(listed), tuple(map(short, listed[:MAX_PROBLEMS])))
+        self.by_row[row] = Fault(len(listed), tuple(map(short, listed[:MAX_PROBLEMS])))
 
     def count(self, row: int, problems: int) -> None:
         """Note how many problems a row has."""
-        self.found[row] = Fault(problems)
+        self.by_row[row] = Fault(problems)
 
 
 def short(problem: Problem) -> Problem:

@@ -1,8 +1,7 @@
-"""Signature → what goes over the wire: the model that checks a request, both JSON Schemas.
+"""What goes over the wire, made from the signature.
 
-Signature → its example as people use it: a record to try, a command line to paste.
-
-What becomes of columns, or keys of a record, that are no features: let be, or refused.
+The model that checks a request, both JSON Schemas, an example with a command line to paste, and
+what becomes of columns, or keys of a record, that are no features.
 """
 
 import re
@@ -129,13 +128,13 @@ def _target_schema(signature: Signature) -> JsonSchema:
     target = signature.target
     text = ". ".join(part for part in (target.description, target.unit) if part)
     if target.task == "regression":
-        found: JsonSchema = {"type": "number"}
+        schema: JsonSchema = {"type": "number"}
     else:
-        found = classes_schema(signature.classes)
-        if "enum" not in found:
+        schema = classes_schema(signature.classes)
+        if "enum" not in schema:
             names = ", ".join(map(text_of, signature.classes))
             text = f"{text}. One of: {names}" if text else f"One of: {names}"
-    return found | ({"description": text} if text else {})
+    return schema | ({"description": text} if text else {})
 
 
 def classes_schema(classes: Sequence[Value]) -> JsonSchema:

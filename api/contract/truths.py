@@ -33,9 +33,9 @@ class Truths:
     def __init__(self, name: str, classes: Iterable[Label], *, task: str) -> None:
         self._name, self._task = name, task
         self._texts = {text_of(each): each for each in classes}
-        found = self._texts.values()
-        self._numbers = {each: each for each in found if type(each) in (int, float)}
-        self._words = {bool(each): each for each in found if each in (0, 1)}
+        texts = self._texts.values()
+        self._numbers = {each: each for each in texts if type(each) in (int, float)}
+        self._words = {bool(each): each for each in texts if each in (0, 1)}
         if len(self._texts) != 2 or len(self._words) != 2:
             self._words = {}
         document = to_json([name, task, list(self._texts)])

@@ -63,9 +63,9 @@ class TensorEndpoint:
         if model is None:
             raise TypeError(f"{entry.name} is no tensor model")
         try:
-            asked = await self._asked(entry, model, Request(scope, receive))
-            told = {"id": new_id(), "model": model.name, "version": model.version}
-            answer = await unless_gone(receive, lambda: self._answer(model, asked, told))
+            sent = await self._read(entry, model, Request(scope, receive))
+            head = {"id": new_id(), "model": model.name, "version": model.version}
+            answer = await unless_gone(receive, lambda: self._answer(model, sent, head))
         except TreelineError as error:
             self._refused(model, error)
             raise
@@ -75,11 +75,11 @@ class TensorEndpoint:
             names = frozenset(spec.name for spec in model.inputs)
             hidden = names & self._log.redacted(model.name)
             alone = len(names) == 1
-            recorded = await asyncio.to_thread(logged, asked, answer, told, hidden, alone)
+            recorded = await asyncio.to_thread(logged, sent, answer, head, hidden, alone)
             self._log.record(time(), seconds, *recorded)
         await Response(answer, media_type="application/json")(scope, receive, send)
 
-    async def _asked(self, entry: Entry, model: TensorModel, request: Request) -> TensorBody:
+    async def _read(self, entry: Entry, model: TensorModel, request: Request) -> TensorBody:
         """Return what is asked; raises UnsupportedMediaTypeError and BodyTooLargeError."""
         kind, bodies = media_type(request), self._bodies
         if not kind or kind == "application/json" or kind.endswith("+json"):
@@ -97,11 +97,11 @@ class TensorEndpoint:
             body = await bodies.whole(request, bodies.tensors)
         return TensorBody(body, image)
 
-    async def _answer(self, model: TensorModel, asked: TensorBody, told: dict[str, str]) -> bytes:
+    async def _answer(self, model: TensorModel, sent: TensorBody, head: dict[str, str]) -> bytes:
         """Return the JSON of an answer; raises what the body and its run deserve."""
-        if asked.image is None:
-            return await self._graphs.answer_values(model.graph, asked.body, told)
-        return await self._graphs.answer_picture(model.graph, asked.body, asked.image, told)
+        if sent.image is None:
+            return await self._graphs.answer_values(model.graph, sent.body, head)
+        return await self._graphs.answer_picture(model.graph, sent.body, sent.image, head)
 
     def _counts(self, model: TensorModel) -> ModelMetrics:
         names = [spec.name for spec in model.inputs]
@@ -116,7 +116,7 @@ class TensorEndpoint:
 
 
 def logged(
-    asked: TensorBody, answer: bytes, told: dict[str, str], hidden: frozenset[str], alone: bool
+    sent: TensorBody, answer: bytes, head: dict[str, str], hidden: frozenset[str], alone: bool
 ) -> tuple[bytes, bytes]:
     """Return what is recorded of a question and its answer: themselves, or their digests.
 
@@ -124,13 +124,13 @@ def logged(
     Of a question that holds a hidden one, only what the log can redact by name is: no
     values without a name, and no digest, from which few values can be guessed.
     """
-    question = asked.body
-    if asked.image is not None or len(question) > MOST_LOGGED_BYTES:
+    question = sent.body
+    if sent.image is not None or len(question) > MOST_LOGGED_BYTES:
         question = NOTHING if hidden else to_json(fingerprint(question))
     elif hidden and alone:
         question = NOTHING
     if len(answer) > MOST_LOGGED_BYTES:
-        answer = to_json({"values": fingerprint(answer), **told})
+        answer = to_json({"values": fingerprint(answer), **head})
     return question, answer
 
 

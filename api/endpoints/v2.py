@@ -1,9 +1,7 @@
-"""An infer request for a model that is ready → its answer; what takes long, in a thread.
+"""An infer request for a model that is ready becomes its answer; what takes long, in a thread.
 
-What was predicted for the rows of a request → the prediction log and the counters.
-
-A row of a small request is recorded as if it had been asked for alone, those of a large one all
-together. Either way a row is there under the id that its caller got.
+A row of a small request is recorded as if it were alone, those of a large one all together. Either
+way a row is in the log under the id that its caller gets.
 """
 
 import asyncio
@@ -112,10 +110,10 @@ def frame_of(answered: PredictedRows, *, time: float, latency_seconds: float) ->
 
 def predicted_rows(answered: PredictedRows) -> list[Predicted]:
     """Return what was predicted for each row."""
-    found = answered.prediction
+    prediction = answered.prediction
     columns: list[list[Any]] = [
         [None] * len(answered.matrix) if each is None else each.tolist()
-        for each in (found.labels, found.scores, found.values)
+        for each in (prediction.labels, prediction.scores, prediction.values)
     ]
     return [Predicted(*row) for row in zip(*columns, strict=True)]
 
@@ -187,39 +185,37 @@ class InferEndpoint:
         question = None
         if document_bytes(body, length) > LONG_BYTES:
             question = await self._reading.apart(read, body, length)
-        asked = InferBody(body, length, question)
+        sent = InferBody(body, length, question)
         if isinstance(model, PlainModel):
-            return await unless_gone(request.receive, lambda: self._plain(model, asked))
+            return await unless_gone(request.receive, lambda: self._plain(model, sent))
         if model.apart:
-            return await unless_gone(request.receive, lambda: self._typed_apart(model, asked))
-        return await self._beside(body, _typed, model, asked, self._recorder)
+            return await unless_gone(request.receive, lambda: self._typed_apart(model, sent))
+        return await self._beside(body, _typed, model, sent, self._recorder)
 
-    async def _typed_apart(self, model: TypedModel, asked: InferBody) -> Response:
+    async def _typed_apart(self, model: TypedModel, sent: InferBody) -> Response:
         """Answer for a model of others, which runs in a process that can be killed."""
         started, recorder = perf_counter(), self._recorder
-        rows = await self._beside(asked.body, _encoded, model, asked, recorder)
+        rows = await self._beside(sent.body, _encoded, model, sent, recorder)
         prediction = await model.predicted_apart(rows.matrix)
-        return await self._beside(
-            asked.body, _predicted, model, rows, prediction, recorder, started
-        )
+        return await self._beside(sent.body, _predicted, model, rows, prediction, recorder, started)
 
     async def _plain(self, model: PlainModel, sent: InferBody) -> Response:
         started, body = perf_counter(), sent.body
         question, wanted, feeds = await self._beside(body, asked_of, model, sent)
-        found = await self._graphs.compute(model.graph, feeds, place="inputs")
-        told = {"id": new_id(), "model": model.name, "version": model.version}
+        outputs = await self._graphs.compute(model.graph, feeds, place="inputs")
+        head = {"id": new_id(), "model": model.name, "version": model.version}
 
         def respond() -> Response:
-            given = tensors(found, list(wanted))
+            given = tensors(outputs, list(wanted))
             answers = [(each, wanted[each.name]) for each in given]
-            response = _response(model, question, answers, {"prediction_id": told["id"]})
-            asked = body if sent.header_length is None else b""
-            if not 0 < len(asked) <= MOST_LOGGED_BYTES:
+            response = _response(model, question, answers, {"prediction_id": head["id"]})
+            document = body if sent.header_length is None else b""
+            if not 0 < len(document) <= MOST_LOGGED_BYTES:
                 hidden = self._recorder.redacted(model.name)
                 redacted = not hidden.isdisjoint(question.inputs)
-                asked = NOTHING if redacted else to_json(fingerprint(body))
+                document = NOTHING if redacted else to_json(fingerprint(body))
             seconds = perf_counter() - started
-            self._recorder.ran(model, asked, told_of(given, told), seconds=seconds)
+            self._recorder.ran(model, document, told_of(given, head), seconds=seconds)
             return response
 
         return await self._beside(body, respond)
@@ -239,13 +235,13 @@ def asked_of(
     return question, question.chosen(model.outputs()), model.feeds(question.inputs)
 
 
-def told_of(tensors: Sequence[Tensor], told: dict[str, str]) -> bytes:
+def told_of(tensors: Sequence[Tensor], head: dict[str, str]) -> bytes:
     """Return what is recorded of outputs, all by name: their values, or their digests."""
     arrays = {tensor.name: tensor.array for tensor in tensors}
     if sum(array.nbytes for array in arrays.values()) <= MOST_LOGGED_BYTES:
-        return written(arrays, told)
+        return written(arrays, head)
     digests = {name: fingerprint(array.tobytes()) for name, array in arrays.items()}
-    return to_json({"values": digests, **told})
+    return to_json({"values": digests, **head})
 
 
 @dataclass(frozen=True)
@@ -258,14 +254,14 @@ class Rows:
     records: Sequence[Record]
 
 
-def _typed(model: TypedModel, asked: InferBody, recorder: Recorder) -> Response:
+def _typed(model: TypedModel, sent: InferBody, recorder: Recorder) -> Response:
     started = perf_counter()
-    rows = _encoded(model, asked, recorder)
+    rows = _encoded(model, sent, recorder)
     return _predicted(model, rows, model.predicted(rows.matrix), recorder, started)
 
 
-def _encoded(model: TypedModel, asked: InferBody, recorder: Recorder) -> Rows:
-    question = asked.question()
+def _encoded(model: TypedModel, sent: InferBody, recorder: Recorder) -> Rows:
+    question = sent.question()
     wanted = question.chosen(model.outputs())
     try:
         return Rows(question, wanted, *model.encoded(question.inputs))

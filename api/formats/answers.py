@@ -29,8 +29,8 @@ class Answered:
     shares: dict[str, NDArray[Any]]
 
     def __len__(self) -> int:
-        found = self.values if self.labels is None else self.labels
-        return 0 if found is None else len(found)
+        rows = self.values if self.labels is None else self.labels
+        return 0 if rows is None else len(rows)
 
 
 def answered(prediction: Prediction, signature: Signature) -> Answered:
@@ -66,10 +66,10 @@ def usable(prediction: Prediction, signature: Signature) -> NDArray[np.bool_] | 
     labels, scores, count = prediction.labels, prediction.scores, len(signature.classes)
     if labels is None:
         return None
-    found: NDArray[np.bool_] = (labels >= 0) & (labels < count)
+    known: NDArray[np.bool_] = (labels >= 0) & (labels < count)
     if signature.probabilities and scores is not None and scores.shape == (len(labels), count):
-        found &= np.isfinite(scores).all(axis=1)
-    return found
+        known &= np.isfinite(scores).all(axis=1)
+    return known
 
 
 def of_no_rows(signature: Signature) -> Answered:
@@ -115,7 +115,7 @@ class Form:
         """Return what stands before all rows."""
         return b""
 
-    def rows(self, found: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
+    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
         """Return the parts of each row, as columns of parts."""
         raise NotImplementedError
 
@@ -123,11 +123,11 @@ class Form:
         """Return the row in the place of one that is bad."""
         raise NotImplementedError
 
-    def written(self, found: Answered, numbers: NDArray[np.int64], bad: dict[int, str]) -> bytes:
+    def written(self, answered: Answered, numbers: NDArray[np.int64], bad: dict[int, str]) -> bytes:
         """Return all rows in their order; `found` is of the good ones alone."""
         good = [at for at in range(len(numbers)) if at not in bad] if bad else []
         counted = (numbers[good] if bad else numbers).tolist()
-        parts = self.rows(found, counted) if counted else []
+        parts = self.rows(answered, counted) if counted else []
         if not bad:
             width = len(parts)
             flat: list[Any] = [b""] * (width * len(numbers))
@@ -150,11 +150,13 @@ class CsvForm(Form):
         names = columns(self._signature) + ([ERROR] if self._reporting else [])
         return b",".join(map(quoted, names)) + b"\n"
 
-    def rows(self, found: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
+    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
         """Return the parts of each row, as columns of parts."""
-        signature, count = self._signature, len(found)
-        comma = b"," if found.shares else b""
-        targets = target_texts(found, [quoted(text_of(each)) + comma for each in signature.classes])
+        signature, count = self._signature, len(answered)
+        comma = b"," if answered.shares else b""
+        targets = target_texts(
+            answered, [quoted(text_of(each)) + comma for each in signature.classes]
+        )
         between = b"," + self._batch_id + b"-"
         tail = b",%b,%b%b\n" % (
             signature.name.encode(),
@@ -162,7 +164,7 @@ class CsvForm(Form):
             b"," if self._reporting else b"",
         )
         parts = [targets]
-        for place, share in enumerate(found.shares.values()):
+        for place, share in enumerate(answered.shares.values()):
             parts += [[b","] * count, texts(share)] if place else [texts(share)]
         return [*parts, [between] * count, texts(numbers), [tail] * count]
 
@@ -176,13 +178,13 @@ class JsonForm(Form):
 
     end = b"\n"
 
-    def rows(self, found: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
+    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
         """Return the parts of each row, as columns of parts."""
-        signature, count = self._signature, len(found)
+        signature, count = self._signature, len(answered)
         lead = b"{" + key(signature.target.name)
-        targets = target_texts(found, [lead + to_json(label) for label in signature.classes])
-        parts = [targets] if found.labels is not None else [[lead] * count, targets]
-        shares = list(found.shares.values())
+        targets = target_texts(answered, [lead + to_json(label) for label in signature.classes])
+        parts = [targets] if answered.labels is not None else [[lead] * count, targets]
+        shares = list(answered.shares.values())
         if shares:
             parts += [[b',"probability":'] * count, texts(shares[0])]
         for place, (label, share) in enumerate(zip(signature.classes, shares[1:], strict=False)):
@@ -204,11 +206,11 @@ class ListForm(JsonForm):
     end = b","
 
 
-def target_texts(found: Answered, classes: list[bytes]) -> list[bytes]:
+def target_texts(answered: Answered, classes: list[bytes]) -> list[bytes]:
     """Return the text of what is predicted for each row."""
-    if found.labels is None:
-        return texts(found.values)
-    return list(map(classes.__getitem__, found.labels.tolist()))
+    if answered.labels is None:
+        return texts(answered.values)
+    return list(map(classes.__getitem__, answered.labels.tolist()))
 
 
 def texts(numbers: Any) -> list[bytes]:

@@ -1,9 +1,8 @@
-"""Arrow and Parquet → rows; needs the extra `arrow`, and is reached by name only.
+"""Arrow and Parquet: rows from a stream, answers as a stream.
 
-Lengths are checked before the library takes memory for them, and every batch is validated in full
-before it is read: a buffer that is shorter than its rows need would be read beyond its end.
-
-Answers → record batches of an Arrow stream, and from that Parquet; reached by name only.
+It needs the extra `arrow`, and is reached by name only. Lengths are checked before the library
+takes memory for them, and every batch is validated in full before it is read: a buffer that is
+shorter than its rows need would be read beyond its end.
 """
 
 from collections.abc import Iterator
@@ -233,7 +232,7 @@ def rows_of(batch: Any, contract: Contract, *, first: int, most_explained: int) 
             problems.append(key_problem(str(contract.key), wrong_keys[row]))
         faults.explain(row, problems)
     numbers = np.arange(first, first + count)
-    return Rows(admission.matrix, numbers, faults.found, ignored, keys)
+    return Rows(admission.matrix, numbers, faults.by_row, ignored, keys)
 
 
 class ArrowForm:
@@ -257,7 +256,7 @@ class ArrowForm:
         """Return the schema of the stream."""
         return bytes(self._schema.serialize())
 
-    def written(self, found: Answered, numbers: NDArray[np.int64], bad: dict[int, str]) -> bytes:
+    def written(self, answered: Answered, numbers: NDArray[np.int64], bad: dict[int, str]) -> bytes:
         """Return all rows in their order; `found` is of the good ones alone."""
         count = len(numbers)
         if not count:
@@ -269,7 +268,7 @@ class ArrowForm:
             order = np.cumsum(good) - 1
             places = pa.array(order, mask=~good)
             numbers = numbers[good]
-        each = [self._target(found), *(pa.array(share) for share in found.shares.values())]
+        each = [self._target(answered), *(pa.array(share) for share in answered.shares.values())]
         each += [self._ids(numbers)]
         own = (self._signature.name, self._signature.version)
         each += [pa.repeat(pa.scalar(text), len(numbers)) for text in own]
@@ -279,10 +278,10 @@ class ArrowForm:
             each.append(pa.array([bad.get(at) for at in range(count)], pa.string()))
         return bytes(pa.record_batch(each, schema=self._schema).serialize())
 
-    def _target(self, found: Answered) -> Any:
-        if found.labels is None:
-            return pa.array(found.values, pa.float32())
-        return self._classes.take(pa.array(found.labels))
+    def _target(self, answered: Answered) -> Any:
+        if answered.labels is None:
+            return pa.array(answered.values, pa.float32())
+        return self._classes.take(pa.array(answered.labels))
 
     def _ids(self, numbers: NDArray[np.int64]) -> Any:
         return pc.binary_join_element_wise(self._batch_id, pa.array(numbers).cast(pa.string()), "-")

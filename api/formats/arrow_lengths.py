@@ -1,10 +1,9 @@
-"""An Arrow stream → whether every length that it declares can be true, before it is read.
+"""An Arrow stream: whether every length that it declares can be true, before it is read.
 
-The library takes memory for what the metadata declare, and looks at buffers afterwards. So here all
+The library takes memory for what the metadata declare, and looks at buffers afterwards. So all
 messages are walked first: no buffer may be shorter than its rows need or reach out of its message,
-and nothing may be larger, unpacked, than a request may take.
-
-Bytes of a flatbuffer → its tables and numbers; no position outside of the bytes is ever read.
+and nothing may be larger, unpacked, than a request may take. No position outside of the bytes of a
+flatbuffer is ever read.
 """
 
 import struct
@@ -81,8 +80,8 @@ def number(payload: bytes, place: int, kind: struct.Struct) -> int:
     """Return the number at a place; raises MalformedBodyError where that is outside."""
     if not 0 <= place <= len(payload) - kind.size:
         raise beyond()
-    found: int = kind.unpack_from(payload, place)[0]
-    return found
+    number: int = kind.unpack_from(payload, place)[0]
+    return number
 
 
 def beyond() -> MalformedBodyError:
@@ -198,16 +197,16 @@ class Lengths:
 
     def _dictionary(self, message: Message) -> None:
         header = message.header
-        found, data = self.dictionaries.get(header.number(0, INT64)), header.table(1)
-        if found is None or data is None:
+        known, data = self.dictionaries.get(header.number(0, INT64)), header.table(1)
+        if known is None or data is None:
             raise malformed("it has a dictionary that no column has")
-        taken = unpacked_bytes(self.source, message, data, [found.layout])
+        taken = unpacked_bytes(self.source, message, data, [known.layout])
         if header.number(2, UINT8):
-            found.size += taken
-            found.deltas += 1
+            known.size += taken
+            known.deltas += 1
         else:
-            found.size, found.deltas = taken, 0
-        if found.deltas > MOST_DELTAS:
+            known.size, known.deltas = taken, 0
+        if known.deltas > MOST_DELTAS:
             raise BodyTooLargeError(
                 f"A dictionary grows more than {MOST_DELTAS} times; write whole dictionaries."
             )

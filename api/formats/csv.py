@@ -1,4 +1,4 @@
-"""A chunk of CSV → rows, column by column: as fast as the bytes can be looked at.
+"""A chunk of CSV becomes rows, column by column: as fast as the bytes can be looked at.
 
 Whatever is not plain (a quoted comma, a blank line, a row of another length) is read record by
 record, and so is a row with anything wrong, which then says what.
@@ -127,9 +127,9 @@ class CsvColumns:
         """
         plain = plain_text(chunk, width=self._width)
         faults = Faults(most_explained)
-        found = None if plain is None else self._columns(plain, first, faults)
-        if found is not None:
-            return found
+        rows = None if plain is None else self._columns(plain, first, faults)
+        if rows is not None:
+            return rows
         return self._records.read(chunk, first=first, most_explained=most_explained)
 
     def _columns(self, plain: bytes, first: int, faults: Faults) -> Rows | None:
@@ -163,7 +163,7 @@ class CsvColumns:
                 refused += bad
         lines = (marks[0], ends[:, -1])
         matrix = np.ascontiguousarray(matrix)
-        rows = Rows(matrix, np.arange(first, first + count), faults.found, keys=keys)
+        rows = Rows(matrix, np.arange(first, first + count), faults.by_row, keys=keys)
         self._look_at(padded, lines, rows, refused, faults)
         return rows
 
@@ -227,21 +227,21 @@ def known_texts(feature: Feature, missing: Collection[str]) -> dict[str, float]:
 
 def numbers(fields: Fields, feature: Feature) -> NDArray[np.float64]:
     """Return the numbers of a column: such that their float32 is exact, NaN for no number."""
-    found = parse(fields.text, fields.starts, fields.ends)
-    unclear = found.unknown & (fields.starts != fields.ends)
-    if found.near.any():
-        unclear |= found.near & doubtful(found, feature)
+    numbers = parse(fields.text, fields.starts, fields.ends)
+    unclear = numbers.unknown & (fields.starts != fields.ends)
+    if numbers.near.any():
+        unclear |= numbers.near & doubtful(numbers, feature)
     for row in np.flatnonzero(unclear).tolist():
         number = number_of(fields.at(row))
-        found.values[row] = np.nan if isinstance(number, str) else number
-    return found.values
+        numbers.values[row] = np.nan if isinstance(number, str) else number
+    return numbers.values
 
 
-def doubtful(found: Numbers, feature: Feature) -> Mask:
+def doubtful(numbers: Numbers, feature: Feature) -> Mask:
     """Tell which numbers that are nearly known could be another float32, or break a bound."""
     if feature.kind.whole:
-        return found.near
-    values = found.values
+        return numbers.near
+    values = numbers.values
     with np.errstate(over="ignore"):
         low, high = ((values * (1 + side)).astype(np.float32) for side in (-DOUBT, DOUBT))
     doubt: Mask = low != high

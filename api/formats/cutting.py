@@ -1,7 +1,4 @@
-"""The pieces of a body, as they arrive → chunks of whole lines.
-
-A request's body → its pieces within the limits, and the header of a CSV.
-"""
+"""The pieces of a body, as they arrive, become chunks of whole lines; and the header of a CSV."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 

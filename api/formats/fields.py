@@ -1,13 +1,12 @@
-"""Text of many fields → float64 numbers, eight characters at a time, without a loop over rows.
+"""Text of many fields becomes float64 numbers or codes of categories, without a loop over rows.
 
 A field's characters are taken as little-endian words of eight bytes; the digits of a word become
 one integer by three multiplications (D. Lemire, "Number parsing at a gigabyte per second", 2021).
 Up to 2^53 an integer is exact, and so is 10^22: their quotient is then the nearest number there is
 (W. Clinger, "How to read floating point numbers accurately", 1990). What is longer is known to two
 units in the last place, which decides its float32 but for a few fields. Those few, exponents and
-whatever else is no plain number are left to the caller.
-
-Text of many fields → the codes of the categories they name, by a table without collisions.
+whatever else is no plain number are left to the caller. Categories are looked up in a table
+without collisions.
 """
 
 from collections.abc import Mapping
@@ -35,7 +34,9 @@ ONE, SEVEN, EIGHT = np.uint64(1), np.uint64(7), np.uint64(8)
 ONES, HIGHS, ZEROS, DOTS = (repeated(byte) for byte in (0x01, 0x80, 0x30, 0x2E))
 SIXES, NIBBLES, DOT_OVER_ZERO = repeated(0x06), repeated(0xF0), np.uint64(0x2E ^ 0x30)
 DOTS_OVER_ZERO = repeated(0x2E ^ 0x30)
-KEPT = np.array([0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64)
+MASKS = np.array(
+    [0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64
+)
 EXACT = np.uint64(2**53)
 TOP_WORD = np.uint64(1000)  # times 10^16, the most that a word holds
 POWERS = 10.0 ** np.arange(23)
@@ -61,9 +62,9 @@ class Text:
 
     def word(self, ends: Integers, lengths: Integers, place: int) -> Words:
         """Return the word `place` from the end of each field, zero before the field begins."""
-        kept = KEPT[np.clip(lengths - 8 * place, 0, 8)]
-        found: Words = self.words[np.maximum(ends - 8 * (place + 1), 0)] & kept
-        return found
+        mask = MASKS[np.clip(lengths - 8 * place, 0, 8)]
+        words: Words = self.words[np.maximum(ends - 8 * (place + 1), 0)] & mask
+        return words
 
 
 @dataclass(frozen=True)
@@ -87,18 +88,18 @@ def parse(text: Text, starts: Integers, ends: Integers) -> Numbers:
     count = (longest + 7) // 8
     for place in range(count):
         word = text.word(ends, lengths, place)
-        word |= ZEROS & ~KEPT[np.clip(lengths - 8 * place, 0, 8)]
+        word |= ZEROS & ~MASKS[np.clip(lengths - 8 * place, 0, 8)]
         digits, dot = without_dot(word)
         unknown |= ((digits | (digits + SIXES)) & NIBBLES) != 0
-        found = dot != 0
-        dots += found
-        decimals += (8 * place + 7 - (np.bitwise_count(dot - ONE) >> 3).astype(np.int64)) * found
+        has_dot = dot != 0
+        dots += has_dot
+        decimals += (8 * place + 7 - (np.bitwise_count(dot - ONE) >> 3).astype(np.int64)) * has_dot
         number = eight_digits(shifted(digits, dot))
         if place == MAX_WORDS - 1:
             unknown |= number >= TOP_WORD
         mantissas += number * scale
         if place + 1 < count:
-            scale *= np.where(found, np.uint64(10**7), np.uint64(10**8))
+            scale *= np.where(has_dot, np.uint64(10**7), np.uint64(10**8))
     unknown |= (dots > 1) | (dots == lengths) | (decimals >= len(POWERS))
     values = mantissas.astype(np.float64) / POWERS[np.minimum(decimals, len(POWERS) - 1)]
     return Numbers(np.where(negative, -values, values), mantissas > EXACT, unknown)
@@ -119,14 +120,14 @@ def without_dot(word: Words) -> tuple[Words, Words]:
 def shifted(digits: Words, dot: Words) -> Words:
     """Move the digits before the dot over it."""
     before = digits & ((dot >> SEVEN) - (dot != 0))
-    found: Words = digits + (before << EIGHT) - before
-    return found
+    words: Words = digits + (before << EIGHT) - before
+    return words
 
 
 def eight_digits(word: Words) -> Words:
     """Return the number that eight digits make."""
-    for kept, factor, shift in STEPS:
-        word = ((word & kept) * factor) >> shift
+    for mask, factor, shift in STEPS:
+        word = ((word & mask) * factor) >> shift
     return word
 
 
@@ -152,11 +153,11 @@ class Tokens:
         """Return the code of each field, -1 for one that is no known text."""
         lengths = ends - starts
         words = [text.word(ends, lengths, place) for place in range(self.words)]
-        found = self._table[self._slots(words, lengths)]
-        same = self._lengths[found] == lengths
+        codes = self._table[self._slots(words, lengths)]
+        same = self._lengths[codes] == lengths
         for word, known in zip(words, self._words, strict=True):
-            same &= known[found] == word
-        return np.where(same, self._codes[found], -1.0)
+            same &= known[codes] == word
+        return np.where(same, self._codes[codes], -1.0)
 
     def _search(self) -> None:
         """Look for factors that give every text a slot of its own."""

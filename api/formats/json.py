@@ -1,8 +1,7 @@
-"""JSON lines, records of a list or an object of columns → rows, held against the contract.
+"""JSON lines, records of a list or an object of columns become rows, checked by the contract.
 
-The pieces of a JSON list, as they arrive → chunks of whole elements, none of them read here.
-
-Only brackets, commas and quotes are looked at, of all bytes of a piece at once: what is between two
+A list is cut between its elements as its pieces arrive, and no element is read for that. Only
+brackets, commas and quotes are looked at, of all bytes of a piece at once: what is between two
 commas outside of any bracket but the first is an element, whatever it says.
 """
 
@@ -51,15 +50,15 @@ class JsonRecords:
         """
         found_lines = (line for line in chunk.split(b"\n") if line.strip())
         listed = list(enumerate(found_lines, first))
-        found = None
+        records = None
         usual = chunk.count(b":") <= len(listed) * self._colons
         if usual and all(
             line.strip()[:1] == b"{" and line.strip()[-1:] == b"}" for _, line in listed
         ):
-            found = self._together(b"[%b]" % b",\n".join(line for _, line in listed))
-        if found is not None and len(found) == len(listed):
+            records = self._together(b"[%b]" % b",\n".join(line for _, line in listed))
+        if records is not None and len(records) == len(listed):
             numbers = [number for number, _ in listed]
-            return self._rows(found, np.array(numbers, dtype=np.int64))
+            return self._rows(records, np.array(numbers, dtype=np.int64))
         return self._with_ignored(
             self._contract.rows(
                 ((number, partial(self._line, line)) for number, line in listed),
@@ -71,9 +70,9 @@ class JsonRecords:
         """Return the rows of some elements of a list; raises MalformedBodyError."""
         body = b"[%b]" % chunk
         usual = chunk.count(b":") <= chunk.count(b"{") * self._colons
-        found = self._together(body) if usual else None
-        if found is not None:
-            return self._rows(found, np.arange(first, first + len(found)))
+        records = self._together(body) if usual else None
+        if records is not None:
+            return self._rows(records, np.arange(first, first + len(records)))
         return self._one_by_one(enumerate(parsed(body), first))
 
     def columns(self, body: Payload, *, part_rows: int, memory_bytes: int) -> Iterator[Rows]:
@@ -93,9 +92,9 @@ class JsonRecords:
             cut = [document[name][first:last] for name in names]
             records = (dict(zip(names, values, strict=True)) for values in zip(*cut, strict=True))
             listed = list(records)
-            found = self._checked(listed)
-            if found is not None:
-                yield self._with_ignored(self._rows(found, np.arange(first + 1, last + 1)))
+            rows_read = self._checked(listed)
+            if rows_read is not None:
+                yield self._with_ignored(self._rows(rows_read, np.arange(first + 1, last + 1)))
             else:
                 yield self._one_by_one(enumerate(listed, first + 1))
 
@@ -143,15 +142,15 @@ class JsonRecords:
 
     def _together(self, body: bytes) -> list[Record] | None:
         try:
-            found: list[Record] = self._list.validate_json(body)
-            return found
+            records: list[Record] = self._list.validate_json(body)
+            return records
         except ValidationError:
             return None
 
     def _checked(self, records: Sequence[Any]) -> list[Record] | None:
         try:
-            found: list[Record] = self._list.validate_python(records)
-            return found
+            checked: list[Record] = self._list.validate_python(records)
+            return checked
         except ValidationError:
             return None
 
@@ -328,8 +327,8 @@ class JsonCutter:
         last_other = np.maximum.accumulate(np.where(padded, -1, places))
         odd = padded & ((places - last_other) % 2 == 1)
         self._escaped = bool(odd[-1])
-        found: NDArray[np.bool_] = odd[:-1]
-        return found
+        escaped: NDArray[np.bool_] = odd[:-1]
+        return escaped
 
 
 def begins_list(head: bytes) -> bytes | None:

@@ -1,10 +1,8 @@
-"""What a worker and the processes beside it say to each other of a batch.
+"""Rows of a batch between reader and writer, and what a worker and its processes exchange.
 
-Rows of a batch between its reader and its writer: codes for the model, or what is wrong.
-
-Tables that are read part by part: where each is, and how far it has been read.
-
-Parts are mostly asked for in their order, and then read on from where the last one ended.
+A row is codes for the model, or what is wrong with it. A table that is read part by part remembers
+how far it has been read: parts are mostly wanted in their order, and are then read on from where
+the last one ended.
 """
 
 import os
@@ -181,9 +179,9 @@ class Contract:
             matrix.append(nothing if record is None else self.encoder.row(record))
             keys.append(None if record is None else self.key_of(record))
         shape = (len(matrix), len(self.features))
-        found = np.array(matrix, dtype=np.float32).reshape(shape)
+        codes = np.array(matrix, dtype=np.float32).reshape(shape)
         own = None if self.key is None else keys
-        return Rows(found, np.array(numbers, dtype=np.int64), faults.found, keys=own)
+        return Rows(codes, np.array(numbers, dtype=np.int64), faults.by_row, keys=own)
 
     def key_of(self, record: Record) -> str | None:
         """Return the caller's own key of a checked record."""
@@ -352,15 +350,15 @@ def read_part(path: str, number: int, parts: Callable[[], Iterator[Rows]]) -> Ro
     if reading is None or reading.done > number:
         reading = Reading(parts())
     try:
-        found = reading.part(number)
+        rows = reading.part(number)
     except MemoryError:
         if not READINGS:
             raise
         READINGS.clear()  # what others hold here is read again
         reading = Reading(parts())
-        found = reading.part(number)
-    if found is not None:
+        rows = reading.part(number)
+    if rows is not None:
         while len(READINGS) >= MOST_OPEN:
             READINGS.pop(next(iter(READINGS)))
         READINGS[path] = reading
-    return found
+    return rows

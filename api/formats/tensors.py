@@ -48,10 +48,10 @@ class Tensor:
 
 def datatype_of(dtype: DTypeLike) -> str:
     """Return the protocol's name of a type of arrays; whatever holds texts or objects is BYTES."""
-    found = np.dtype(dtype)
-    if found.kind == "b":
+    own_dtype = np.dtype(dtype)
+    if own_dtype.kind == "b":
         return BOOL
-    plain = found.newbyteorder("<").str.replace("|", "<")
+    plain = own_dtype.newbyteorder("<").str.replace("|", "<")
     return next((name for name, known in NUMBERS.items() if known == plain), BYTES)
 
 

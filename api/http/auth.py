@@ -1,11 +1,9 @@
-"""Request → nothing, or the error that says why it is not let in: its key, its scope, its rate.
+"""Who may ask for what, and how often: keys, scopes and rates.
 
-Who asks, and when → whether they ask too often; in bounded memory.
-
-Requests whose key is not valid → a line in the log now and then, and a limit for each address.
-
-A stranger who tries keys must be seen, and must fill neither the log nor the time of a worker. Who
-has a valid key is not held up by others at the same address: only what is refused is counted.
+Requests whose key is not valid leave a line in the log now and then, and count against a limit for
+their address. A stranger who tries keys is seen, and fills neither the log nor the time of a
+worker. Who has a valid key is not held up by others at the same address: only what is refused is
+counted.
 """
 
 import logging

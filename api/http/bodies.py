@@ -1,10 +1,8 @@
-"""A request → its body: the one reader of bodies, within a limit, a budget and a deadline.
+"""The one reader of bodies: within a limit, a budget and a deadline.
 
-A body that comes in one message costs nothing but a look at its length. One that comes by and by
-holds no slot of `API_MAX_REQUESTS` meanwhile, is counted against what all connections of the worker
-may hold in memory, and must keep coming.
-
-A request → its body in memory, inflated where it came compressed, never beyond its limit.
+A body that comes in one message costs a look at its length. One that comes piece by piece holds no
+slot of `API_MAX_REQUESTS` meanwhile, is counted against what all connections of the worker may
+hold in memory, and must keep coming. A compressed body is inflated within the same limit.
 """
 
 import asyncio
@@ -152,9 +150,9 @@ class Bodies:
             else:
                 await asyncio.sleep(0)  # let others be answered between two pieces
             body, more = rest.get("body", b""), rest.get("more_body", False)
-            piece, kept = body[:FORM_PIECE_BYTES], body[FORM_PIECE_BYTES:]
-            rest = {**rest, "body": kept} if kept else None
-            return {"type": "http.request", "body": piece, "more_body": more or bool(kept)}
+            piece, remainder = body[:FORM_PIECE_BYTES], body[FORM_PIECE_BYTES:]
+            rest = {**rest, "body": remainder} if remainder else None
+            return {"type": "http.request", "body": piece, "more_body": more or bool(remainder)}
 
         with self.load.streaming():
             yield Request(request.scope, receive)
@@ -271,9 +269,9 @@ def _inflated(body: bytes, window: int, most: int) -> bytes:
     """Return what a compressed body holds, at most the first `most` bytes of it."""
     inflating = zlib.decompressobj(window)
     try:
-        found = inflating.decompress(body, most)
+        inflated = inflating.decompress(body, most)
     except zlib.error as error:
         raise MalformedBodyError(f"The body cannot be inflated: {error}") from error
-    if len(found) < most and (not inflating.eof or inflating.unused_data):
+    if len(inflated) < most and (not inflating.eof or inflating.unused_data):
         raise MalformedBodyError("The compressed body does not end where the request does.")
-    return found
+    return inflated

@@ -1,8 +1,7 @@
-"""Waits that must end: looked at once a second, so that one that is short costs next to nothing.
+"""Waits that end: at a deadline, or when the caller has gone.
 
-A timer of its own for each request would take longer than reading it.
-
-Work for a caller → its result, or its end as soon as the caller has gone.
+Deadlines are looked at once a second, so that a short wait costs next to nothing. A timer for each
+request would take longer than reading it.
 """
 
 import asyncio

@@ -1,11 +1,8 @@
-"""JSON that takes long to read → what it says, read in a process beside the worker.
+"""JSON documents: long ones are read in a process beside the worker, small ones are narrowed.
 
-Reading JSON does not let go of the interpreter before its end, so a thread would not help.
-
-Small JSON documents of any shape → the same with few unknown keys, before they are validated.
-
-Whoever validates lists each key that it does not know, and each item that it does not admit: of a
-hundred thousand, some are enough.
+Reading JSON does not let go of the interpreter before its end, so a thread does not help. A
+validator lists each key that it does not know and each item that it does not admit, so of a
+hundred thousand unknown keys only some reach it.
 """
 
 from collections.abc import Callable, Collection
@@ -68,12 +65,12 @@ def narrowed(value: Any, known: Collection[str]) -> Any:
     if not isinstance(value, dict):
         return value
     strangers = 0
-    kept: dict[str, Any] = {}
+    narrow: dict[str, Any] = {}
     for name, each in value.items():
         strangers += name not in known
         if name in known or strangers <= MAX_UNKNOWN:
-            kept[name] = narrowed(each, known) if name in known else each
-    return kept
+            narrow[name] = narrowed(each, known) if name in known else each
+    return narrow
 
 
 def shortened(value: Any) -> Any:

@@ -1,12 +1,8 @@
-"""What is wrong with a request → as much of it as an answer repeats: each part is bounded.
+"""What an answer, a log or a table may repeat of strangers' text.
 
-A name, a value, a message may be as long as a body, and a hundred problems may each repeat the
-names of a thousand features.
-
-Text of strangers → text that shows what it is: in a log, in a table.
-
-Two rules, said once: what moves the cursor, ends a line or turns the direction of writing is
-escaped; what a program for tables takes for a formula is a text there.
+A name, a value or a message may be as long as a body, and a hundred problems may each repeat the
+names of a thousand features: each part is bounded. What moves the cursor, ends a line or turns the
+direction of writing is escaped. What a spreadsheet takes for a formula is made a text.
 """
 
 import re
@@ -61,8 +57,8 @@ def field_error(problem: Problem) -> FieldError:
 
 def detail_of(problems: Iterable[Problem]) -> str:
     """Return all problems as one text."""
-    told = (f"{cut(each.place, MAX_ECHO)}: {each.message}" for each in problems)
-    return cut("; ".join(told), MAX_MESSAGE)
+    texts = (f"{cut(each.place, MAX_ECHO)}: {each.message}" for each in problems)
+    return cut("; ".join(texts), MAX_MESSAGE)
 
 
 def cut(text: str, most: int) -> str:

@@ -31,8 +31,8 @@ def trace_id(scope: Scope) -> str | None:
     if begun is not None:
         return begun
     for name, value in scope["headers"]:
-        if name == TRACEPARENT and (found := TRACE.match(value)) is not None:
-            given: str = found[1].decode()
+        if name == TRACEPARENT and (match := TRACE.match(value)) is not None:
+            given: str = match[1].decode()
             return given
     return None
 

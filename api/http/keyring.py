@@ -71,12 +71,12 @@ class Keyring:
     def find(self, key: bytes) -> Key | None:
         """Return what is known of a key, expired or not, or None; takes as long for either."""
         self.look()
-        digest, found = sha256(key).digest(), None
+        digest, match = sha256(key).digest(), None
         for keys in (self._given, self._read):
             for known, entry in keys.items():
                 if compare_digest(known, digest):
-                    found = entry
-        return found
+                    match = entry
+        return match
 
     def look(self) -> None:
         """Read the file again if it has changed, and if the last look is a moment ago."""
@@ -100,10 +100,10 @@ class Keyring:
         if self._file is None:
             return None
         try:
-            found = self._file.stat()
+            status = self._file.stat()
         except OSError as error:
             raise ConfigError(f"API_KEYS_FILE: it cannot be read: {error.strerror}") from error
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     def _from_file(self) -> Mapping[bytes, Key]:
         if self._file is None:
@@ -127,13 +127,13 @@ def parsed(lines: list[str], *, place: str) -> dict[bytes, Key]:
         written = line.strip()
         if not written or written.startswith("#"):
             continue
-        found = LINE.fullmatch(written)
-        if found is None:
+        match = LINE.fullmatch(written)
+        if match is None:
             raise ConfigError(
                 f"{place} {number}: it is not name:sha256:… with 64 hexadecimal digits, then "
                 "perhaps :scopes=… and :expires=…; make one with: python -m api.keys NAME"
             )
-        keys[bytes.fromhex(found[2])] = _key(found[1], found[3], place=f"{place} {number}")
+        keys[bytes.fromhex(match[2])] = _key(match[1], match[3], place=f"{place} {number}")
     return keys
 
 

@@ -1,6 +1,6 @@
-"""Content-Type and Accept → the formats in which a batch comes and goes.
+"""Content-Type and Accept: the formats in which a table comes and goes, and files in forms.
 
-A form → the file in it, piece by piece: what `curl -F file=@table.csv` sends.
+A form is read piece by piece: it is what `curl -F file=@table.csv` sends.
 """
 
 from collections.abc import AsyncIterator
@@ -57,32 +57,32 @@ def format_of(headers: Headers) -> Format:
             f"The Content-Encoding is {encoding!r}; send the table as it is."
         )
     given = headers.get("content-type", "")
-    found = named(given)
-    if found is None:
+    known = named(given)
+    if known is None:
         raise UnsupportedMediaTypeError(
             f"The Content-Type is {given!r}; send the table as one of: {KNOWN}, or as the file of "
             "a form."
         )
-    return checked(found)
+    return checked(known)
 
 
 def named(given: str) -> Format | None:
     """Return the format that a Content-Type names, if any; raises UnsupportedMediaTypeError."""
     media_type, *parameters = (part.strip().lower() for part in given.split(";"))
-    found = BY_MEDIA_TYPE.get(media_type)
+    format_named = BY_MEDIA_TYPE.get(media_type)
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        known = found is None or not found.text or value.strip('"') in CHARSETS
+        known = format_named is None or not format_named.text or value.strip('"') in CHARSETS
         if name == "charset" and not known:
             raise UnsupportedMediaTypeError(f"The charset is {value!r}; send the table as UTF-8.")
-    return found
+    return format_named
 
 
-def checked(found: Format) -> Format:
+def checked(known: Format) -> Format:
     """Return a format; raises UnsupportedMediaTypeError where what reads it is not installed."""
-    if not found.text and (missing := lacking()):
-        raise UnsupportedMediaTypeError(f"{found.media_type} {missing}")
-    return found
+    if not known.text and (missing := lacking()):
+        raise UnsupportedMediaTypeError(f"{known.media_type} {missing}")
+    return known
 
 
 def lacking() -> str:
@@ -96,11 +96,11 @@ def format_for(headers: Headers, *, otherwise: Format) -> Format:
     """Return the format to answer in; `otherwise` where any will do. Raises NotAcceptableError."""
     accepted = ",".join(headers.getlist("accept"))
     for media_range in preferred(accepted):
-        found = _covered(media_range, (otherwise, *FORMATS))
-        if found is not None and not found.text and (missing := lacking()):
-            raise NotAcceptableError(f"{found.media_type} {missing}")
-        if found is not None:
-            return found
+        known = _covered(media_range, (otherwise, *FORMATS))
+        if known is not None and not known.text and (missing := lacking()):
+            raise NotAcceptableError(f"{known.media_type} {missing}")
+        if known is not None:
+            return known
     raise NotAcceptableError(f"The Accept is {accepted!r}; accept one of: {KNOWN}.")
 
 
@@ -202,18 +202,18 @@ class FormFile:
             raise MalformedBodyError("The form ended within its file.")
 
     def _format(self) -> Format:
-        told = self._headers.get(b"content-type", b"").decode("latin-1")
+        declared = self._headers.get(b"content-type", b"").decode("latin-1")
         _, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         filename = options.get(b"filename", b"").decode(errors="replace")
-        found = named(told)
-        if found is None and (name := SUFFIXES.get(PurePosixPath(filename).suffix.lower())):
-            found = BY_NAME[name]
-        if found is None:
+        known = named(declared)
+        if known is None and (name := SUFFIXES.get(PurePosixPath(filename).suffix.lower())):
+            known = BY_NAME[name]
+        if known is None:
             raise UnsupportedMediaTypeError(
                 f"The file {filename[:80]!r} of the form is of no known format; its name must end "
                 f"in one of: {', '.join(SUFFIXES)}."
             )
-        return checked(found)
+        return checked(known)
 
     def _taken(self) -> list[bytes]:
         taken, self._ready = self._ready, []

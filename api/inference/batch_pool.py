@@ -1,11 +1,8 @@
-"""The processes beside a worker that batches go through, and what each may take.
+"""The processes beside a worker that compute batches, and the files that batches need.
 
-One part of a batch → what becomes of it, apart from the worker.
-
-Bodies and answers of batches under way → files below the state folder, gone when they are done.
-
-A file is locked by the worker that writes it: one that can be locked was left by a worker that
-was killed, and is removed by the next that starts.
+The bodies and answers of batches under way are files below the state folder. A file is locked by
+the worker that writes it: one that can be locked was left by a worker that was killed, and is
+removed by the next that starts.
 """
 
 import asyncio
@@ -191,9 +188,9 @@ class SeparateBatch:
         Where the processes do not have the model, that of the worker predicts what they have read.
         """
         if self._beside and job.exported:
-            found = await self._run(compute_here, job, sent(payload), first)
-            if isinstance(found, Part):
-                return found
+            part = await self._run(compute_here, job, sent(payload), first)
+            if isinstance(part, Part):
+                return part
             self._beside = False
         taken = await self._run(take_here, self._signature, job, sent(payload), first)
         if isinstance(taken, Part):

@@ -265,8 +265,8 @@ class Batch:
         self._open.append(draft)
         return draft
 
-    def _keep_only(self, *kept: Draft) -> None:
+    def _keep_only(self, *drafts: Draft) -> None:
         for draft in self._open:
-            if draft not in kept:
+            if draft not in drafts:
                 draft.remove()
         self._open.clear()

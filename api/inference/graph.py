@@ -1,16 +1,11 @@
-"""One ONNX graph of a stranger's, as a worker knows it: a file, what it takes and gives. No JSON.
+"""A stranger's ONNX graph as a worker knows it: a file, what it takes and gives.
 
-It is opened and run elsewhere: `api.inference.sessions`.
-
-What onnxruntime says of a graph, and its bytes where it says too little → inputs and outputs.
-
-It shows a tensor of unknown rank like a single value, and maps without the classes they are by.
-
-Bytes → the parts of an ONNX model that are looked at here, read through protobuf alone.
-
-The package `onnx` is not among what the service needs, and protobuf comes with onnxruntime. The
-numbers are those of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, where a number is
-never given to another field; a test compares them with the package.
+It is opened and run elsewhere: `api.inference.sessions`. onnxruntime shows a tensor of unknown rank
+like a single value, and maps without their classes, so the bytes are looked at where it says too
+little. They are read through protobuf alone: the package `onnx` is none that the service needs,
+and protobuf comes with onnxruntime. The numbers are those of
+https://github.com/onnx/onnx/blob/main/onnx/onnx.proto, where a number is never given to another
+field; a test compares them with the package.
 """
 
 import re
@@ -193,8 +188,8 @@ def labels_of(node: Any) -> tuple[str, ...] | tuple[int, ...]:
 @cache
 def message_class(name: str) -> Any:
     """Return the class of one kind of message."""
-    found = pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
-    return message_factory.GetMessageClass(found)
+    descriptor = pool().FindMessageTypeByName(f"{PACKAGE}.{name}")
+    return message_factory.GetMessageClass(descriptor)
 
 
 @cache
@@ -207,22 +202,22 @@ def pool() -> Any:
         declared = file.message_type.add(name=message)
         for name, (number, kind) in fields.items():
             declared.field.append(field(name, number, kind))
-    found = descriptor_pool.DescriptorPool()
-    found.Add(file)
-    return found
+    descriptors = descriptor_pool.DescriptorPool()
+    descriptors.Add(file)
+    return descriptors
 
 
 def field(name: str, number: int, kind: str) -> Any:
     """Return the description of one field."""
     declared = descriptor_pb2.FieldDescriptorProto
-    found = declared(name=name, number=number)
-    found.label = declared.LABEL_REPEATED if kind.startswith(MANY) else declared.LABEL_OPTIONAL
+    descriptor = declared(name=name, number=number)
+    descriptor.label = declared.LABEL_REPEATED if kind.startswith(MANY) else declared.LABEL_OPTIONAL
     kind = kind.removeprefix(MANY)
     if kind in MESSAGES:
-        found.type, found.type_name = declared.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
+        descriptor.type, descriptor.type_name = declared.TYPE_MESSAGE, f".{PACKAGE}.{kind}"
     else:
-        found.type = declared.Type.Value(f"TYPE_{kind.upper()}")
-    return found
+        descriptor.type = declared.Type.Value(f"TYPE_{kind.upper()}")
+    return descriptor
 
 
 # What ZipMap makes of the probabilities of a classifier: for each row, a number by class.
@@ -282,8 +277,8 @@ def of_unknown_rank(name: str, graph: Any) -> bool:
 def classes_of(model: str, name: str, graph: Any) -> tuple[str, ...] | tuple[int, ...]:
     """Return the classes of the maps of an output; raises ArtifactRejectedError."""
     for node in graph.node:
-        if node.op_type == "ZipMap" and name in node.output and (found := labels_of(node)):
-            return found
+        if node.op_type == "ZipMap" and name in node.output and (labels := labels_of(node)):
+            return labels
     raise ArtifactRejectedError(
         f"{model}: {cut(name)!r} is made of maps, and no ZipMap of the graph itself says by which "
         "classes; export it with tensors (in skl2onnx the option zipmap=False)"

@@ -91,15 +91,15 @@ class Graphs:
         """Return the outputs of a graph by name; raises InvalidInputError and run errors."""
         return await self._run(graph, sessions.compute, feeds, place)
 
-    async def answer_values(self, graph: GraphFile, body: bytes, told: Mapping[str, str]) -> bytes:
+    async def answer_values(self, graph: GraphFile, body: bytes, head: Mapping[str, str]) -> bytes:
         """Return the JSON of an answer to one of values; raises what they deserve."""
-        return await self._run(graph, sessions.answer_values, body, told)
+        return await self._run(graph, sessions.answer_values, body, head)
 
     async def answer_picture(
-        self, graph: GraphFile, body: bytes, image: ImageInput, told: Mapping[str, str]
+        self, graph: GraphFile, body: bytes, image: ImageInput, head: Mapping[str, str]
     ) -> bytes:
         """Return the JSON of an answer to a picture; raises what it deserves."""
-        return await self._run(graph, sessions.answer_picture, body, image, told)
+        return await self._run(graph, sessions.answer_picture, body, image, head)
 
     def stuck(self) -> dict[str, str]:
         """Return, by name, which models rest as their runs cost their process."""

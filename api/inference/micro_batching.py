@@ -69,7 +69,7 @@ class MicroBatcher:
         self._predicted(rows)
         self._long = perf_counter() - started > LONG_SECONDS
 
-    def asked(self, row: list[float]) -> Caller:
+    def submit(self, row: list[float]) -> Caller:
         """Return what will hold the prediction of a row, in the next turn of the event loop."""
         loop = asyncio.get_running_loop()
         if not self._rows:
@@ -101,11 +101,11 @@ class MicroBatcher:
 
     def _answer(self, callers: list[Caller], rows: list[list[float]]) -> None:
         try:
-            found = self._predicted(rows)
+            predicted = self._predicted(rows)
         except Exception as error:  # a graph can fail in ways of its own
             _failed(callers, error)
         else:
-            _told(callers, found)
+            _answered(callers, predicted)
 
     async def _elsewhere(
         self,
@@ -115,11 +115,11 @@ class MicroBatcher:
     ) -> None:
         try:
             matrix = matrix_of(rows)
-            found = predicted_of(await apart(matrix), matrix)[: len(rows)]
+            predicted = predicted_of(await apart(matrix), matrix)[: len(rows)]
         except Exception as error:  # a graph can fail in ways of its own
             _failed(callers, error)
         else:
-            _told(callers, found)
+            _answered(callers, predicted)
 
     def _predicted(self, rows: list[list[float]]) -> list[Predicted]:
         """Predict rows of codes, in their order; one that is alone twice, see above."""
@@ -136,8 +136,8 @@ def predicted_of(prediction: Prediction, matrix: Matrix) -> list[Predicted]:
     """Return what is predicted, row by row."""
     nothing = [None] * len(matrix)
     labels, scores, values = (
-        nothing if found is None else found.tolist()
-        for found in (prediction.labels, prediction.scores, prediction.values)
+        nothing if column is None else column.tolist()
+        for column in (prediction.labels, prediction.scores, prediction.values)
     )
     return [Predicted(*each) for each in zip(labels, scores, values, strict=True)]
 
@@ -152,13 +152,13 @@ def _ended(callers: list[Caller], run: Run) -> None:
     """Pass on what a thread has found, or how it failed."""
     error = asyncio.CancelledError() if run.cancelled() else run.exception()
     if error is None:
-        _told(callers, run.result())
+        _answered(callers, run.result())
     else:
         _failed(callers, error)
 
 
-def _told(callers: list[Caller], found: list[Predicted]) -> None:
-    for caller, predicted in zip(callers, found, strict=True):
+def _answered(callers: list[Caller], rows: list[Predicted]) -> None:
+    for caller, predicted in zip(callers, rows, strict=True):
         if not caller.done():  # it may have been given up
             caller.set_result(predicted)
 

@@ -1,13 +1,8 @@
-"""One part of a batch → its part of the answer: what the processes beside a worker do.
+"""One part of a batch becomes its part of the answer: what the processes beside a worker do.
 
-Where such a process has the model, it does all. Where not, the model of the worker predicts between
-two calls: what a stranger has sent is read apart in any case.
-
-Codes of many rows → what the model says of each, the same as of one row alone.
-
-A part of a body → codes of its good rows, and what is wrong with the bad ones.
-
-What a model says of the rows of a part → that part of the answer, and of the log.
+A part is read, predicted and written. Where such a process has the model, it does all three. Where
+not, the model of the worker predicts between two calls: what a stranger sends is read apart in any
+case. A row is predicted the same as it is alone.
 """
 
 import time
@@ -77,8 +72,8 @@ def take(contract: Contract, job: Job, payload: Payload, first: int) -> EncodedP
     matrix, _ = rows.good()
     reasons = to_json([reason(fault, contract, job) for fault in rows.bad.values()])
     bad = np.array(list(rows.bad), dtype=np.int64)
-    found = rows.good_keys()
-    keys = b"" if found is None else to_json(found)
+    own_keys = rows.good_keys()
+    keys = b"" if own_keys is None else to_json(own_keys)
     return EncodedPart(counts, matrix, rows.numbers, bad, reasons, started, keys)
 
 
@@ -182,8 +177,8 @@ NO_ANSWER = "the model has no answer to this row"
 
 def head(signature: Signature, job: Job) -> bytes:
     """Return what stands before all rows of the answer; raises MissingExtraError."""
-    found: bytes = form_of(signature, job).head()
-    return found
+    head: bytes = form_of(signature, job).head()
+    return head
 
 
 def finish(signature: Signature, job: Job, taken: EncodedPart, prediction: Prediction) -> Part:
@@ -269,26 +264,26 @@ def _padded(run: Matrix) -> Matrix:
     return run if len(run) >= LEAST_ROWS else np.repeat(run, LEAST_ROWS, axis=0)
 
 
-def _cut(found: Prediction, count: int) -> Prediction:
+def _cut(prediction: Prediction, count: int) -> Prediction:
     """Return what a run gave for its own rows."""
     if count >= LEAST_ROWS:
-        return found
-    parts = (found.labels, found.scores, found.values)
+        return prediction
+    parts = (prediction.labels, prediction.scores, prediction.values)
     return Prediction(*(None if part is None else part[:count] for part in parts))
 
 
-def _joined(found: Sequence[Prediction]) -> Prediction:
+def _joined(predictions: Sequence[Prediction]) -> Prediction:
     """Return what several runs gave as one."""
-    if not found:
+    if not predictions:
         return Prediction()
 
     def joined(arrays: list[Any]) -> Any:
         return None if arrays[0] is None else np.concatenate(arrays)
 
     return Prediction(
-        labels=joined([each.labels for each in found]),
-        scores=joined([each.scores for each in found]),
-        values=joined([each.values for each in found]),
+        labels=joined([each.labels for each in predictions]),
+        scores=joined([each.scores for each in predictions]),
+        values=joined([each.values for each in predictions]),
     )
 
 
@@ -305,10 +300,10 @@ def prepare() -> None:
 
 def compute_here(job: Job, payload: Payload, first: int) -> Part | ModelAbsent:
     """Read, predict and write a part, where the model is here; raises TreelineError."""
-    found = model_of(job)
-    if found is None:
+    loaded = model_of(job)
+    if loaded is None:
         return ModelAbsent()
-    model, contract = found
+    model, contract = loaded
     taken = take(contract, job, payload, first)
     if isinstance(taken, Part):
         return taken

@@ -28,9 +28,9 @@ def pixels(body: BytesIO, image: ImageInput) -> Array:
     """
     try:
         check_scans(body.getvalue())
-        with Image.open(body, formats=FORMATS) as found:
-            check_size(found)
-            upright = ImageOps.exif_transpose(eight_bits(found))
+        with Image.open(body, formats=FORMATS) as picture:
+            check_size(picture)
+            upright = ImageOps.exif_transpose(eight_bits(picture))
         plain = upright.convert("L" if image.channels == "L" else "RGB")
         size = (image.width, image.height)
         if image.resize == "crop":
@@ -63,9 +63,9 @@ def check_scans(picture: bytes) -> None:
         raise too_large(f"it is made in {scans} scans, each over all of it")
 
 
-def too_large(found: str) -> InvalidInputError:
+def too_large(reason: str) -> InvalidInputError:
     """Return the error for a picture of too many pixels."""
-    text = f"{found}; send one of at most {MOST_PIXELS} pixels and {MOST_SCANS} scans"
+    text = f"{reason}; send one of at most {MOST_PIXELS} pixels and {MOST_SCANS} scans"
     return InvalidInputError([Problem("image", text)])
 
 

@@ -1,12 +1,8 @@
-"""The JSON of one record → the checked record, or a bounded list of what is wrong with it.
+"""One record in JSON becomes a checked record, a prediction, and the bytes of an answer.
 
 A record of usual length is read in one step. A longer one, and one that is refused, is taken apart
 first: what a contract has no name for is looked at, never handed on, so that the work and the
-problems are bounded by the contract and not by what somebody sends.
-
-One model in memory: JSON bytes → checked record → answer. Knows its contract, and no HTTP.
-
-What a model says of a row → the answer to a record: a document, or the bytes that are sent.
+problems are bounded by the contract and not by what somebody sends. Nothing here knows HTTP.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -149,8 +145,8 @@ class Records:
 
 def problems_of(error: ValidationError, features: Mapping[str, Feature]) -> list[Problem]:
     """Return the problems behind an error whose number of entries is bounded."""
-    found = error.errors(include_url=False, include_context=False)
-    return [problem_of(entry, features) for entry in found]
+    entries = error.errors(include_url=False, include_context=False)
+    return [problem_of(entry, features) for entry in entries]
 
 
 def fitting(value: object) -> object:
@@ -291,7 +287,7 @@ class Predictor:
         Records that are asked for at the same moment are predicted together. Raises
         MalformedBodyError, InvalidInputError and UnusableAnswerError.
         """
-        predicted = await self._gathering.asked(self._encoded(self.parse(body)))
+        predicted = await self._gathering.submit(self._encoded(self.parse(body)))
         return self._answers.written(predicted, prediction_id=prediction_id), predicted
 
     def signed(self, answer: Answer, *, prediction_id: str) -> Answer:

@@ -63,18 +63,18 @@ class OpenGraph:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Output]:
         """Return all outputs by name; whatever onnxruntime refuses is raised as it is."""
-        found = self._session.run(None, dict(feeds))
+        outputs = self._session.run(None, dict(feeds))
         return {
             spec.name: unzipped(each, spec) if spec.classes else each
-            for spec, each in zip(self.contract.outputs, found, strict=True)
+            for spec, each in zip(self.contract.outputs, outputs, strict=True)
         }
 
     def predict(self, matrix: Matrix) -> Prediction:
         """Predict for a float32 matrix of shape (n_rows, n_features)."""
         names = [output.name for output in self._session.get_outputs()]
-        found = dict(zip(names, self._session.run(None, {"features": matrix}), strict=True))
+        outputs = dict(zip(names, self._session.run(None, {"features": matrix}), strict=True))
         return Prediction(
-            labels=found.get("label"), scores=found.get("scores"), values=found.get("value")
+            labels=outputs.get("label"), scores=outputs.get("scores"), values=outputs.get("value")
         )
 
     def _check_typed(self, name: str) -> None:
@@ -130,7 +130,7 @@ def contract(graph: GraphFile) -> Contract:
     """
     if graph.sha256 in OPEN:
         read(graph)
-    return with_room(graph, lambda found: found.contract)
+    return with_room(graph, lambda opened: opened.contract)
 
 
 def contract_now(graph: GraphFile) -> Contract:
@@ -138,7 +138,7 @@ def contract_now(graph: GraphFile) -> Contract:
 
     Raises ArtifactRejectedError.
     """
-    return with_room(graph, lambda found: found.contract)
+    return with_room(graph, lambda opened: opened.contract)
 
 
 def compute(graph: GraphFile, feeds: Mapping[str, Array], place: str) -> dict[str, Output]:
@@ -147,9 +147,9 @@ def compute(graph: GraphFile, feeds: Mapping[str, Array], place: str) -> dict[st
     What is wrong with the graph itself its trial has shown.
     """
 
-    def work(found: OpenGraph) -> dict[str, Output]:
+    def work(opened: OpenGraph) -> dict[str, Output]:
         try:
-            return found.run(feeds)
+            return opened.run(feeds)
         except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
             shapes = ", ".join(f"{name} {list(each.shape)}" for name, each in feeds.items())
             text = f"the model cannot compute {shapes}: {one_line(error)}; give what fits its graph"
@@ -160,21 +160,21 @@ def compute(graph: GraphFile, feeds: Mapping[str, Array], place: str) -> dict[st
 
 def predict(graph: GraphFile, matrix: Matrix) -> Prediction:
     """Predict for a float32 matrix of shape (n_rows, n_features)."""
-    return with_room(graph, lambda found: found.predict(matrix))
+    return with_room(graph, lambda outputs: outputs.predict(matrix))
 
 
-def answer_values(graph: GraphFile, body: bytes, told: Mapping[str, str]) -> bytes:
+def answer_values(graph: GraphFile, body: bytes, head: Mapping[str, str]) -> bytes:
     """Return the JSON of an answer to one of values.
 
     Raises MalformedBodyError and InvalidInputError.
     """
     known = contract_now(graph)
-    found = compute(graph, Values(known.inputs).feeds(body), VALUES)
-    return written(found, told, known.outputs)
+    outputs = compute(graph, Values(known.inputs).feeds(body), VALUES)
+    return written(outputs, head, known.outputs)
 
 
 def answer_picture(
-    graph: GraphFile, body: bytes, image: ImageInput, told: Mapping[str, str]
+    graph: GraphFile, body: bytes, image: ImageInput, head: Mapping[str, str]
 ) -> bytes:
     """Return the JSON of an answer to a picture.
 
@@ -183,7 +183,7 @@ def answer_picture(
     known = contract_now(graph)
     (spec,) = known.inputs
     feeds = {spec.name: array_of(body, image, spec)}
-    return written(compute(graph, feeds, VALUES), told, known.outputs)
+    return written(compute(graph, feeds, VALUES), head, known.outputs)
 
 
 def open_session(payload: bytes, *, place: str) -> onnxruntime.InferenceSession:
@@ -205,8 +205,8 @@ def open_session(payload: bytes, *, place: str) -> onnxruntime.InferenceSession:
 
 def unzipped(rows: list[dict[Any, float]], spec: TensorSpec) -> Array:
     """Return the numbers of a ZipMap, float32 of shape (n_rows, n_classes)."""
-    found = [[row[name] for name in spec.classes] for row in rows]
-    return np.array(found, dtype=np.float32).reshape(len(rows), len(spec.classes))
+    table = [[row[name] for name in spec.classes] for row in rows]
+    return np.array(table, dtype=np.float32).reshape(len(rows), len(spec.classes))
 
 
 def one_line(error: Exception) -> str:

@@ -68,17 +68,17 @@ class Reader:
     def feeds(self, document: Any) -> dict[str, Array]:
         """Return the arrays that a document holds; raises InvalidInputError."""
         if self._only is not None:
-            found = self._read(self._plain, document)
-            if not isinstance(found, ValidationError):
-                return {self._only.name: array_of(found, self._only, VALUES)}
-            (first, *_) = found.errors(include_url=False)
+            values = self._read(self._plain, document)
+            if not isinstance(values, ValidationError):
+                return {self._only.name: array_of(values, self._only, VALUES)}
+            (first, *_) = values.errors(include_url=False)
             if first["loc"] != (VALUES,) or not isinstance(first["input"], dict):
-                raise explain(found, self._problem)
-        found = self._read(self._named, document)
-        if isinstance(found, ValidationError):
-            raise explain(found, self._problem)
+                raise explain(values, self._problem)
+        values = self._read(self._named, document)
+        if isinstance(values, ValidationError):
+            raise explain(values, self._problem)
         return {
-            name: array_of(found[name], spec, f"{VALUES}.{name}")
+            name: array_of(values[name], spec, f"{VALUES}.{name}")
             for name, spec in self._inputs.items()
         }
 
@@ -159,40 +159,40 @@ def outside(problem: Problem) -> Problem:
 
 
 def written(
-    outputs: Mapping[str, Output], told: Mapping[str, str], specs: Sequence[TensorSpec] = ()
+    outputs: Mapping[str, Output], head: Mapping[str, str], specs: Sequence[TensorSpec] = ()
 ) -> bytes:
     """Return the JSON of an answer: the only output plainly, several by name; and `told`.
 
     Where `specs` name the classes of an output, each of its rows is one number by class.
     """
     classes = {spec.name: spec.classes for spec in specs}
-    listed = {name: plain(found, classes.get(name, ())) for name, found in outputs.items()}
+    listed = {name: plain(output, classes.get(name, ())) for name, output in outputs.items()}
     values: Any = listed
     if len(listed) == 1:
         (values,) = listed.values()
-    return to_json({VALUES: values, **told}, inf_nan_mode="null")
+    return to_json({VALUES: values, **head}, inf_nan_mode="null")
 
 
-def plain(found: Output, classes: Sequence[str | int]) -> list[Any]:
+def plain(output: Output, classes: Sequence[str | int]) -> list[Any]:
     """Return an output as lists, of one number by class for each row where there are classes."""
-    if isinstance(found, list):
-        return [each.tolist() for each in found]
-    rows: list[Any] = found.tolist()
+    if isinstance(output, list):
+        return [each.tolist() for each in output]
+    rows: list[Any] = output.tolist()
     return [dict(zip(classes, row, strict=True)) for row in rows] if classes else rows
 
 
 def array_of(values: Any, spec: TensorSpec, place: str) -> Array:
     """Return the array of checked nested lists; raises InvalidInputError where they are ragged."""
     try:
-        found = np.array(values, dtype=object if spec.dtype == STRING else spec.dtype)
+        array = np.array(values, dtype=object if spec.dtype == STRING else spec.dtype)
     except ValueError:
         raise ragged(values, spec, place) from None
     shape = sizes(spec)
-    if found.ndim == len(shape):
-        return found
-    if found.size:
+    if array.ndim == len(shape):
+        return array
+    if array.size:
         raise ragged(values, spec, place)
-    return found.reshape(*found.shape, *(size or 0 for size in shape[found.ndim :]))
+    return array.reshape(*array.shape, *(size or 0 for size in shape[array.ndim :]))
 
 
 def ragged(values: Any, spec: TensorSpec, place: str) -> InvalidInputError:
@@ -235,12 +235,12 @@ def nested(spec: TensorSpec, *, loose: bool) -> core_schema.CoreSchema:
 
     A tensor of a million faults must not make a list of a million errors.
     """
-    found = leaf(spec, loose=loose)
+    schema = leaf(spec, loose=loose)
     for size in reversed(sizes(spec)):
-        found = core_schema.list_schema(
-            found, min_length=size, max_length=size, strict=True, fail_fast=True
+        schema = core_schema.list_schema(
+            schema, min_length=size, max_length=size, strict=True, fail_fast=True
         )
-    return found
+    return schema
 
 
 def leaf(spec: TensorSpec, *, loose: bool) -> core_schema.CoreSchema:
@@ -301,5 +301,5 @@ def described(spec: TensorSpec) -> str:
         return f"{spec.name}: {spec.dtype} as nested lists of any depth, as the graph has no shape"
     if not spec.shape:
         return f"{spec.name}: {element(spec)}"
-    found = " by ".join("any" if size is None else str(size) for size in spec.shape)
-    return f"{spec.name}: {spec.dtype} as nested lists of {found}"
+    shape = " by ".join("any" if size is None else str(size) for size in spec.shape)
+    return f"{spec.name}: {spec.dtype} as nested lists of {shape}"

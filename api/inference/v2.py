@@ -1,11 +1,7 @@
-"""Models with a signature: one tensor per feature in; prediction, probabilities and ids out.
+"""Models with a signature, over the Open Inference Protocol: one tensor per feature.
 
 The outputs have the names that the answer to one record uses. A row is answered the same, to the
-last bit, as it is alone.
-
-One tensor per feature → columns held against the contract, and the codes of their rows.
-
-A problem names the row and the feature: `row 3: Light_ISF`.
+last bit, as it is alone. A problem names the row and the feature: `row 3: Light_ISF`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,8 +50,8 @@ def columns_of(
         elif not feature.optional:
             problems.append(Problem(name, f"is missing; give {feature.describe()}"))
     if len(set(lengths.values())) > 1:
-        told = listed([f"{name} {length}" for name, length in lengths.items()])
-        problems.append(Problem("inputs", f"differ in their number of rows: {told}"))
+        lengths_by_name = listed([f"{name} {length}" for name, length in lengths.items()])
+        problems.append(Problem("inputs", f"differ in their number of rows: {lengths_by_name}"))
     if problems:
         raise InvalidInputError(problems[:MAX_PROBLEMS])
     columns = {name: column_of(inputs[name], features[name]) for name in lengths}
@@ -104,14 +100,14 @@ def column_of(tensor: Tensor, feature: Feature) -> Column:
 
 
 def _misfits(tensor: Tensor, feature: Feature) -> list[Problem]:
-    found, shape = [], tensor.array.shape
+    problems, shape = [], tensor.array.shape
     if tensor.datatype not in feature.kind.datatypes:
         wanted = f"give {feature.describe()}, as {feature.kind.datatype}"
-        found.append(Problem(tensor.name, f"is {tensor.datatype}; {wanted}"))
+        problems.append(Problem(tensor.name, f"is {tensor.datatype}; {wanted}"))
     if len(shape) not in (1, 2) or shape[1:] not in ((), (1,)):
         wanted = "one value for each row: shape [n] or [n, 1]"
-        found.append(Problem(tensor.name, f"has the shape {list(shape)}; give {wanted}"))
-    return found
+        problems.append(Problem(tensor.name, f"has the shape {list(shape)}; give {wanted}"))
+    return problems
 
 
 def _within(tensor: Tensor, feature: Feature) -> Tensor:
@@ -216,8 +212,8 @@ class TypedModel:
         self, matrix: Matrix, records: Sequence[Record], prediction: Prediction
     ) -> PredictedRows:
         """Return what was predicted under a new id; raises UnusableAnswerError."""
-        found = usable(prediction, self.signature)
-        return PredictedRows(new_id(self._predictor.tag), matrix, found, records)
+        known = usable(prediction, self.signature)
+        return PredictedRows(new_id(self._predictor.tag), matrix, known, records)
 
     def tensors(self, answered: PredictedRows, wanted: Sequence[str]) -> list[Tensor]:
         """Return the outputs that are wanted, in that order."""
@@ -251,17 +247,17 @@ def outputs_of(signature: Signature) -> list[Json]:
     target = signature.target.name
     labels = {"parameters": {"labels": list(signature.classes)}}
     if signature.target.task == "regression":
-        found: list[Json] = [{"name": target, "datatype": "FP64", "shape": [-1]}]
+        outputs: list[Json] = [{"name": target, "datatype": "FP64", "shape": [-1]}]
     else:
         datatype = datatype_of_classes(signature)
-        found = [{"name": target, "datatype": datatype, "shape": [-1], **labels}]
+        outputs = [{"name": target, "datatype": datatype, "shape": [-1], **labels}]
     if signature.probabilities:
         shape = [-1, len(signature.classes)]
-        found += [
+        outputs += [
             {"name": PROBABILITY, "datatype": "FP64", "shape": [-1]},
             {"name": PROBABILITIES, "datatype": "FP64", "shape": shape, **labels},
         ]
-    return [*found, {"name": ID, "datatype": BYTES, "shape": [-1]}]
+    return [*outputs, {"name": ID, "datatype": BYTES, "shape": [-1]}]
 
 
 def datatype_of_classes(signature: Signature) -> str:

@@ -36,8 +36,10 @@ class PlainModel:
     def check_outputs(self, wanted: Collection[str]) -> None:
         """Raise InvalidInputError where a sequence is wanted, or there is nothing else."""
         text = f"is a sequence, which no tensor is; POST to /v1/models/{self.name}/predict"
-        found = [spec.name for spec in self._model.outputs if spec.sequence]
-        problems = [Problem(name, text) for name in found if name in wanted or not self.outputs()]
+        sequences = [spec.name for spec in self._model.outputs if spec.sequence]
+        problems = [
+            Problem(name, text) for name in sequences if name in wanted or not self.outputs()
+        ]
         if problems:
             raise InvalidInputError(problems)
 
@@ -54,9 +56,9 @@ class PlainModel:
         return {name: np.ascontiguousarray(each.array) for name, each in inputs.items()}
 
 
-def tensors(found: Mapping[str, Output], wanted: Sequence[str]) -> list[Tensor]:
+def tensors(outputs: Mapping[str, Output], wanted: Sequence[str]) -> list[Tensor]:
     """Return the outputs that are wanted, in that order; none is a sequence."""
-    arrays = {name: each for name, each in found.items() if not isinstance(each, list)}
+    arrays = {name: each for name, each in outputs.items() if not isinstance(each, list)}
     return [Tensor(name, datatype_of(arrays[name].dtype), arrays[name]) for name in wanted]
 
 
@@ -65,12 +67,12 @@ def described(spec: TensorSpec) -> Json:
 
     For a shape of which nothing is known, the protocol has no word.
     """
-    found: Json = {"name": spec.name, "datatype": named(spec), "shape": shape_of(spec)}
+    description: Json = {"name": spec.name, "datatype": named(spec), "shape": shape_of(spec)}
     if spec.shape is None:
-        found["parameters"] = {"any_rank": True}
+        description["parameters"] = {"any_rank": True}
     if spec.classes:
-        found["parameters"] = {"labels": list(spec.classes)}
-    return found
+        description["parameters"] = {"labels": list(spec.classes)}
+    return description
 
 
 def shape_of(spec: TensorSpec) -> list[int]:
@@ -87,18 +89,18 @@ def misfits(specs: Sequence[TensorSpec], inputs: Mapping[str, Tensor]) -> list[P
     """Return what keeps tensors from being the inputs of a graph."""
     known = {spec.name: spec for spec in specs}
     names = ", ".join(known)
-    found = [
+    problems = [
         Problem(name, f"is not an input of this model; its inputs are: {names}")
         for name in inputs
         if name not in known
     ]
     for name, spec in known.items():
         if name in inputs:
-            found += misfit(spec, inputs[name])
+            problems += misfit(spec, inputs[name])
         else:
             shape = "any shape" if spec.shape is None else f"shape {shape_of(spec)}"
-            found.append(Problem(name, f"is missing; give {named(spec)} of {shape}"))
-    return found
+            problems.append(Problem(name, f"is missing; give {named(spec)} of {shape}"))
+    return problems
 
 
 def misfit(spec: TensorSpec, tensor: Tensor) -> list[Problem]:

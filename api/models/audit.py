@@ -1,21 +1,17 @@
-"""The bytes of an uploaded model → every reason to refuse it, before anything opens it.
+"""The bytes of an uploaded model: every reason to refuse it, before anything opens it.
 
-Only operators that are known are admitted, and only what is in the file
-itself: a graph can name other files, and would have them read with the rights of the service.
+Only what is in the file itself is admitted: a graph can name other files, and would have them read
+with the rights of the service. The newest formats and operator sets are those that this
+onnxruntime opens, as it says itself.
 
-This onnxruntime → the newest formats and operator sets that it opens, as it says itself.
-
-The operators that an uploaded model may use, and why not the others.
-
-Beside the standard ones these are onnxruntime's own: those that its quantisation and its
-optimisation write, and that run on any processor. None of them reads a file, runs a graph of its
-own or keeps anything from one run to the next.
-
-Each was run 1500 times on inputs and attributes that do not fit, and an error was all that came of
-it. Left out are those that ended the process: by memory that is not theirs (QLinearWhere), or for
-no rows at all (QAttention); where three others did, is checked. It is still ended by a constant of
-the graph that is empty (SkipLayerNormalization, MultiHeadAttention) and, as in Conv itself, by a
-padding below zero (FusedConv): one reason more that a graph has a process apart.
+Only known operators are admitted. Beside the standard ones these are onnxruntime's own: those that
+its quantisation and its optimisation write, and that run on any processor. None of them reads a
+file, runs a graph of its own or keeps anything from one run to the next. Each was run 1500 times
+on inputs and attributes that do not fit, and an error was all that came of it. Left out are those
+that ended the process: by memory that is not theirs (QLinearWhere), or for no rows at all
+(QAttention); where three others did, is checked. It is still ended by a constant of the graph that
+is empty (SkipLayerNormalization, MultiHeadAttention) and, as in Conv itself, by a padding below
+zero (FusedConv): one reason more that a graph has a process apart.
 """
 
 import re
@@ -119,22 +115,22 @@ def limits_of(model: Any) -> Limits:
 
 
 def newest(
-    model: Any, told: str, *, ir_version: int = 8, opset: tuple[str, int] = (DEFAULT, 17)
+    model: Any, pattern: str, *, ir_version: int = 8, opset: tuple[str, int] = (DEFAULT, 17)
 ) -> int:
     """Return the number that onnxruntime tells when it refuses a model of these versions."""
-    asked = model(ir_version=ir_version)
+    payload = model(ir_version=ir_version)
     for domain, version in {DEFAULT: 17, **dict([opset])}.items():
         name = "" if domain == DEFAULT else domain  # by its long name, no version is compared
-        asked.opset_import.add(domain=name, version=version)
-    asked.graph.name = "question"
-    asked.graph.node.add(op_type="Identity", input=["x"], output=["y"])
-    for value in (asked.graph.input.add(name="x"), asked.graph.output.add(name="y")):
+        payload.opset_import.add(domain=name, version=version)
+    payload.graph.name = "question"
+    payload.graph.node.add(op_type="Identity", input=["x"], output=["y"])
+    for value in (payload.graph.input.add(name="x"), payload.graph.output.add(name="y")):
         value.type.tensor_type.elem_type = FLOAT
     try:
-        open_session(asked.SerializeToString(), place="question")
+        open_session(payload.SerializeToString(), place="question")
     except ArtifactRejectedError as error:
-        if found := re.search(told, str(error.__cause__)):
-            return int(found[1])
+        if match := re.search(pattern, str(error.__cause__)):
+            return int(match[1])
     return FAR_IN_THE_FUTURE  # it refuses in other words, and will do so for the model too
 
 
@@ -191,10 +187,10 @@ def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
         *(versions(model, limits), functions(model), operators(model), tensors(model)),
         *(inputs(model), names(model), classes(model)),
     )
-    found = {
+    by_text = {
         (each.place, each.message): each for check in checks for each in islice(check, MOST_FOUND)
     }
-    problems = list(found.values())
+    problems = list(by_text.values())
     if (more := len(problems) - MOST_PROBLEMS) > 0:
         problems = [*problems[:MOST_PROBLEMS], Problem(MODEL, f"and {more} more problems")]
     return problems

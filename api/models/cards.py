@@ -1,8 +1,7 @@
-"""A tensor model → what its card says: inputs, outputs, where it came from.
+"""The card of a model without a verdict of ours: what the service knows, and what the file claims.
 
-A model that was uploaded or registered → its card: what the service knows, and what it claims.
-
-Who made the file wrote its verdict, metrics and lineage too. Its version here is that of its bytes.
+Who made an uploaded or registered file wrote its verdict, metrics and lineage too. Its version
+here is that of its bytes.
 """
 
 from datetime import datetime

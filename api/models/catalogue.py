@@ -242,19 +242,19 @@ class Catalogue:
 
         An upload that is broken is told by `refusals`: it must not take the others out of service.
         """
-        found = [
+        problems = [
             Problem(entry.name, entry.reason)
             for entry in self._entries.values()
             if not (entry.ready or entry.unloaded) and entry.vital
         ]
         if self.awaited:
-            found.append(Problem("registry", self.awaited))
+            problems.append(Problem("registry", self.awaited))
         elif not self._entries:
-            found.append(Problem("models", NO_MODELS))
+            problems.append(Problem("models", NO_MODELS))
         if self._chosen is not None and self._chosen not in self._entries:
             text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"
-            found.append(Problem("default", text))
-        return found
+            problems.append(Problem("default", text))
+        return problems
 
 
 def entry_or_reason(

@@ -1,15 +1,14 @@
-"""The model folder → the catalogue, while it is served: a changed model is loaded, tried, swapped.
+"""The model folder as a source: a changed model is loaded, tried and swapped.
 
 After `dvc pull` or `git pull` nothing need be restarted. Every worker looks for itself. A model is
 loaded beside the one that is served, and takes its place in one step; requests under way end with
 the one they began with. One that is refused (half fetched, broken, not repeating its own example)
-leaves the served one where it is, and is told by `/readyz` until it is whole or gone. Gone is what
-is not there in LOOKS looks: git and DVC may remove a file before they write it anew.
+leaves the served one where it is, and `/readyz` says so until it is whole or gone. Gone is what is
+not there in LOOKS looks: git and DVC may remove a file before they write it anew.
 
-Models that are taken out of service by hand: one marker file each, so that all workers agree.
-
-An unloaded model stays in memory, and is swapped like any other when it changes: to load it again
-takes a moment, and cannot fail. It is unloaded over restarts too.
+A model that is unloaded by hand has a marker file, so that all workers agree. It stays in memory,
+and is swapped like any other when it changes: to load it again takes a moment, and cannot fail. It
+is unloaded over restarts too.
 """
 
 import logging
@@ -117,10 +116,10 @@ class ModelReloader:
         marks = []
         for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*")]):
             try:
-                found = path.stat()
+                status = path.stat()
             except OSError:  # it went between the two looks at it
                 continue
-            marks.append((path.name, found.st_mtime_ns, found.st_size, found.st_ino))
+            marks.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
         return tuple(marks)
 
 

@@ -1,10 +1,9 @@
-"""The shelf → the catalogue: each worker serves what the follower found, swapped as it changes.
+"""The shelf of the registry as a source: each worker serves what the follower fetched.
 
-A worker loads a version beside the one it serves, and puts it in its place in one step. One that
-cannot be loaded leaves the former where it is, and is told by `/readyz`. At the start a worker
-serves what was served last, whether the registry answers or not.
-
-An artifact on the shelf → what answers: behind its signature, or as a tensor model.
+A worker loads a version beside the one it serves, and puts it in its place in one step, behind its
+signature or as a tensor model. One that cannot be loaded leaves the former where it is, and
+`/readyz` says so. At the start a worker serves what was served last, whether the registry answers
+or not.
 """
 
 import asyncio
@@ -190,17 +189,17 @@ class RegistryReloader:
         artifact, former = self._served.get(model.name, ("", None))
         if former is not None and artifact == served.artifact:
             return replace(former, refused=model.problem)
-        found = self.loaded(model.name, served.artifact, created=served.created)
-        self._changed(model.name, "swapped" if found.ready else "refused")
-        if not found.ready:
-            return found.or_former(former)
+        fresh = self.loaded(model.name, served.artifact, created=served.created)
+        self._changed(model.name, "swapped" if fresh.ready else "refused")
+        if not fresh.ready:
+            return fresh.or_former(former)
         self._retire(model.name)
-        self._served[model.name] = (served.artifact, found)
+        self._served[model.name] = (served.artifact, fresh)
         logger.info(
             "%s of the registry is served in version %s, number %s there",
-            *(model.name, found.version, served.number),
+            *(model.name, fresh.version, served.number),
         )
-        return replace(found, refused=model.problem)
+        return replace(fresh, refused=model.problem)
 
     def loaded(self, name: str, artifact: str, *, created: datetime) -> Entry:
         """Load a version, or remember why that cannot be done; raises RetryError.
@@ -208,11 +207,11 @@ class RegistryReloader:
         One that would answer under the version of git's model of that name is refused.
         """
         loading = partial(opened_from, self.shelf, name, artifact, self.graphs, created=created)
-        found = entry_or_reason(name, "registry", loading, later=(RetryError,))
-        if found.ready and found.version == self._catalogue.version_in_git(name):
-            reason = f"{name}: it has the version of the model in git, {found.version}"
+        entry = entry_or_reason(name, "registry", loading, later=(RetryError,))
+        if entry.ready and entry.version == self._catalogue.version_in_git(name):
+            reason = f"{name}: it has the version of the model in git, {entry.version}"
             return Entry(name, reason=reason, origin="registry")
-        return found
+        return entry
 
     def _retire(self, name: str) -> None:
         artifact, former = self._served.pop(name, ("", None))

@@ -2,9 +2,7 @@
 
 It runs as a process of its own, with limits on memory and time, so that whatever a model does
 while it is read, opened and run for the first time, it does to nobody else. The audit comes first;
-a model with faults is not opened.
-
-A tensor model → its first run, on values as dull as can be.
+a model with faults is not opened. A tensor model has its first run on values as dull as can be.
 """
 
 import json
@@ -148,16 +146,16 @@ def main(question: Question) -> Outcome:
     lower(resource.RLIMIT_AS, occupied_bytes() + question.memory_bytes)
     signature = None
     try:
-        problems, signature = found(question)
+        problems, signature = judged(question)
     except MemoryError:
         problems = [without_memory(question)]
     except TreelineError as error:
-        told = Problem("model", str(error)[:MOST_TOLD])
-        problems = [without_memory(question) if starved(error) else told]
+        refusal = Problem("model", str(error)[:MOST_TOLD])
+        problems = [without_memory(question) if starved(error) else refusal]
     return Outcome(faults=[Fault(**fault_of(problem)) for problem in problems], signature=signature)
 
 
-def found(question: Question) -> tuple[list[Problem], str | None]:
+def judged(question: Question) -> tuple[list[Problem], str | None]:
     """Return what is wrong with a model, and the signature it carries.
 
     Raises TreelineError and MemoryError.
@@ -168,12 +166,12 @@ def found(question: Question) -> tuple[list[Problem], str | None]:
     problems = audit(payload, parser, limits_of(parser))
     if problems:
         return problems, None
-    found = sessions.OpenGraph(question.name, payload)
+    running = sessions.OpenGraph(question.name, payload)
     signature = Signature.read(question.signature) if question.signature is not None else None
-    entry = opened(graph, question.upload, Here(found), signature=signature)
+    entry = opened(graph, question.upload, Here(running), signature=signature)
     if entry.tensor is not None:
-        dry_run(found)
-    return [], found.contract.signature
+        dry_run(running)
+    return [], running.contract.signature
 
 
 class Here:

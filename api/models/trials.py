@@ -1,7 +1,4 @@
-"""A file → its trial in a process of its own: refused with every reason, or fit to be served.
-
-What a trial says at its end: between the process that tries a model and the service.
-"""
+"""A file gets its trial in a process of its own: refused with every reason, or fit to be served."""
 
 import asyncio
 import signal

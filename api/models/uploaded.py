@@ -1,4 +1,4 @@
-"""Uploaded models on disk, as several processes and machines share them.
+"""The store of uploads as a source, shared by several processes and machines.
 
     <state_dir>/uploads/<name>/current.json             what is served: `Upload`
     <state_dir>/uploads/<name>/<version>/model.onnx     each version beside the former
@@ -7,12 +7,10 @@
 A version is named after its content, and `current.json` is replaced in one step. What nothing
 points to any more is removed after a while: another process may have read the pointer just now.
 
-The store of uploads → the catalogue, while it is served, in every process that shares it.
-
-A model is loaded beside the one that is served and takes its place
-in one step; one that was damaged on disk is refused and told by `/readyz`, while the former one
-serves on. One that cannot be loaded just now is not served at all, as a caller was told that the
-former one is no more; each look tries it again.
+A model is loaded beside the one that is served and takes its place in one step. One that was
+damaged on disk is refused, and `/readyz` says so, while the former one serves on. One that cannot
+be loaded just now is not served at all, as its uploader knows that the former one is no more; each
+look tries it again.
 """
 
 import fcntl
@@ -54,12 +52,12 @@ class UploadStore:
 
     def pointers(self) -> dict[str, bytes]:
         """Return what is said of each model, by name."""
-        found = {}
+        pointers = {}
         with suppress(FileNotFoundError, NotADirectoryError):
             for folder in sorted(entry.name for entry in os.scandir(self._root) if entry.is_dir()):
                 if (pointer := self.pointer(folder)) is not None:
-                    found[folder] = pointer
-        return found
+                    pointers[folder] = pointer
+        return pointers
 
     def pointer(self, name: str) -> bytes | None:
         """Return what is said of one model, which is other bytes whenever it is changed.

@@ -1,6 +1,6 @@
-"""What callers change of the uploaded models: one is admitted, described, removed.
+"""What callers change of uploaded models: one is received, admitted, described, removed.
 
-The body of an upload → a file and what its uploader says of it; never whole in memory.
+The body of an upload becomes a file, and is never whole in memory.
 """
 
 import asyncio
@@ -155,13 +155,13 @@ async def chunks_of(file: UploadFile) -> AsyncIterator[bytes]:
 
 def refusal(error: ValidationError) -> Exception:
     """Return the error to raise for a declaration that pydantic refuses."""
-    found = error.errors(include_url=False, include_context=False)
-    if found[0]["type"] == "json_invalid":
-        return MalformedBodyError(f"This is not JSON: {found[0]['msg']}")
+    entries = error.errors(include_url=False, include_context=False)
+    if entries[0]["type"] == "json_invalid":
+        return MalformedBodyError(f"This is not JSON: {entries[0]['msg']}")
     return InvalidInputError(
         [
             Problem(".".join(map(str, entry["loc"])) or "body", entry["msg"], entry["input"])
-            for entry in found[:100]
+            for entry in entries[:100]
         ]
     )
 

@@ -48,8 +48,8 @@ class Generation:
         Where it can be neither made nor read, nothing can be changed from here either.
         """
         with suppress(OSError), self._open() as file:
-            found = os.fstat(file)
-            place = (found.st_dev, found.st_ino)
+            status = os.fstat(file)
+            place = (status.st_dev, status.st_ino)
             if place != self._place:
                 mapped = mmap.mmap(file, BYTES, prot=mmap.PROT_READ)
                 self._mapped = memoryview(mapped).cast("Q")

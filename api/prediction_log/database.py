@@ -1,16 +1,11 @@
-"""The database of the prediction log: opened, filled and cleared by the shipper, read by workers.
+"""The database of the prediction log, in SQLite and PostgreSQL alike.
 
-SQLAlchemy takes a while to import: a worker reaches this module by name, when it is asked for what
-was recorded.
+The shipper opens, fills and clears it, workers read it. SQLAlchemy takes a while to import: a
+worker reaches this module by name, when a log is read. Times are seconds since 1970; documents are
+JSON as they were sent (`JSON` to PostgreSQL).
 
-The tables of the prediction log, the same in SQLite and PostgreSQL.
-
-Times are seconds since 1970; documents are JSON as it was sent (`JSON` to PostgreSQL).
-
-Tables of an older release → those of this one, in the transaction in which they are opened.
-
-What is recorded stays as it is. Every step only adds: a replica of the older release that still
-runs goes on writing.
+Tables of an older release are upgraded in the transaction in which they are opened. Every step
+only adds: a replica of the older release that still runs goes on writing.
 """
 
 import logging
@@ -261,8 +256,8 @@ class Database:
     def newest(self) -> float | None:
         """Return the time of the last prediction, if there is one."""
         with self.engine.connect() as connection:
-            found: float | None = connection.scalar(select(func.max(predictions.c.time)))
-            return found
+            time: float | None = connection.scalar(select(func.max(predictions.c.time)))
+            return time
 
     def doubt(self) -> None:
         """After a failure, trust neither connections nor that the tables are there."""

@@ -1,7 +1,4 @@
-"""The query of an export → which predictions are wanted, in which format.
-
-Rows of the log → JSON lines or CSV, page by page.
-"""
+"""The query of an export, and rows of the log as JSON lines or CSV, page by page."""
 
 import csv
 import io
@@ -68,10 +65,10 @@ class PredictionQuery(BaseModel):
     format: FormatName | None = Field(None, description="Instead of the header `Accept`")
 
 
-def format_of(asked: PredictionQuery, accept: str) -> str:
+def format_of(query: PredictionQuery, accept: str) -> str:
     """Return the format to answer in; raises NotAcceptableError."""
-    if asked.format is not None:
-        return asked.format
+    if query.format is not None:
+        return query.format
     known = ANY | {media_type: name for name, media_type in MEDIA_TYPES.items()}
     for media_range in preferred(accept):
         if media_range in known:
@@ -111,10 +108,10 @@ def json_lines(pages: Pages, _folder: Path) -> Iterator[bytes]:
 
 def json_line(row: Row) -> str:
     """Return a row as JSON; its documents are JSON already."""
-    told = row | {name: iso(row[name]) for name in TIMES}
+    document = row | {name: iso(row[name]) for name in TIMES}
     parts = []
     for name in COLUMNS:
-        value = told[name]
+        value = document[name]
         if value is None:
             text = "null"
         elif name in DOCUMENTS:
@@ -142,9 +139,9 @@ def csv_lines(pages: Pages, _folder: Path) -> Iterator[bytes]:
 
 def cells(row: Row) -> list[Any]:
     """Return the cells of a row: plain texts and numbers, objects as JSON."""
-    told = row | {name: iso(row[name]) for name in TIMES}
-    told |= {name: plain(row[name]) for name in ("prediction", "truth")}
-    return [cell(told[name]) for name in COLUMNS]
+    document = row | {name: iso(row[name]) for name in TIMES}
+    document |= {name: plain(row[name]) for name in ("prediction", "truth")}
+    return [cell(document[name]) for name in COLUMNS]
 
 
 def cell(value: Any) -> Any:

@@ -1,12 +1,11 @@
-"""Every prediction that is answered → the spool, within a tenth of a second, off the request path.
+"""Every prediction that is answered goes to the spool, a tenth of a second later at most.
 
 The shipper, a process of its own, takes it from there to the database. What is on disk survives
 the death of any process, and waits there while the database is away.
 
-The rows of one batch → the spool, once the batch was answered; until then they are a draft.
-
-A small batch stays in memory, and shares a segment with others: a segment for each would bury the
-shipper. What is larger goes to a file of its own meanwhile.
+The rows of a batch are a draft until the batch is answered. A small batch stays in memory, and
+shares a segment with others: a segment for each would bury the shipper. A larger one has a file of
+its own.
 """
 
 import asyncio
@@ -353,7 +352,7 @@ class PredictionLog:
         try:
             step()
         except OSError as error:
-            self._writer.tell(f"the spool cannot be used: {error}")
+            self._writer.log_loss(f"the spool cannot be used: {error}")
         except Exception:
             logger.exception("The prediction log failed")
 

@@ -57,8 +57,8 @@ def _tables(connection: psycopg.Connection[tuple[str, ...]]) -> tuple[set[str], 
     """Return those tables there are that have the names of a log, and the version it notes."""
     tables = set()
     for name in sorted({*OWN_TABLES, SCHEMA_TABLE}):
-        [(found,)] = connection.execute("SELECT to_regclass(%s)::text", [name]).fetchall()
-        if found is not None:
+        [(table,)] = connection.execute("SELECT to_regclass(%s)::text", [name]).fetchall()
+        if table is not None:
             tables.add(name)
     if SCHEMA_TABLE not in tables:
         return tables, None

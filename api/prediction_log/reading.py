@@ -41,17 +41,17 @@ class LogReader:
 
     def check(self) -> None:
         """Raise LogUnavailableError if the database cannot be asked."""
-        with self._asking():
+        with self._reading():
             self._database.prepare()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
         self._database.engine.dispose()
 
-    def pages(self, asked: PredictionQuery) -> Iterator[list[Row]]:
+    def pages(self, query: PredictionQuery) -> Iterator[list[Row]]:
         """Yield the rows that are asked for; raises LogUnavailableError."""
         last: Row | None = None
-        while page := self._page(asked, last):
+        while page := self._page(query, last):
             yield page
             if len(page) < PAGE_ROWS:
                 return
@@ -60,26 +60,26 @@ class LogReader:
     def predicted(self, ids: Collection[str]) -> dict[str, Row]:
         """Return model, version and prediction of those that are there, by id."""
         self.check()
-        found: dict[str, Row] = {}
+        recorded: dict[str, Row] = {}
         columns = predictions.c
         known = select(
             columns.id, columns.model, columns.version, columns.prediction, columns.probabilities
         )
-        with self._asking(), self._database.engine.connect() as connection:
+        with self._reading(), self._database.engine.connect() as connection:
             listed = list(dict.fromkeys(ids))
             for first in range(0, len(listed), PAGE_ROWS):
                 part = columns.id.in_(listed[first : first + PAGE_ROWS])
                 rows = connection.execute(known.where(part)).mappings()
-                found |= {row["id"]: dict(row) for row in rows}
-        return found
+                recorded |= {row["id"]: dict(row) for row in rows}
+        return recorded
 
-    def _page(self, asked: PredictionQuery, last: Row | None) -> list[Row]:
-        with self._asking(), self._database.engine.connect() as connection:
-            found = connection.execute(query_of(asked, last)).mappings()
-            return [dict(row) for row in found]
+    def _page(self, query: PredictionQuery, last: Row | None) -> list[Row]:
+        with self._reading(), self._database.engine.connect() as connection:
+            rows = connection.execute(query_of(query, last)).mappings()
+            return [dict(row) for row in rows]
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _reading(self) -> Iterator[None]:
         """Turn whatever the database fails with into LogUnavailableError."""
         try:
             yield
@@ -93,7 +93,7 @@ class LogReader:
             ) from error
 
 
-def query_of(asked: PredictionQuery, last: Row | None) -> Select[Any]:
+def query_of(filters: PredictionQuery, last: Row | None) -> Select[Any]:
     """Return the query for the page after a row."""
     columns, place = predictions.c, tuple_(predictions.c.time, predictions.c.id)
     by_key = feedback_by_key.c
@@ -116,14 +116,14 @@ def query_of(asked: PredictionQuery, last: Row | None) -> Select[Any]:
         .order_by(columns.time, columns.id)
         .limit(PAGE_ROWS)
     )
-    if asked.since is not None:
-        query = query.where(columns.time >= asked.since)
-    if asked.until is not None:
-        query = query.where(columns.time < asked.until)
-    if asked.model is not None:
-        query = query.where(columns.model == asked.model)
-    if asked.version is not None:
-        query = query.where(columns.version == asked.version)
+    if filters.since is not None:
+        query = query.where(columns.time >= filters.since)
+    if filters.until is not None:
+        query = query.where(columns.time < filters.until)
+    if filters.model is not None:
+        query = query.where(columns.model == filters.model)
+    if filters.version is not None:
+        query = query.where(columns.version == filters.version)
     if last is not None:
         query = query.where(place > tuple_(last["time"], last["id"]))
     return query

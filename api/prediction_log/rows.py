@@ -53,8 +53,8 @@ class RowsFrame:
 
     def to_bytes(self, signature: Signature, *, redact: Collection[str] = ()) -> bytes:
         """Return the frame; the features in `redact` are not in it."""
-        kept = [name for name in signature.features if name not in redact]
-        places = [place for place, name in enumerate(signature.features) if name in kept]
+        shown = [name for name in signature.features if name not in redact]
+        places = [place for place, name in enumerate(signature.features) if name in shown]
         arrays = {
             "numbers": self.numbers.astype("<i8"),
             "matrix": self.matrix[:, places].astype("<f4"),
@@ -78,7 +78,7 @@ class RowsFrame:
                     name: {"type": feature.type, "categories": feature.categories}
                     for name, feature in signature.features.items()
                 },
-                "kept": kept,
+                "kept": shown,
                 "arrays": {name: (each.dtype.str, each.shape) for name, each in present.items()},
             }
         )
@@ -169,9 +169,9 @@ def rows_of(frame: bytes, *, part_rows: int = 5_000) -> Iterator[list[Row]]:
     arrays: dict[str, NDArray[Any] | None] = dict.fromkeys(ARRAYS)
     for name, (dtype, shape) in header["arrays"].items():
         count = int(np.prod(shape))
-        found = np.frombuffer(frame, np.dtype(dtype), count, offset=start)
-        arrays[name] = found.reshape(shape)
-        start += found.nbytes
+        array = np.frombuffer(frame, np.dtype(dtype), count, offset=start)
+        arrays[name] = array.reshape(shape)
+        start += array.nbytes
     keys = _unpacked(arrays.pop("key_lengths"), arrays.pop(KEY_TEXT, None))
     numbers = arrays["numbers"]
     for first in range(0, 0 if numbers is None else len(numbers), part_rows):
@@ -266,5 +266,5 @@ def _predictions(header: Row, arrays: dict[str, Any]) -> list[tuple[Any, Any, An
 
 def shortest(numbers: NDArray[np.float32]) -> list[float]:
     """Return float32 numbers as the shortest decimals that are the same in float32."""
-    found: list[float] = numbers.astype("U").astype(np.float64).tolist()
-    return found
+    floats: list[float] = numbers.astype("U").astype(np.float64).tolist()
+    return floats

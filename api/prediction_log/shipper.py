@@ -1,9 +1,8 @@
 """`python -m api.prediction_log.shipper`: the process that takes the spool to the database.
 
-One at a time for each state folder; workers start it, and it ends by itself when they are gone and
-nothing is left to do. A process of its own takes nothing from the workers' interpreters.
-
-A worker sees to it that the process which ships the spool to the database runs.
+One at a time for each state folder; workers start it and see to it that it runs, and it ends by
+itself when they are gone and nothing is left to do. A process of its own takes nothing from the
+workers' interpreters.
 """
 
 import logging
@@ -60,7 +59,7 @@ def main() -> int:
 
 def run(spool: Spool, step: Callable[[], bool]) -> None:
     """Take step after step, with pauses while the database is away; end where the spool is gone."""
-    pause, told = IDLE_SECONDS, -float(TELL_SECONDS)
+    pause, logged_at = IDLE_SECONDS, -float(TELL_SECONDS)
     spool.note(away=False)
     has_writers = True
     while has_writers:
@@ -76,8 +75,8 @@ def run(spool: Spool, step: Callable[[], bool]) -> None:
                 return  # somebody removed the state folder, and with it all there was to ship
             spool.note(away=True)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-            if time.monotonic() - told > TELL_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - logged_at > TELL_SECONDS:
+                logged_at = time.monotonic()
                 logger.error("Predictions wait in the spool, %d bytes: %s", spool.bytes(), error)
         rest(spool, seconds=pause)
 
@@ -122,7 +121,7 @@ class ShipperKeeper:
 
 def environment_of(settings: Settings) -> dict[str, str]:
     """Return the environment of the shipper: of our settings, those it needs, as they are here."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
+    others = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
     url = settings.prediction_log_url
     given = {
         "API_STATE_DIR": str(settings.state_dir.resolve()),
@@ -131,4 +130,4 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "API_LOG_FORMAT": settings.log_format,
         "API_LOG_LEVEL": settings.log_level,
     }
-    return kept | {name: value for name, value in given.items() if value is not None}
+    return others | {name: value for name, value in given.items() if value is not None}

@@ -1,12 +1,9 @@
-"""Segments of the spool → the database, in the order of time; a segment goes when it is there.
+"""Segments of the spool go to the database, in the order of time; then they are removed.
 
 A death in between leads to a replay: what is there already stays as it is. The folder is listed
-once for many segments, and small ones share a transaction: what it takes grows as what waits.
-
-Lines of a segment → rows for the database: each is checked whole, what is odd is set apart.
-
-A line that was torn by a power cut, or that no release writes, must hold up neither the lines
-behind it nor the database.
+once for many segments, and small ones share a transaction: what it takes grows as what waits. Each
+line is checked whole: one that was torn by a power cut, or that no release writes, is set apart,
+and holds up neither the lines behind it nor the database.
 """
 
 import logging

@@ -1,13 +1,12 @@
-"""Folder between the workers, who write segments, and the shipper, who reads and removes them.
+"""Folder between the workers, which write segments, and the shipper, which reads and removes them.
 
-A segment is locked (flock) by who writes it, from before it has its name. So one that can be locked
-is complete: its writer has closed it, or has died. Names sort by time, and never collide, though
-several services or containers may share the folder.
+A segment is locked (flock) by who writes it, from before it has its name. So one that can be
+locked is complete: its writer has closed it, or has died. Names sort by time, and never collide,
+though several services or containers may share the folder.
 
-What no database can take → files in the state folder, on the disk before the spool forgets it.
-
-An operator finds there what was damaged or refused, may mend it, and removes it. How many such
-files there are is a metric: nothing disappears without a word.
+What no database can take goes to files in the state folder, and is on the disk before the spool
+forgets it. An operator sees there what was damaged or refused, may mend it, and removes it. How
+many such files there are is a metric: nothing disappears without a word.
 """
 
 import fcntl
@@ -156,8 +155,8 @@ class Spool:
                 name, kind = entry.name, os.path.splitext(entry.name)[1]
                 if kind in waiting and name[0] != "." and f"-{owner}" in name:
                     waiting[kind].append(name)
-        found = {kind: [self.folder / each for each in sorted(waiting[kind])] for kind in KINDS}
-        return Waiting(total, found)
+        segments = {kind: [self.folder / each for each in sorted(waiting[kind])] for kind in KINDS}
+        return Waiting(total, segments)
 
     def segments(self, kind: str) -> list[Path]:
         """Return the segments of a kind, the oldest first, those being written too."""
@@ -239,15 +238,15 @@ class Aside:
 
     def segment(self, path: Path, *, lost_rows: int, reason: str) -> None:
         """Take a damaged segment out of the spool, whole; raises OSError."""
-        kept = self._folder / f"{SET_ASIDE}{path.name}"
+        target = self._folder / f"{SET_ASIDE}{path.name}"
         with path.open("rb") as file:
             os.fsync(file.fileno())
-        path.rename(kept)
+        path.rename(target)
         sync_folder(self._folder)
         logger.error(
             "A segment of the prediction log is damaged: %s; at least %d rows of it are not in "
             "the database, all others are; it is kept in %s",
-            *(reason, lost_rows, kept),
+            *(reason, lost_rows, target),
         )
 
     def _append(self, name: str, lines: Sequence[bytes]) -> None:

@@ -1,12 +1,11 @@
-"""What the requests of one worker leave in memory → its own segments in the spool.
+"""What the requests of one worker leave in memory goes to its own segments in the spool.
 
 Predictions and truths are lines, the rows of batches frames; a worker has one segment open of each
 kind, so that however many small requests there are, few segments wait.
 
-`API_PREDICTION_LOG_REDACT` → which features of a model are never recorded.
-
-Names are compared after the JSON was read, never in its bytes: one name can be written in many
-ways (`"S\\u006fil"`), twice in one object, or as the `name` of a tensor.
+`API_PREDICTION_LOG_REDACT` names features that are never recorded. Names are compared after the
+JSON was read, never in its bytes: one name can be written in many ways (`"S\\u006fil"`), twice in
+one object, or as the `name` of a tensor.
 """
 
 import logging
@@ -56,10 +55,10 @@ class Redaction:
         read, none of it is recorded.
         """
         try:
-            asked, model = from_json(features), str(from_json(answer).get("model"))
+            record, model = from_json(features), str(from_json(answer).get("model"))
         except ValueError:
             return UNREADABLE
-        return to_json(without(asked, self.of(model)))
+        return to_json(without(record, self.of(model)))
 
 
 def without(value: Any, hidden: Collection[str]) -> Any:
@@ -166,7 +165,7 @@ class Writer:
         self._lock = threading.Lock()
         self._not_queued = 0
         self._not_written = 0
-        self._told = -float(TELL_SECONDS)
+        self._logged_at = -float(TELL_SECONDS)
         self.waiting_bytes = 0
         """How much of all workers waited on disk at the last look, and what came of ours since."""
         self.set_aside = 0
@@ -230,7 +229,7 @@ class Writer:
             except OSError as error:
                 self._retry_at = time.monotonic() + RETRY_SECONDS
                 self._open[LINES].close()
-                self.tell(f"the spool cannot be written: {error}")
+                self.log_loss(f"the spool cannot be written: {error}")
 
     def rotate(self, *, now: bool = False) -> None:
         """Leave segments to the shipper that are old enough, or all."""
@@ -244,22 +243,22 @@ class Writer:
     def lose(self, count: int, reason: str) -> None:
         """Count records that are given up."""
         self._not_written += count
-        self.tell(reason)
+        self.log_loss(reason)
 
-    def tell(self, reason: str) -> None:
+    def log_loss(self, reason: str) -> None:
         """Log that something is wrong, once in a while."""
-        if time.monotonic() - self._told >= TELL_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._logged_at >= TELL_SECONDS:
+            self._logged_at = time.monotonic()
             logger.error(
                 "Predictions are answered, but not recorded: %s; %d wait in memory, %d are lost",
                 *(reason, self.waiting_records, self.lost_total),
             )
 
     def _keep(self, lines: list[bytes]) -> None:
-        kept = lines[: MOST_WAITING - len(self._lines)]
-        self._lines += kept
-        if len(kept) < len(lines):
-            self.lose(len(lines) - len(kept), "memory holds no more")
+        fitting = lines[: MOST_WAITING - len(self._lines)]
+        self._lines += fitting
+        if len(fitting) < len(lines):
+            self.lose(len(lines) - len(fitting), "memory holds no more")
 
     def _write(self, payload: bytes) -> None:
         if not self.has_room(len(payload)):
@@ -295,7 +294,7 @@ def without_key(features: bytes, name: str) -> tuple[bytes, bytes]:
     return to_json(record), b"" if key is None else b'"key":%b,' % to_json(key)
 
 
-def feedback_line(told: TruthEntry, *, at: float) -> bytes:
+def feedback_line(entry: TruthEntry, *, at: float) -> bytes:
     """Return the line of a truth."""
-    named = {"id": told.id} if told.id is not None else {"key": told.key, "model": told.model}
-    return to_json({"time": at, "feedback": named | {"truth": told.truth}}) + b"\n"
+    named = {"id": entry.id} if entry.id is not None else {"key": entry.key, "model": entry.model}
+    return to_json({"time": at, "feedback": named | {"truth": entry.truth}}) + b"\n"

@@ -54,9 +54,9 @@ def models(request: Request) -> Catalogue:
 
 async def log(request: Request) -> PredictionLog:
     """Return the log of this worker; raises LogOffError."""
-    if (found := services_of(request).log) is None:
+    if (log := services_of(request).log) is None:
         raise LogOffError("Nothing is recorded here: API_PREDICTION_LOG is off.")
-    return found
+    return log
 
 
 async def key_required(

@@ -1,10 +1,9 @@
 """`POST /v1/feedback`: what proved to be true, by the id of the prediction or the caller's key.
 
-Truths as they were sent → truths of the types of their classes; what is none is refused.
-
-The id of a prediction begins with the tag of its model, so most are judged without the database.
-For one of an earlier release, or of a model that is served no more, what was predicted is looked
-up; a truth whose prediction is not there yet is taken as it is.
+A truth becomes one of the type of its class, or is refused. The id of a prediction begins with the
+tag of its model, so most are judged without the database. For one of an earlier release, or of a
+model that is served no more, what was predicted is looked up; a truth whose prediction is not
+there yet is taken as it is.
 """
 
 import asyncio
@@ -59,15 +58,17 @@ class Judge:
             default=models.default_name,
         )
 
-    def judged(self, told: Sequence[TruthEntry], log: PredictionLog) -> list[TruthEntry]:
+    def judged(self, truths: Sequence[TruthEntry], log: PredictionLog) -> list[TruthEntry]:
         """Return the truths as they are kept; raises InvalidInputError for what is none."""
-        unknown = [each.id for each in told if each.id and each.id[:TAG_DIGITS] not in self.by_tag]
+        unknown = [
+            each.id for each in truths if each.id and each.id[:TAG_DIGITS] not in self.by_tag
+        ]
         recorded = log.predicted(unknown)
         problems: list[Problem] = []
-        kept: list[TruthEntry] = []
-        for each in told:
+        judged: list[TruthEntry] = []
+        for each in truths:
             try:
-                kept.append(self._judged(each, recorded.get(each.id or "")))
+                judged.append(self._judged(each, recorded.get(each.id or "")))
             except WrongTruthError as error:
                 problems.append(Problem(each.place, str(error), each.truth, error.admitted))
             except InvalidInputError as error:
@@ -77,20 +78,22 @@ class Judge:
                 break
         if problems:
             raise InvalidInputError(problems)
-        return kept
+        return judged
 
-    def _judged(self, told: TruthEntry, recorded: Row | None) -> TruthEntry:
-        if told.id is None:
-            model = self._keyed(told)
-            return replace(told, model=model, truth=self.by_model[model].taken(told.truth))
-        truths = self.by_tag.get(told.id[:TAG_DIGITS])
+    def _judged(self, entry: TruthEntry, recorded: Row | None) -> TruthEntry:
+        if entry.id is None:
+            model = self._keyed(entry)
+            return replace(entry, model=model, truth=self.by_model[model].taken(entry.truth))
+        truths = self.by_tag.get(entry.id[:TAG_DIGITS])
         if truths is not None:
-            return replace(told, truth=truths.taken(told.truth))
-        return told if recorded is None else replace(told, truth=self._like(told.truth, recorded))
+            return replace(entry, truth=truths.taken(entry.truth))
+        return (
+            entry if recorded is None else replace(entry, truth=self._like(entry.truth, recorded))
+        )
 
-    def _keyed(self, told: TruthEntry) -> str:
+    def _keyed(self, entry: TruthEntry) -> str:
         """Return the model that is meant; raises InvalidInputError for one that has no key."""
-        place, model = told.place.removesuffix("truth"), told.model or self.default
+        place, model = entry.place.removesuffix("truth"), entry.model or self.default
         if model is None:
             text = "is missing, and no model is the default; name the model that predicted"
             raise InvalidInputError([Problem(f"{place}model", text)])

@@ -170,7 +170,7 @@ def card(entry: Entry) -> str:
 
 def summary(entry: Entry, catalogue: Catalogue) -> ModelSummary:
     """Return the few words on one model."""
-    found = ModelSummary(
+    summary = ModelSummary(
         name=entry.name,
         description=(entry.upload and entry.upload.description) or "",
         kind=kind_of(entry),
@@ -181,8 +181,8 @@ def summary(entry: Entry, catalogue: Catalogue) -> ModelSummary:
         reason=entry.reason or None,
     )
     if (signature := entry.signature) is None:
-        return found
-    return found.model_copy(
+        return summary
+    return summary.model_copy(
         update={
             "description": signature.description,
             "task": signature.target.task,

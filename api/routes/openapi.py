@@ -1,11 +1,8 @@
-"""Catalogue → OpenAPI 3.1: each model's own request, answer and example, from its signature.
+"""The catalogue as OpenAPI 3.1: each model's own request, answer and example.
 
 Routing stays generic (`/v1/models/{model}/predict`), so that models can come and go; the document
-names each concrete path, because that is what has one schema.
-
-A tensor model → its operation in the OpenAPI document: the schema of its values.
-
-Settings and the OpenAPI document → with what is said of keys, rates and refusals.
+names each concrete path, because that is what has one schema. It also says what settings ask for:
+keys, rates and refusals.
 """
 
 from collections.abc import Callable, Sequence
@@ -153,13 +150,13 @@ def by_name(specs: Sequence[TensorSpec]) -> Json:
 
 def array_schema(spec: TensorSpec) -> Json:
     """Return the schema of one array; that its lists are of one length, no schema can say."""
-    found = element_schema(spec)
+    schema = element_schema(spec)
     if spec.shape is None:
-        return {"anyOf": [found, {"type": "array", "items": {}}], "description": described(spec)}
+        return {"anyOf": [schema, {"type": "array", "items": {}}], "description": described(spec)}
     for size in reversed(spec.shape):
         fixed = {} if size is None else {"minItems": size, "maxItems": size}
-        found = {"type": "array", "items": found, **fixed}
-    return found | {"description": described(spec)}
+        schema = {"type": "array", "items": schema, **fixed}
+    return schema | {"description": described(spec)}
 
 
 def row_schemas(spec: TensorSpec) -> list[Json]:
@@ -222,14 +219,14 @@ def documenting(app: FastAPI, services: Services) -> Callable[[], Json]:
     """Return what FastAPI calls for the document; made anew each time, as models come and go."""
 
     def document() -> Json:
-        found = get_openapi(
+        document = get_openapi(
             title=app.title,
             version=app.version,
             description=app.description,
             routes=app.routes,
             tags=list(TAGS),
         )
-        schemas = found.setdefault("components", {}).setdefault("schemas", {})
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for unused in (
             "HTTPValidationError",
             "ValidationError",
@@ -238,16 +235,16 @@ def documenting(app: FastAPI, services: Services) -> Callable[[], Json]:
         problem = ProblemDocument.model_json_schema(ref_template=SCHEMAS + "{model}")
         schemas |= problem.pop("$defs") | {"Problem": problem}
         for (path, method), statuses in FAILS.items():
-            responses = found["paths"][path][method]["responses"]
+            responses = document["paths"][path][method]["responses"]
             responses.pop("422", None)
             responses |= failures(statuses)
-        found["paths"] = prediction_paths(services.catalogue, schemas) | found["paths"]
-        for each in [each for item in found["paths"].values() for each in item.values()]:
+        document["paths"] = prediction_paths(services.catalogue, schemas) | document["paths"]
+        for each in [each for item in document["paths"].values() for each in item.values()]:
             if "requestBody" in each:
                 schemas |= definitions(each["requestBody"])
                 each["parameters"] = [*each.get("parameters", []), REQUEST_ID]
-        describe(found, services.settings, failures=failures)
-        return found
+        describe(document, services.settings, failures=failures)
+        return document
 
     return document
 
@@ -259,12 +256,12 @@ def operation_id(route: APIRoute) -> str:
 
 def definitions(body: Json) -> Json:
     """Take the schemas out of a request body to which it refers by name, and return them."""
-    found: Json = {}
+    definitions: Json = {}
     for content in body["content"].values():
         if "$defs" in content["schema"]:
             content["schema"] = dict(content["schema"])
-            found |= content["schema"].pop("$defs")
-    return found
+            definitions |= content["schema"].pop("$defs")
+    return definitions
 
 
 def prediction_paths(catalogue: Catalogue, schemas: Json) -> Json:

@@ -1,6 +1,6 @@
-"""Predictions as routes: asked for what `api.prediction` leaves, such as tensors.
+"""Predictions as routes: batches, and single records that `api.endpoints` leaves, such as tensors.
 
-Batches: a table in the body, a table of predictions in the answer, one row for each.
+A batch is a table in the body and a table of predictions in the answer, one row for each.
 """
 
 import asyncio

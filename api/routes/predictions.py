@@ -54,7 +54,7 @@ router = APIRouter(tags=["log"], dependencies=[ReadKey])
     responses=RESPONSES,
 )
 async def read_predictions(
-    request: Request, log: LogDep, asked: Annotated[PredictionQuery, Query()]
+    request: Request, log: LogDep, query: Annotated[PredictionQuery, Query()]
 ) -> StreamingResponse:
     """Each prediction with its record, its probabilities and, where it was told, the truth.
 
@@ -62,14 +62,14 @@ async def read_predictions(
     spool then, as after an outage of the database, comes with a later export: the headers
     `X-Waiting-Segments` and `X-Waiting-Bytes` tell how much, `X-Set-Aside-Files` what never will.
     """
-    name = format_of(asked, ",".join(request.headers.getlist("accept")))
-    chunks, lacking = await log.apart(opened, log, asked, name)
+    name = format_of(query, ",".join(request.headers.getlist("accept")))
+    chunks, lacking = await log.apart(opened, log, query, name)
     headers = {"Content-Disposition": f'inline; filename="predictions.{name}"', **lacking}
     return StreamingResponse(log.streamed(chunks), headers=headers, media_type=MEDIA_TYPES[name])
 
 
 def opened(
-    log: PredictionLog, asked: PredictionQuery, name: str
+    log: PredictionLog, query: PredictionQuery, name: str
 ) -> tuple[Iterator[bytes], Headers]:
     """Return the chunks of an export, of which the first page is read already, and what it lacks.
 
@@ -87,6 +87,6 @@ def opened(
         "X-Waiting-Bytes": str(waiting.bytes if waiting.count() else 0),
         "X-Set-Aside-Files": str(log.set_aside()),
     }
-    pages = reader.pages(asked)
+    pages = reader.pages(query)
     chunks: Iterator[bytes] = write(chain([next(pages, [])], pages), log.spool.folder.parent)
     return chunks, lacking

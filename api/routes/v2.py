@@ -1,8 +1,6 @@
 """The Open Inference Protocol v2 and its repository extension: `/v2/…`, for any client of it.
 
 Errors have the protocol's own shape below `/v2`, `{"error": "…"}`: see api.http.problems.
-
-The protocol's documents besides tensors, as the OpenAPI page shows them.
 """
 
 import asyncio
@@ -146,9 +144,9 @@ def body_of(model: type[BaseModel], *, required: bool) -> Json:
 
 def infer_operation() -> Json:
     """Return what describes the bodies of infer requests, and the header they come with."""
-    found = body_of(InferenceRequest, required=True)
+    operation = body_of(InferenceRequest, required=True)
     raw = {"type": "string", "format": "binary", "description": "The document, then raw elements"}
-    found["requestBody"]["content"][BINARY] = {"schema": raw}
+    operation["requestBody"]["content"][BINARY] = {"schema": raw}
     length = {
         "name": HEADER_LENGTH,
         "in": "header",
@@ -156,7 +154,7 @@ def infer_operation() -> Json:
         "schema": {"type": "string", "pattern": "^[0-9]{1,20}$"},
         "description": "Length of the JSON document, where raw elements come behind it",
     }
-    return {**found, "parameters": [length]}
+    return {**operation, "parameters": [length]}
 
 
 def _inlined(schema: Any, parts: Json) -> Any:
@@ -343,8 +341,8 @@ async def of_version(request: Request, model: str, version: str) -> v2.Served:
 
 async def inferred(model: v2.Served, request: Request) -> Response:
     """Answer an infer request."""
-    found: Response = await services_of(request).infer_endpoint.answer(model, request)
-    return found
+    response: Response = await services_of(request).infer_endpoint.answer(model, request)
+    return response
 
 
 async def document(request: Request, kind: type[Body]) -> Body:

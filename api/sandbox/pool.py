@@ -182,12 +182,12 @@ class Pool:
                 raise self._busy()
             self._calls.add(call)
         try:
-            found = self._threads.submit(self._run, call, function, arguments)
+            future = self._threads.submit(self._run, call, function, arguments)
         except RuntimeError as error:  # it was stopped just now
             self._forget(call)
             raise self._busy() from error
-        found.add_done_callback(lambda _: self._forget(call))
-        return found
+        future.add_done_callback(lambda _: self._forget(call))
+        return future
 
     def _forget(self, call: Call) -> None:
         with self._lock:
@@ -235,7 +235,7 @@ class Pool:
     ) -> T:
         """Run a call in a process, which is lost wherever it may not be used again."""
         try:
-            found: T = process.call(function, arguments, seconds=call.seconds)
+            result: T = process.call(function, arguments, seconds=call.seconds)
         except (LateError, StarvedError, ForgedError, FailedError) as error:
             raise self._failure(error, process) from error
         except (TreelineError, EndedError):  # the first is what the call itself raised
@@ -243,7 +243,7 @@ class Pool:
         except BaseException:  # who knows what of the call its process has been given
             self._lose(process)
             raise
-        return found
+        return result
 
     def _failure(self, error: Exception, process: Process) -> Exception:
         """Return the error to raise for a call that did not end well, and end its process."""

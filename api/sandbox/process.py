@@ -1,6 +1,6 @@
 """One process beside a worker, as the worker has it: started, called, killed.
 
-All that a process which touches strangers' bytes learns of the environment: no keys, no URL.
+Its environment holds no keys and no URL.
 """
 
 import json

@@ -92,14 +92,14 @@ def receive(link: Incoming, *, most_bytes: int, first_bytes: int | None = None) 
 
 def exactly(link: Incoming, length: int) -> bytearray:
     """Receive so many bytes; raises EOFError where the other side has ended."""
-    found = bytearray(length)
-    view = memoryview(found)
+    payload = bytearray(length)
+    view = memoryview(payload)
     while view:
         taken = link.recv_into(view)
         if not taken:
             raise EOFError
         view = view[taken:]
-    return found
+    return payload
 
 
 def call_of(function: Callable[..., Any], arguments: Sequence[Any]) -> list[bytes | memoryview]:
@@ -284,9 +284,9 @@ def array_of(said: Any, buffers: Sequence[bytearray]) -> Any:
         texts = json.loads(payload)
         if not all(isinstance(each, str) for each in texts):
             raise ForgedError("texts that are none")
-        found = np.empty(len(texts), dtype=object)
-        found[:] = texts
-        return found.reshape(shape)
+        array = np.empty(len(texts), dtype=object)
+        array[:] = texts
+        return array.reshape(shape)
     if kind not in DTYPES:
         raise ForgedError("no dtype that a reply has")
     return np.frombuffer(payload, dtype=kind).reshape(shape)
@@ -295,9 +295,9 @@ def array_of(said: Any, buffers: Sequence[bytearray]) -> Any:
 def error_class(name: str) -> type[TreelineError]:
     """Return an error of ours by its name; raises ForgedError where there is none."""
     for module in (own_errors, service_errors):
-        found = vars(module).get(name)
-        if isinstance(found, type) and issubclass(found, TreelineError):
-            return found
+        known = vars(module).get(name)
+        if isinstance(known, type) and issubclass(known, TreelineError):
+            return known
     raise ForgedError("no error of ours")
 
 

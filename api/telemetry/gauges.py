@@ -20,12 +20,12 @@ from api.sandbox.pool import State
 class Observed:
     """What a process is at: what its gauges tell.
 
-    `kept` are versions of the registry that are loaded besides, `runs` is what graphs of strangers
-    are at; `registry_away` is None where no registry is followed.
+    `other_versions` are versions of the registry that are loaded besides, `runs` is what graphs of
+    strangers are at; `registry_away` is None where no registry is followed.
     """
 
     catalogue: Catalogue
-    kept: Sequence[Entry]
+    other_versions: Sequence[Entry]
     load: Load
     guard: Guard
     log: PredictionLog | None
@@ -138,12 +138,12 @@ class CatalogueCollector(Collector):
         self._since: WeakKeyDictionary[object, float] = WeakKeyDictionary()
         self._served: list[tuple[tuple[str, str], float]] = []
 
-    def look(self, catalogue: Catalogue, kept: Iterable[Entry]) -> None:
+    def look(self, catalogue: Catalogue, others: Iterable[Entry]) -> None:
         """Take note of the models that are served now, and of other versions that are loaded."""
         now = time.time()
         self._served = [
             ((entry.name, entry.version or ""), self._since.setdefault(loaded, now))
-            for entry in distinct([*catalogue.entries(), *kept])
+            for entry in distinct([*catalogue.entries(), *others])
             if (loaded := entry.predictor or entry.tensor) is not None
         ]
 

@@ -40,7 +40,7 @@ def about(scope: Scope, *, request_id: str) -> None:
 
 def masked(text: str) -> str:
     """Return a text without the secrets in it that can be told by their form."""
-    return SECRETS.sub(lambda found: f"{found[1]}:{MASK}" if found[1] is not None else MASK, text)
+    return SECRETS.sub(lambda match: f"{match[1]}:{MASK}" if match[1] is not None else MASK, text)
 
 
 class TextFormatter(logging.Formatter):
@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one JSON object in one line."""
-        told = {
+        document = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -73,12 +73,12 @@ class JsonFormatter(logging.Formatter):
         }
         request_id, trace = _request.get((None, None))
         if request_id is not None:
-            told["request_id"] = request_id
+            document["request_id"] = request_id
         if trace is not None:
-            told["trace_id"] = trace
+            document["trace_id"] = trace
         if record.exc_info:
-            told["exception"] = masked(self.formatException(record.exc_info))
-        return escaped_json(json.dumps(told, ensure_ascii=False))
+            document["exception"] = masked(self.formatException(record.exc_info))
+        return escaped_json(json.dumps(document, ensure_ascii=False))
 
 
 def configure(settings: Settings) -> None:

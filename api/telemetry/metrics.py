@@ -1,10 +1,8 @@
-"""What happens in the service → counters and histograms that Prometheus reads.
+"""Counters and histograms that Prometheus reads.
 
 With PROMETHEUS_MULTIPROC_DIR the counts of all worker processes meet in the files of that folder,
-so that any of them tells the sum, also of those that have ended; without, an application tells
-its own. `api.telemetry.gauges` adds what is true at the moment of asking.
-
-The files in which the counts of all workers meet: none is written where the disk has no room.
+so that any of them answers with the sum, also of those that have ended; without, an application
+answers with its own. `api.telemetry.gauges` adds what is true at the moment of asking.
 
 prometheus_client maps files that are longer than what the disk has given them. On a full disk the
 first count that falls into such a place ends the process with SIGBUS. Here room is reserved before
@@ -274,15 +272,15 @@ class Metrics:
         self, name: str, version: str, classes: Iterable[Label], *, features: Iterable[str] = ()
     ) -> ModelMetrics:
         """Return the counters of one version of a model, always the same for the same one."""
-        found = self._models.get((name, version))
-        if found is None:
+        known = self._models.get((name, version))
+        if known is None:
             labels = self._labels(name, version)
             if labels[0] == OTHER:
                 classes, features = [OTHER for _ in classes], ()
-            found = ModelMetrics(self._families, labels, classes=classes, features=features)
+            known = ModelMetrics(self._families, labels, classes=classes, features=features)
             if labels[0] != OTHER:
-                self._models[name, version] = found
-        return found
+                self._models[name, version] = known
+        return known
 
     def request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count a request that is none for a single prediction, by the template of its route."""
@@ -307,19 +305,19 @@ class Metrics:
         """Note what is true of this worker process now, for whichever process is asked."""
         restore()
         self._gauges.refresh(observed)
-        self._catalogue.look(observed.catalogue, observed.kept)
+        self._catalogue.look(observed.catalogue, observed.other_versions)
 
     def exposed(self) -> bytes:
         """Return everything in the text format of Prometheus, the gauges as last refreshed.
 
         With several processes that is the work of milliseconds: it belongs into a thread.
         """
-        told = CollectorRegistry()
-        told.register(self._catalogue)
+        registry = CollectorRegistry()
+        registry.register(self._catalogue)
         if not self.shared:
-            return generate_latest(self._registry) + generate_latest(told)
-        MultiProcessCollector(told)  # type: ignore[no-untyped-call]
-        return generate_latest(told)
+            return generate_latest(self._registry) + generate_latest(registry)
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     def _labels(self, name: str, version: str) -> tuple[str, str]:
         """Return the labels of a model; all that come after too many others share one."""

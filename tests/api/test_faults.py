@@ -21,7 +21,7 @@ VALUES = {
 def test_a_long_value_is_cut(value: object) -> None:
     faults = Faults(1)
     faults.explain(0, [Problem("Soil", "is not admitted", value)])
-    (kept,) = faults.found[0].problems
+    (kept,) = faults.by_row[0].problems
     assert len(repr(kept)) < KEPT
 
 
@@ -29,7 +29,7 @@ def test_a_long_name_a_long_message_and_many_categories_are_cut() -> None:
     faults = Faults(1)
     categories = tuple(f"category {number}" for number in range(10_000))
     faults.explain(0, [Problem(LONG, LONG, 1.5, categories)])
-    (kept,) = faults.found[0].problems
+    (kept,) = faults.by_row[0].problems
     assert len(repr(kept)) < KEPT
     assert kept.value == 1.5
 
@@ -37,8 +37,8 @@ def test_a_long_name_a_long_message_and_many_categories_are_cut() -> None:
 def test_of_many_problems_of_a_row_all_are_counted_and_the_first_are_kept() -> None:
     faults = Faults(1)
     faults.explain(0, [Problem(f"c{number}", "is no feature") for number in range(50_000)])
-    assert faults.found[0].count == 50_000
-    assert [each.place for each in faults.found[0].problems] == [
+    assert faults.by_row[0].count == 50_000
+    assert [each.place for each in faults.by_row[0].problems] == [
         f"c{number}" for number in range(MAX_PROBLEMS)
     ]
 
@@ -50,4 +50,4 @@ def test_of_many_rows_all_are_counted_and_the_first_are_explained() -> None:
         faults.explain(row, [Problem("Soil", "is not admitted")])
     assert not faults.explaining
     faults.count(2, 7)
-    assert faults.found[2].count == 7 and faults.found[2].problems == ()
+    assert faults.by_row[2].count == 7 and faults.by_row[2].problems == ()

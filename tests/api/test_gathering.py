@@ -30,7 +30,7 @@ def together(gathering: MicroBatcher, rows: list[list[float]]) -> list[Predicted
     """Ask for all rows in one turn of an event loop."""
 
     async def ask() -> list[Predicted | BaseException]:
-        asked = [gathering.asked(row) for row in rows]
+        asked = [gathering.submit(row) for row in rows]
         return await asyncio.gather(*asked, return_exceptions=True)
 
     return asyncio.run(ask())
@@ -68,7 +68,7 @@ def test_a_caller_that_has_given_up_keeps_nobody_from_an_answer() -> None:
     gathering = MicroBatcher(Doubling())
 
     async def ask() -> Predicted:
-        first, second = gathering.asked([1.0]), gathering.asked([2.0])
+        first, second = gathering.submit([1.0]), gathering.submit([2.0])
         first.cancel()
         return await second
 

@@ -155,7 +155,7 @@ def test_any_version_that_is_offered_answers(client: TestClient, registry: Regis
     assert f"treeline_prediction_duration_seconds_count{labels} 1.0" in counted
     aliased = client.post(f"{PATH}/versions/@{ALIAS}/predict", json=SURVIVAL.example).json()
     assert aliased["version"] == version(client)
-    assert len(client.app.services.versions.kept()) == 2  # type: ignore[attr-defined]
+    assert len(client.app.services.versions.loaded()) == 2  # type: ignore[attr-defined]
 
 
 def test_a_version_that_nobody_offers_is_not_found(client: TestClient) -> None:

@@ -1,13 +1,10 @@
-"""One look at the registry after the other: what it names is fetched, and told to the workers.
+"""Looks at the registry: what it names is fetched, and offered to the workers.
 
 Nothing that happens to the registry takes back what is served: while it is away all stays as it
-was, and a version that is refused leaves the former one in its place.
-
-What the registry says, what is known of its versions, what was served → the new document. Pure.
-
-The version that the registry names is served from when it has passed; until then, and when it is
-refused, the one that was served before. A model that lost the alias by which all are followed is
-served no more; one that a setting names is served on, and said to be missing.
+was. The version that the registry names is served from when it has passed; until then, and when it
+is refused, the one that was served before. A model that lost the alias by which all are followed
+is served no more; one that a setting names is served on, and its problem is shown. `listed`
+computes the new document from the answers, what is known and what was served, and is pure.
 """
 
 import logging
@@ -59,7 +56,7 @@ Known = Mapping[Key, FetchedVersion | Refused]
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedModel:
     """A registered model with its newest versions, as the registry tells of it."""
 
     name: str
@@ -70,19 +67,19 @@ class Found:
 
 
 def listed(
-    found: Mapping[str, Found], references: References, known: Known, former: Offers
+    offered: Mapping[str, NamedModel], references: References, known: Known, former: Offers
 ) -> Offers:
     """Return the document for registered models, by name, that follow some references."""
     before = {model.name: model for model in former.models}
     models = [
-        followed(found.get(each.registered), each, known, before.get(each.name))
+        followed(offered.get(each.registered), each, known, before.get(each.name))
         for each in references.models
     ]
     named = {reference.registered for reference in references.models}
     if references.alias is not None:
         models += [
             unnamed(each, references.alias, known, before.get(name))
-            for name, each in found.items()
+            for name, each in offered.items()
             if name not in named
         ]
     return Offers(
@@ -91,7 +88,7 @@ def listed(
 
 
 def followed(
-    found: Found | None, reference: Reference, known: Known, former: Model | None
+    named: NamedModel | None, reference: Reference, known: Known, former: Model | None
 ) -> Model:
     """Return what is told of a model that a setting names."""
     served = former.served if former is not None else None
@@ -102,41 +99,41 @@ def followed(
         declared=True,
         served=served,
     )
-    if found is None:
+    if named is None:
         problem = f"{reference.text}: the registry has no model {reference.registered!r}"
         return model.model_copy(update={"problem": problem})
-    number = reference.number or found.aliases.get(reference.alias or "")
-    told = described(model, found, known)
-    there = {version.number for version in told.versions}
+    number = reference.number or named.aliases.get(reference.alias or "")
+    next_model = described(model, named, known)
+    there = {version.number for version in next_model.versions}
     if number is None or number not in there:
         what = f"version {reference.number}" if reference.number else f"alias {reference.alias!r}"
         problem = f"{reference.text}: {reference.registered!r} has no {what}"
-        return told.model_copy(update={"problem": problem})
-    return chosen(told, number)
+        return next_model.model_copy(update={"problem": problem})
+    return chosen(next_model, number)
 
 
-def unnamed(found: Found, alias: str, known: Known, former: Model | None) -> Model:
+def unnamed(named: NamedModel, alias: str, known: Known, former: Model | None) -> Model:
     """Return what is told of a model that is followed if it has the alias."""
-    told = described(Model(name=found.name, registered=found.name), found, known)
-    number = found.aliases.get(alias)
+    model = described(Model(name=named.name, registered=named.name), named, known)
+    number = named.aliases.get(alias)
     if number is None:
-        return told
-    told = told.model_copy(update={"reference": f"models:/{found.name}@{alias}"})
-    if not is_slug(found.name):
+        return model
+    model = model.model_copy(update={"reference": f"models:/{named.name}@{alias}"})
+    if not is_slug(named.name):
         problem = (
-            f"{found.name!r} is no name that a path can have; add to API_REGISTRY: "
-            f"{slug_of(found.name)}=models:/{found.name}@{alias}"
+            f"{named.name!r} is no name that a path can have; add to API_REGISTRY: "
+            f"{slug_of(named.name)}=models:/{named.name}@{alias}"
         )
-        return told.model_copy(update={"problem": problem})
+        return model.model_copy(update={"problem": problem})
     if former is not None:
-        told = told.model_copy(update={"served": former.served})
-    return chosen(told, number)
+        model = model.model_copy(update={"served": former.served})
+    return chosen(model, number)
 
 
-def described(model: Model, found: Found, known: Known) -> Model:
+def described(model: Model, named: NamedModel, known: Known) -> Model:
     """Return a model with what the registry says of it, and what is known of its versions."""
-    versions = tuple(filled(version, key_of(model, version), known) for version in found.versions)
-    update = {"description": found.description, "tags": found.tags, "versions": versions}
+    versions = tuple(filled(version, key_of(model, version), known) for version in named.versions)
+    update = {"description": named.description, "tags": named.tags, "versions": versions}
     return model.model_copy(update=update)
 
 
@@ -205,15 +202,15 @@ class RegistryClient:
         self._shelf, self._opened = shelf, opened
         self._source: Registry | None = None
         self._fetching = RegistryFetcher(shelf, settings)
-        self._kept = settings.registry_versions
+        self._most_requested = settings.registry_versions
         self._references = references_in(settings.registry)
         self._offers = shelf.offers() or Offers()
         self._known = known_from(self._offers)
-        self._found: dict[str, Found] = {}
+        self._named: dict[str, NamedModel] = {}
         self._changed: dict[str, tuple[int, float]] = {}
         self._metrics: dict[str, dict[str, float]] = {}
         self._failed: dict[Key, float] = {}
-        self._told = -TELL_SECONDS
+        self._logged_at = -TELL_SECONDS
         for draft in shelf.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(draft, ignore_errors=True)  # of a follower that was killed
 
@@ -221,7 +218,7 @@ class RegistryClient:
         """Ask the registry once, and fetch what it names."""
         try:
             source = self._registry()
-            self._found = dict(self._looked_up(source))
+            self._named = dict(self._looked_up(source))
         except Exception as error:  # of MLflow, SQLAlchemy, sockets: all may pass
             self._silent(error)
             return
@@ -259,11 +256,11 @@ class RegistryClient:
     def _silent(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {' '.join(shown(str(error)).split())[:300]}"
         self._shelf.silent(reason)
-        if time.monotonic() - self._told > TELL_SECONDS:
-            self._told = time.monotonic()
+        if time.monotonic() - self._logged_at > TELL_SECONDS:
+            self._logged_at = time.monotonic()
             logger.warning("The registry cannot be asked; all is served as it was: %s", reason)
 
-    def _looked_up(self, source: "Registry") -> Iterator[tuple[str, Found]]:
+    def _looked_up(self, source: "Registry") -> Iterator[tuple[str, NamedModel]]:
         """Yield the models that the references may mean, with their versions."""
         models: dict[str, Registered] = {}
         if self._references.alias is not None:
@@ -276,20 +273,20 @@ class RegistryClient:
         for name, model in models.items():
             versions = self._versions(source, model)
             filled, left = self._measured(source, versions, left)
-            yield name, Found(name, model.description, model.tags, model.aliases, filled)
+            yield name, NamedModel(name, model.description, model.tags, model.aliases, filled)
 
     def _versions(self, source: "Registry", model: "Registered") -> list[Version]:
         """Return the versions of a model: asked for when it changed, and now and then."""
         changed, at = self._changed.get(model.name, (-1, 0.0))
-        former = self._found.get(model.name)
+        former = self._named.get(model.name)
         fresh = time.monotonic() - at < VERSIONS_SECONDS
         if former is not None and fresh and changed == model.changed:
             there = {version.number for version in former.versions}
             if set(model.aliases.values()) <= there:
                 return [renamed(version, model.aliases) for version in former.versions]
-        found = source.versions(model)
+        versions = source.versions(model)
         self._changed[model.name] = (model.changed, time.monotonic())
-        return found
+        return versions
 
     def _measured(
         self, source: "Registry", versions: list[Version], left: int
@@ -301,12 +298,12 @@ class RegistryClient:
                 left -= 1
         known = [self._metrics.get(version.run or "", {}) for version in versions]
         pairs = zip(versions, known, strict=True)
-        return tuple(each.model_copy(update={"metrics": found}) for each, found in pairs), left
+        return tuple(each.model_copy(update={"metrics": metrics}) for each, metrics in pairs), left
 
     def _publish(self) -> None:
         """Tell the workers what there is now, where it is not what they know."""
         former = self._offers
-        self._offers = listed(self._found, self._references, self._known, former)
+        self._offers = listed(self._named, self._references, self._known, former)
         if self._offers == former and self._shelf.mark() is not None:
             return
         before = {model.name: model.served for model in former.models}
@@ -322,8 +319,8 @@ class RegistryClient:
         if not self._is_due(key):
             return
         try:
-            asked = RequestedVersion(model.name, model.registered, version.number)
-            self._known[key] = self._fetching.fetch(source, asked)
+            requested = RequestedVersion(model.name, model.registered, version.number)
+            self._known[key] = self._fetching.fetch(source, requested)
         except ArtifactRejectedError as error:
             self._known[key] = Refused(str(error), datetime.now(UTC))
             logger.warning("%s, version %s, is refused: %s", model.name, version.number, error)
@@ -344,7 +341,7 @@ class RegistryClient:
 
     def _clean(self) -> None:
         """Forget versions that nobody needs, and remove what was fetched of them a while later."""
-        for pair, age in self._shelf.wanted()[self._kept :]:
+        for pair, age in self._shelf.wanted()[self._most_requested :]:
             if age > WANTED_SECONDS:
                 self._shelf.forget(*pair)
         wanted = {pair for pair, _ in self._shelf.wanted()}

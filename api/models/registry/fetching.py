@@ -70,42 +70,46 @@ class RegistryFetcher:
         self._shelf = shelf
         self._settings = settings
 
-    def fetch(self, source: Files, asked: RequestedVersion) -> FetchedVersion:
+    def fetch(self, source: Files, requested: RequestedVersion) -> FetchedVersion:
         """Fetch one version; raises ArtifactRejectedError, and what the source raises."""
         with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
             draft = Path(place)
-            graph, said = self._downloaded(source, asked, draft / "version")
+            graph, said = self._downloaded(source, requested, draft / "version")
             artifact = digest(graph)
-            target = self._shelf.root(artifact) / asked.name
+            target = self._shelf.root(artifact) / requested.name
             if not target.exists():  # else it has passed before
-                found = checked(asked, artifact, beside(said))
-                carried = self._try(asked, graph, artifact, said if found else None)
-                found = found or checked(asked, artifact, inside(asked, artifact, carried))
-                folder = laid_out(draft / asked.name, graph, found)
+                signature = checked(requested, artifact, beside(said))
+                carried = self._try(requested, graph, artifact, said if signature else None)
+                signature = signature or checked(
+                    requested, artifact, inside(requested, artifact, carried)
+                )
+                folder = laid_out(draft / requested.name, graph, signature)
                 with replacing_folder(target) as new:
                     shutil.copytree(folder, new, dirs_exist_ok=True)
         os.utime(target.parent)  # what is old and not served is removed
         return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
 
     def _downloaded(
-        self, source: Files, asked: RequestedVersion, draft: Path
+        self, source: Files, requested: RequestedVersion, draft: Path
     ) -> tuple[Path, Path | None]:
         """Fetch the graph, and our signature or None; raises ArtifactRejectedError."""
         draft.mkdir()
-        there = dict(islice(source.files(asked.registered, asked.number), MOST_FILES))
+        there = dict(islice(source.files(requested.registered, requested.number), MOST_FILES))
         graphs = [path for path in there if path.endswith(".onnx")]
         if len(graphs) != 1:
-            found = f"{len(graphs)} ONNX files" if graphs else "no ONNX file"
+            files = f"{len(graphs)} ONNX files" if graphs else "no ONNX file"
             raise ArtifactRejectedError(
-                f"version {asked.number} has {found} among its {len(there)} files, and one is "
+                f"version {requested.number} has {files} among its {len(there)} files, and one is "
                 "served; log the model with mlflow.onnx, or export it"
             )
         signatures = [path for path in there if Path(path).name == SIGNATURE_FILE]
-        graph = self._download(source, asked, graphs[0], draft, most=self._most(there[graphs[0]]))
+        graph = self._download(
+            source, requested, graphs[0], draft, most=self._most(there[graphs[0]])
+        )
         if len(signatures) != 1:
             return graph, None
         path = signatures[0]
-        return graph, self._download(source, asked, path, draft, most=MOST_SIGNATURE_BYTES)
+        return graph, self._download(source, requested, path, draft, most=MOST_SIGNATURE_BYTES)
 
     def _most(self, size: int | None) -> int:
         most = self._settings.max_upload_bytes
@@ -114,23 +118,23 @@ class RegistryFetcher:
         return most
 
     def _download(
-        self, source: Files, asked: RequestedVersion, path: str, draft: Path, *, most: int
+        self, source: Files, requested: RequestedVersion, path: str, draft: Path, *, most: int
     ) -> Path:
         try:
             with no_longer_files(most):
-                found = source.download(asked.registered, asked.number, path, into=draft)
+                file = source.download(requested.registered, requested.number, path, into=draft)
         except Exception as error:  # of MLflow, or of what it reads from
             if is_too_long(error):
                 raise too_large(f"more than {most}", most) from error
             raise
-        if not found.resolve().is_relative_to(draft.resolve()):
+        if not file.resolve().is_relative_to(draft.resolve()):
             raise ArtifactRejectedError(f"{path!r} leads out of its version")
-        if (size := found.stat().st_size) > most:
+        if (size := file.stat().st_size) > most:
             raise too_large(size, most)
-        return found
+        return file
 
     def _try(
-        self, asked: RequestedVersion, graph: Path, artifact: str, said: Path | None
+        self, requested: RequestedVersion, graph: Path, artifact: str, said: Path | None
     ) -> str | None:
         """Audit and run a graph in a process of its own, and return the signature it carries.
 
@@ -139,7 +143,7 @@ class RegistryFetcher:
         size = graph.stat().st_size
         upload = Upload(sha256=artifact, size_bytes=size, uploaded=datetime.now(UTC))
         try:
-            return asyncio.run(Trials(self._settings).run(asked.name, graph, upload, said))
+            return asyncio.run(Trials(self._settings).run(requested.name, graph, upload, said))
         except UploadRejectedError as error:
             raise ArtifactRejectedError(str(error)) from error
 
@@ -165,30 +169,32 @@ def beside(said: Path | None) -> Signature | None:
     return None
 
 
-def inside(asked: RequestedVersion, artifact: str, carried: str | None) -> Signature | None:
+def inside(requested: RequestedVersion, artifact: str, carried: str | None) -> Signature | None:
     """Return the signature that a graph carries, if it does; raises ArtifactRejectedError."""
     if carried is None:
         return None
-    found = Signature.parse(carried, place=f"version {asked.number}: its signature")
-    return found.model_copy(update={"files": {FILE: artifact}})
+    signature = Signature.parse(carried, place=f"version {requested.number}: its signature")
+    return signature.model_copy(update={"files": {FILE: artifact}})
 
 
-def checked(asked: RequestedVersion, artifact: str, found: Signature | None) -> Signature | None:
+def checked(
+    requested: RequestedVersion, artifact: str, signature: Signature | None
+) -> Signature | None:
     """Return a signature; raises ArtifactRejectedError for that of another graph, or name."""
-    if found is None:
+    if signature is None:
         return None
-    if found.runtime not in ADMITTED:
+    if signature.runtime not in ADMITTED:
         raise ArtifactRejectedError(
-            f"it needs the {found.runtime} runtime, and of a registry only ONNX is served"
+            f"it needs the {signature.runtime} runtime, and of a registry only ONNX is served"
         )
-    if list(found.files.values()) != [artifact]:
+    if list(signature.files.values()) != [artifact]:
         raise ArtifactRejectedError("its signature is that of another file; register it again")
-    if found.name != asked.name:
+    if signature.name != requested.name:
         raise ArtifactRejectedError(
-            f"its signature is that of {found.name!r}, not of {asked.name!r}; follow it as "
-            f"{found.name}=models:/{asked.registered}@…"
+            f"its signature is that of {signature.name!r}, not of {requested.name!r}; follow it as "
+            f"{signature.name}=models:/{requested.registered}@…"
         )
-    return found
+    return signature
 
 
 @contextmanager

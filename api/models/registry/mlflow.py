@@ -43,17 +43,17 @@ class Registry:
 
     def models(self) -> list[Registered]:
         """Return all registered models, by name; at most MOST_MODELS."""
-        found: list[Registered] = []
+        listed: list[Registered] = []
         token = None
-        while len(found) < MOST_MODELS:
+        while len(listed) < MOST_MODELS:
             page = self._client.search_registered_models(
                 max_results=PAGE, order_by=["name ASC"], page_token=token
             )
-            found += [registered(model) for model in page if PROMPT not in model.tags]
+            listed += [registered(model) for model in page if PROMPT not in model.tags]
             token = page.token
             if not token:
                 break
-        return found[:MOST_MODELS]
+        return listed[:MOST_MODELS]
 
     def model(self, name: str) -> Registered | None:
         """Return one registered model, or None where there is none of that name."""
@@ -70,21 +70,21 @@ class Registry:
         page = self._client.search_model_versions(
             f"name='{name}'", max_results=MOST_VERSIONS, order_by=["version_number DESC"]
         )
-        found = {str(each.version): each for each in page}
-        for number in set(model.aliases.values()) - set(found):
-            found[number] = self._client.get_model_version(model.name, number)
-        ordered = sorted(found, key=int, reverse=True)
-        return [version(found[number], model.aliases) for number in ordered]
+        by_number = {str(each.version): each for each in page}
+        for number in set(model.aliases.values()) - set(by_number):
+            by_number[number] = self._client.get_model_version(model.name, number)
+        ordered = sorted(by_number, key=int, reverse=True)
+        return [version(by_number[number], model.aliases) for number in ordered]
 
     def metrics(self, run: str) -> dict[str, float]:
         """Return the metrics of a run that are numbers; none where the run is gone."""
         try:
-            found = self._client.get_run(run).data.metrics
+            metrics = self._client.get_run(run).data.metrics
         except MlflowException as error:
             if error.error_code == ABSENT:
                 return {}
             raise
-        return {name: value for name, value in sorted(found.items()) if math.isfinite(value)}
+        return {name: value for name, value in sorted(metrics.items()) if math.isfinite(value)}
 
     def files(self, name: str, number: str) -> Iterator[tuple[str, int | None]]:
         """Yield the path and the size in bytes, where it is known, of each file of a version."""
@@ -99,8 +99,10 @@ class Registry:
 
     def download(self, name: str, number: str, path: str, *, into: Path) -> Path:
         """Fetch one file of a version, and return where it is."""
-        found = mlflow.artifacts.download_artifacts(uri_of(name, number, path), dst_path=str(into))
-        return Path(found)
+        downloaded = mlflow.artifacts.download_artifacts(
+            uri_of(name, number, path), dst_path=str(into)
+        )
+        return Path(downloaded)
 
 
 def uri_of(name: str, number: str, path: str) -> str:
@@ -119,15 +121,15 @@ def registered(model: Any) -> Registered:
     )
 
 
-def version(found: Any, aliases: dict[str, str]) -> Version:
+def version(answer: Any, aliases: dict[str, str]) -> Version:
     """Return what we keep of a version of MLflow's."""
-    number = str(found.version)
+    number = str(answer.version)
     return Version(
         number=number,
-        created=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
+        created=datetime.fromtimestamp(answer.creation_timestamp / 1000, UTC),
         aliases=tuple(alias for alias, named in aliases.items() if named == number),
-        description=found.description or "",
-        status=found.status or "",
-        run=found.run_id or None,
-        tags=dict(sorted(found.tags.items())),
+        description=answer.description or "",
+        status=answer.status or "",
+        run=answer.run_id or None,
+        tags=dict(sorted(answer.tags.items())),
     )

@@ -1,15 +1,12 @@
-"""Folder between the follower, who asks the registry, and the workers, who serve what it found.
+"""Folder between the follower, which asks the registry, and the workers, which serve.
 
 <state_dir>/registry/offers.json                     what there is, and what is served
 <state_dir>/registry/artifacts/<sha256>/<name>/      a version that passed, by its content
-<state_dir>/registry/wanted/<name>@<number>          a version somebody asked for, and when
+<state_dir>/registry/wanted/<name>@<number>          a version that a caller wants, and since when
 <state_dir>/registry/asked, away                     when the registry last answered; why not
 
-What the registry offers, and what is served of it: the document that all processes share.
-
-API_REGISTRY → what is followed: one model by its URI, or every model that has an alias.
-
-Where the registry is, as MLflow's own variables say, and whether anybody is there at all.
+API_REGISTRY says what is followed: one model by its URI, or every model that has an alias. Where
+the registry is, MLflow's own variables say.
 """
 
 import os
@@ -110,7 +107,7 @@ class Shelf:
         self.artifacts = self.folder / "artifacts"
         self._document = self.folder / "offers.json"
         self._wanted = self.folder / "wanted"
-        self._asked = self.folder / "asked"
+        self._answered_at = self.folder / "asked"
         self._away = self.folder / "away"
         self._alive = self.folder / "alive"
         self._follower = self.folder / "follower.lock"
@@ -136,10 +133,10 @@ class Shelf:
     def mark(self) -> Mark | None:
         """Return what changes when the document does: its time, size and inode."""
         try:
-            found = self._document.stat()
+            status = self._document.stat()
         except OSError:
             return None
-        return (found.st_mtime_ns, found.st_size, found.st_ino)
+        return (status.st_mtime_ns, status.st_size, status.st_ino)
 
     def offers(self) -> Offers | None:
         """Read the document, or return None where there is none of a format known here."""
@@ -165,8 +162,8 @@ class Shelf:
         """Return the versions that were asked for, the latest first, and how long ago."""
         with suppress(FileNotFoundError):
             paths = [(path.name.rpartition("@"), age_seconds(path)) for path in _in(self._wanted)]
-            found = [((parts[0], parts[2]), age) for parts, age in paths]
-            return sorted(found, key=lambda each: each[1])
+            requests = [((parts[0], parts[2]), age) for parts, age in paths]
+            return sorted(requests, key=lambda each: each[1])
         return []
 
     def forget(self, name: str, number: str) -> None:
@@ -175,7 +172,7 @@ class Shelf:
 
     def answered(self) -> None:
         """Note that the registry has answered."""
-        self._asked.touch()
+        self._answered_at.touch()
         self._away.unlink(missing_ok=True)
 
     def silent(self, reason: str) -> None:
@@ -191,7 +188,7 @@ class Shelf:
     def asked_at(self) -> float | None:
         """Return when the registry last answered, in seconds since 1970; None: never."""
         with suppress(OSError):
-            return self._asked.stat().st_mtime
+            return self._answered_at.stat().st_mtime
         return None
 
 
@@ -247,26 +244,26 @@ def references_in(items: Iterable[str]) -> References:
                 raise ConfigError(f"API_REGISTRY: two aliases, {alias!r} and {item!r}; give one")
             alias = item
             continue
-        found = reference(item)
-        if found.name in models:
-            raise ConfigError(f"API_REGISTRY: two models are to be served as {found.name!r}")
-        models[found.name] = found
+        followed = reference(item)
+        if followed.name in models:
+            raise ConfigError(f"API_REGISTRY: two models are to be served as {followed.name!r}")
+        models[followed.name] = followed
     return References(tuple(models.values()), alias)
 
 
 def reference(item: str) -> Reference:
     """Return what one item asks for; raises ConfigError."""
-    found = URI.fullmatch(item)
-    if found is None:
+    match = URI.fullmatch(item)
+    if match is None:
         raise ConfigError(f"API_REGISTRY: {item!r} is none of: {FORMS}")
-    registered = found["registered"]
-    name = found["name"] or registered
+    registered = match["registered"]
+    name = match["name"] or registered
     if not is_slug(name):
         raise ConfigError(
             f"API_REGISTRY: {registered!r} is no name that a path can have; say how it is to be "
             f"served: {slug_of(registered)}={item}"
         )
-    return Reference(item, name, registered, found["alias"], found["number"])
+    return Reference(item, name, registered, match["alias"], match["number"])
 
 
 URIS = ("MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_URI")

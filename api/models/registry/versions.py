@@ -22,7 +22,7 @@ MOST_WAITING = 32  # requests, in each worker; the others are told to come back 
 RETRY_SECONDS = 5
 MOST_NAMED = 10  # versions in a message
 
-Kept = tuple[str, str]
+VersionKey = tuple[str, str]
 
 
 class Versions:
@@ -34,48 +34,48 @@ class Versions:
         self._catalogue, self._following = catalogue, following
         self._most = settings.registry_versions
         self._wait_seconds = settings.registry_wait_seconds
-        self._kept: OrderedDict[Kept, Entry] = OrderedDict()
+        self._loaded: OrderedDict[VersionKey, Entry] = OrderedDict()
         self._loading, self._changing = Lock(), Lock()
         self._waiting = 0
         if following is not None:
             following.retired = self._keep
 
-    def kept(self) -> list[Entry]:
+    def loaded(self) -> list[Entry]:
         """Return what is loaded beside what is served."""
         with self._changing:
-            return list(self._kept.values())
+            return list(self._loaded.values())
 
-    async def entry(self, name: str, asked: str) -> Entry:
+    async def entry(self, name: str, number: str) -> Entry:
         """Return what answers for a version: ours, its number in the registry, or `@` and an alias.
 
         Raises ArtifactNotFoundError, ArtifactRejectedError and VersionAwaitedError.
         """
         model = self._model(name)
         if model is None or self._following is None:
-            return self._on_disk(name, asked)
+            return self._on_disk(name, number)
         served = next((each for each in self._catalogue.entries() if each.name == name), None)
         if served is not None and served.unloaded:
             raise ArtifactRejectedError(served.reason)
-        if served is not None and served.ready and served.version == asked:
+        if served is not None and served.ready and served.version == number:
             return served
-        version = version_in(model, asked)
+        version = version_in(model, number)
         if served is not None and version.artifact == self._following.artifact(name):
             return served
         if not self._most:
             raise ArtifactNotFoundError(
-                f"Version {asked!r} of {name} is not the one that is served, and "
+                f"Version {number!r} of {name} is not the one that is served, and "
                 "API_REGISTRY_VERSIONS is 0; raise it."
             )
         return await self._brought(self._following, model, version)
 
-    def _on_disk(self, name: str, asked: str) -> Entry:
+    def _on_disk(self, name: str, version: str) -> Entry:
         """Return a model that the registry does not give; there is one version of it."""
         entry = self._catalogue.entry(name)
         if not entry.ready:
             raise ArtifactRejectedError(entry.reason)
-        if entry.version != asked:
+        if entry.version != version:
             raise ArtifactNotFoundError(
-                f"There is no version {asked!r} of {name}; it is served in {entry.version}."
+                f"There is no version {version!r} of {name}; it is served in {entry.version}."
             )
         return entry
 
@@ -95,36 +95,36 @@ class Versions:
                 f"Version {version.number} of {model.name} is refused: {version.refused}"
             )
         key = (model.name, version.artifact)
-        found = self._used(key)
-        if found is None:
-            found = await asyncio.to_thread(self._load, following, key, version)
-        return found
+        entry = self._used(key)
+        if entry is None:
+            entry = await asyncio.to_thread(self._load, following, key, version)
+        return entry
 
-    def _used(self, key: Kept) -> Entry | None:
+    def _used(self, key: VersionKey) -> Entry | None:
         """Return what is loaded, and note that it was asked for."""
         with self._changing:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
+            if key in self._loaded:
+                self._loaded.move_to_end(key)
+            return self._loaded.get(key)
 
-    def _load(self, following: RegistryReloader, key: Kept, version: Version) -> Entry:
+    def _load(self, following: RegistryReloader, key: VersionKey, version: Version) -> Entry:
         with self._loading:
-            if (found := self._used(key)) is not None:  # another request was faster
-                return found
+            if (entry := self._used(key)) is not None:  # another request was faster
+                return entry
             name, artifact = key
-            found = following.loaded(name, artifact, created=version.created)
-            if not found.ready:
-                raise ArtifactRejectedError(found.reason)
-            self._keep(found, artifact)
-            return found
+            entry = following.loaded(name, artifact, created=version.created)
+            if not entry.ready:
+                raise ArtifactRejectedError(entry.reason)
+            self._keep(entry, artifact)
+            return entry
 
     def _keep(self, entry: Entry, artifact: str) -> None:
         """Keep a version loaded, in the place of the one that was asked for longest ago."""
         with self._changing:
-            self._kept[entry.name, artifact] = entry
-            self._kept.move_to_end((entry.name, artifact))
-            while len(self._kept) > self._most:
-                self._kept.popitem(last=False)
+            self._loaded[entry.name, artifact] = entry
+            self._loaded.move_to_end((entry.name, artifact))
+            while len(self._loaded) > self._most:
+                self._loaded.popitem(last=False)
 
     async def _awaited(
         self, following: RegistryReloader, model: Model, version: Version
@@ -138,9 +138,9 @@ class Versions:
             while self._waiting <= MOST_WAITING and time.monotonic() < deadline:
                 await asyncio.sleep(LOOK_SECONDS)
                 await asyncio.to_thread(following.look)
-                found = self._now(model.name, version)
-                if found.artifact is not None or found.refused:
-                    return found
+                now = self._now(model.name, version)
+                if now.artifact is not None or now.refused:
+                    return now
         finally:
             self._waiting -= 1
         away = following.shelf.away()
@@ -156,18 +156,18 @@ class Versions:
         return next((each for each in there if each.number == version.number), version)
 
 
-def version_in(model: Model, asked: str) -> Version:
+def version_in(model: Model, number: str) -> Version:
     """Return the newest version that is meant; raises ArtifactNotFoundError naming what there is.
 
     `asked` is a number of the registry, a version of ours, or `@` and an alias.
     """
     for version in model.versions:
         aliases = (f"@{alias}" for alias in version.aliases)
-        if asked in (version.number, version.version, *aliases):
+        if number in (version.number, version.version, *aliases):
             return version
     names = ", ".join(version.number for version in model.versions[:MOST_NAMED]) or "none"
     more = " and older ones" if len(model.versions) > MOST_NAMED else ""
     raise ArtifactNotFoundError(
-        f"The registry offers no version {asked!r} of {model.name}; it offers {names}{more}, or "
+        f"The registry offers no version {number!r} of {model.name}; it offers {names}{more}, or "
         "ask with `@` and an alias."
     )
