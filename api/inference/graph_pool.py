@@ -25,6 +25,7 @@ from treeline.contract.encoding import Matrix
 from treeline.errors import TreelineError
 
 T = TypeVar("T")
+ONNX_FILE = "api.inference.onnx_file"  # sessions reach it by name
 MOST_LOST = 3  # runs in a row that cost their process
 REST_SECONDS = 60.0  # where they take too long; else two, then four, up to so many
 LOST: dict[type[TreelineError], str] = {
@@ -65,7 +66,7 @@ class Graphs:
             memory_setting="API_RUN_MEMORY_BYTES",
             seconds_setting="API_RUN_SECONDS",
         )
-        plan = Plan(limits, imports=(sessions.__name__,), classes=CLASSES)
+        plan = Plan(limits, imports=(sessions.__name__, ONNX_FILE), classes=CLASSES)
         self._seconds = settings.run_seconds
         self._lanes = [
             Pool("uploaded models", plan, processes=1) for _ in range(settings.run_processes)

@@ -21,7 +21,6 @@ from api.inference.graph import (
     GraphFile,
     Output,
     TensorSpec,
-    contract_of,
     free_axes,
 )
 from api.inference.images import ImageInput, array_of
@@ -31,12 +30,14 @@ from treeline.artifact import Prediction
 from treeline.artifact.onnx import SIGNATURE_KEY
 from treeline.contract.encoding import Matrix
 from treeline.errors import ArtifactRejectedError, InvalidInputError, Problem
+from treeline.registry import resolve
 
 # As in treeline.artifact.onnx: asked for once, when onnxruntime is imported; so this comes first.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 T = TypeVar("T")
+READERS = {"contract": "api.inference.onnx_file:contract_of"}
 MOST_OPEN = 8
 # Where in its own source onnxruntime found a fault, with the signature of a function of it.
 OWN_PLACES = re.compile(r"/\S+?:\d+ [^\n]*?\)(?: const)? (?=[A-Z(])")
@@ -57,7 +58,8 @@ class OpenGraph:
             return
         self.free = {each.name: free_axes(each) for each in self._session.get_inputs()}
         """By input, the names of its free dimensions by axis; those of one name have one size."""
-        self.contract = contract_of(name, self._session, payload)
+        read_contract = resolve(READERS, "contract", place="graph")
+        self.contract = read_contract(name, self._session, payload)
         if not self.contract.inputs:
             raise ArtifactRejectedError(f"{name}: its graph has no input to give values to")
 

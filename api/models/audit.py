@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from api.inference.graph import EXTERNAL, MOST_RANK, DecodeError, cut, labels_of
+from google.protobuf.message import DecodeError
+
+from api.inference.graph import MOST_RANK, cut
+from api.inference.onnx_file import EXTERNAL, labels_of
 from api.inference.sessions import open_session
 from treeline.errors import ArtifactRejectedError, Problem
 

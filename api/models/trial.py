@@ -16,7 +16,8 @@ import numpy as np
 from pydantic import BaseModel
 
 from api.inference import sessions
-from api.inference.graph import STRING, Array, Contract, GraphFile, TensorSpec, model_class
+from api.inference.graph import STRING, Array, Contract, GraphFile, TensorSpec
+from api.inference.onnx_file import model_class
 from api.inference.sessions import OpenGraph, one_line
 from api.inference.tensors import sizes as sizes_of
 from api.models.audit import audit, limits_of

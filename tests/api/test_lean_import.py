@@ -8,7 +8,18 @@ from pathlib import Path
 
 from tests.tiny_models import SURVIVAL
 
-HEAVY = ("dvc", "matplotlib", "mlflow", "onnx", "pandas", "pyarrow", "scipy", "sklearn", "xgboost")
+HEAVY = (
+    "dvc",
+    "google",
+    "matplotlib",
+    "mlflow",
+    "onnx",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sklearn",
+    "xgboost",
+)
 
 PREDICT = """
 import asyncio, sys

@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 from onnxruntime.capi import onnxruntime_pybind11_state
 
-from api.inference.graph import MESSAGES, model_class
+from api.inference.onnx_file import MESSAGES, model_class
 from api.models.audit import OWN, Limits, audit, limits_of
 from tests.tiny_graphs import identity, scaled
 
