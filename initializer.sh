@@ -33,8 +33,4 @@ if [ -n "${ACCESS_LOG:-}" ]; then
     options+=(--access-logfile "$ACCESS_LOG")
 fi
 
-python -m api.welcome || {
-    [ $? != 98 ] || exit 98 # the port is taken, and it has said so
-    echo "The service starts all the same." >&2
-}
 exec gunicorn "${options[@]}" api.main:app

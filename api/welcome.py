@@ -1,10 +1,9 @@
-"""`python -m api.welcome`: where to look once the service is up, and a request to paste.
+"""Where to look once the service is up, and a request to paste; `api.workers` prints it.
 
 It reads signatures only and loads no model, so that it costs next to nothing before a start.
 """
 
 import errno
-import os
 import socket
 import sys
 
@@ -14,7 +13,7 @@ from api.settings import Settings
 from treeline.artifact.store import ArtifactStore
 from treeline.errors import TreelineError
 
-TAKEN = 98  # the exit code that keeps initializer.sh from starting what cannot start
+TAKEN = 98  # the exit code of a start on a port that is taken
 GET = "make them (make repro), fetch them (make pull), or remove them (make forget MODEL=…)"
 NO_MODELS = """No model below {folder} yet: make them (make repro), or fetch them (make pull). Until
 then {url}/readyz answers 503."""
@@ -80,7 +79,3 @@ def main(host: str, port: str) -> int:
     reached = "127.0.0.1" if host in {"0.0.0.0", "::", ""} else host
     print(welcome(Settings(), url=f"http://{reached}:{port}"), flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(os.environ.get("HOST", "127.0.0.1"), os.environ.get("PORT", "8000")))

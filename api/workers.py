@@ -13,14 +13,19 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 
+from treeline.registry import resolve
+
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 LOOK_SECONDS = 0.5
 GRACEFUL_SECONDS = 20  # as initializer.sh has it
+WELCOME = {"main": "api.welcome:main"}  # imported once METRICS is set
 
 preload_app = True
 
@@ -32,6 +37,29 @@ try:
 except OSError as error:  # no disk takes a folder: each worker tells its own counts
     print(f"Metrics of workers are not summed: {error}", file=sys.stderr)
     os.environ.pop(METRICS, None)
+
+
+def greets(environment: Mapping[str, str]) -> bool:
+    """Tell whether initializer.sh starts this: it names a host and a port.
+
+    Not so a new master that takes over the sockets of a former one (SIGUSR2), which listens still.
+    """
+    return {"HOST", "PORT"} <= environment.keys() and "GUNICORN_FD" not in environment
+
+
+def greet(host: str, port: str) -> None:
+    """Say where the service will be, before it is loaded; exits where the port is taken.
+
+    It is said here and not by a command before: importing what it needs is a part of the start.
+    """
+    try:
+        status = resolve(WELCOME, "main", place="api.workers")(host, port)
+    except Exception:
+        traceback.print_exc()
+        print("The service starts all the same.", file=sys.stderr)
+        return
+    if status:
+        sys.exit(status)
 
 
 def when_ready(server: Arbiter) -> None:
@@ -69,3 +97,7 @@ def on_exit(server: Arbiter) -> None:
     """Leave nothing behind."""
     if METRICS in os.environ:
         shutil.rmtree(os.environ[METRICS], ignore_errors=True)
+
+
+if greets(os.environ):
+    greet(os.environ["HOST"], os.environ["PORT"])

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from api.settings import Settings
 from api.welcome import welcome
 from tests.api.conftest import Serve
+from tests.serving import free_port
 from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
 
 
@@ -122,3 +123,26 @@ def test_a_taken_port_names_the_setting() -> None:
 def test_the_welcome_without_models_says_how_to_get_them(tmp_path: Path) -> None:
     text = welcome(Settings(model_dir=tmp_path), url="http://127.0.0.1:8000")
     assert "make repro" in text and "curl" not in text
+
+
+@pytest.mark.parametrize(
+    ("environment", "greeted"),
+    [
+        ({"HOST": "127.0.0.1"}, True),
+        ({"HOST": "127.0.0.1", "GUNICORN_FD": "5"}, False),
+        ({}, False),  # gunicorn was started with an address of its own
+    ],
+)
+def test_a_start_greets_and_a_new_master_does_not(
+    environment: dict[str, str], greeted: bool
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import api.workers"],
+        env={"PORT": str(free_port()), "API_MODEL_DIR": "nowhere"} | environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
+    )
+    assert ("Treeline: http" in done.stdout) == greeted
