@@ -34,7 +34,7 @@ from api.models.catalogue import Catalogue, Entry, Upload, entry_or_reason
 from api.models.opening import FILE, Running, opened
 from api.models.watcher import LOOK_SECONDS, NEVER, Generation
 from treeline.contract.texts import is_slug
-from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError, TreelineError
+from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
 from treeline.files import write_text
 
 POINTER = "current.json"
