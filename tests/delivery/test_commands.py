@@ -1,7 +1,9 @@
 """The commands of a run, one after the other: exit codes, notes, and what GitHub is handed."""
 
 import json
+import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,18 @@ from treeline.delivery import notes
 
 Done = subprocess.CompletedProcess[str]
 LIST = "refs/remotes/origin/released"
+
+
+DIGEST = f"registry.example/forest@sha256:{'0' * 64}"
+RECORD = (
+    "from treeline.delivery import releasing;"
+    f"r.record(releasing.last(), image='{DIGEST}', target='koyeb', url='')"
+)
+REFUSE = """
+from treeline.delivery import refusals
+refusal = refusals.Refusal("gate", refusals.inputs_of("sugar"), "refused: r2 is 0.3", "c0ffee")
+print(refusals.refspecs({"sugar": refusal})[0].partition(":")[0])
+"""
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,40 @@ def test_a_refused_model_ends_retrain_badly_and_is_reported(
     assert run.summary() == text
     assert run.outputs() == {"commit": head(run.checkout)}
     assert run.checkout.run("git", "status", "--porcelain", "build").stdout == ""
+
+
+def test_a_refusal_on_record_is_not_trained_told_or_due_again_unless_by_force(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_REMOTE_URL", str(run.folder / "remote"))
+    released(run.checkout)
+    run.checkout.change("floor: {r2: 0.05}", "floor: {r2: 0.99}")
+    run.command("retrain", "--go-on")
+    assert run.command("outcome", good=False).returncode == 1
+    entry = run.checkout.python("-c", REFUSE).stdout.strip()
+    run.checkout.run("git", "update-ref", "refs/remotes/origin/refused", entry)
+    again = run.command("retrain").stdout
+    assert "::notice::sugar is left out: the gate refused it" in again
+    assert "stage 'gate@sugar'" not in again and "stage 'train@sugar'" not in again
+    run.command("outcome")
+    told = run.command("stale").stdout
+    assert "sugar was refused at" in told and run.outputs() == {"due": "false"}
+    assert run.command("retrain", "--force", "sugar", good=False).returncode == 1
+
+
+def test_a_model_whose_rows_are_in_a_remote_that_is_not_named_is_left_out_in_words(
+    run: Run,
+) -> None:
+    path = "dataset/sources/file/own.csv"
+    pointer = run.checkout.root / f"{path}.dvc"
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_text("outs:\n- md5: 0123456789abcdef0123456789abcdef\n  path: own.csv\n")
+    run.checkout.change("{kind: library, dataset: diabetes}", f"{{kind: file, path: {path}}}")
+    told = run.command("retrain").stdout
+    assert "sugar is left out" in told and "the secret DVC_REMOTE_URL" in told
+    run.command("outcome")
+    run.command("report")
+    assert "**sugar** is left out" in run.summary()
 
 
 def test_a_declaration_that_cannot_be_read_is_reported_too(run: Run) -> None:
@@ -303,6 +351,33 @@ def test_release_takes_a_remote_that_is_committed(
     assert forged.outputs() == {"commit": commit}
     artifact = forge.clone.root / "build/release/model/sugar/artifact/model.onnx"
     assert artifact.read_text() == "sugar 1"
+
+
+def test_a_release_that_was_in_service_is_prepared_by_its_digest_without_the_remote(
+    forge: Forge, forged: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released(forge.clone)
+    record = f"from treeline.deployment import records as r; {RECORD}"
+    forge.clone.python("-c", record)
+    forge.clone.run("git", "fetch", "--quiet", "origin")
+    (forge.clone.root / ".dvc/config.local").unlink()
+    docker = forged.folder / "bin/docker"
+    docker.parent.mkdir()
+    docker.write_text(f'#!/bin/sh\n[ "$1 $2 $3" = "manifest inspect {DIGEST}" ]\n')
+    docker.chmod(0o755)
+    tools = os.pathsep.join([str(docker.parent), os.environ["PATH"]])
+    monkeypatch.setattr(Checkout, "environment", with_path(tools))
+    told = forged.command("release").stdout
+    assert f"{DIGEST} was in service before" in told
+    folder = forge.clone.root / "build/release"
+    assert json.loads((folder / "shipped.json").read_text()) == {"image": DIGEST}
+    assert not (folder / "model/sugar/artifact").exists()
+
+
+def with_path(path: str) -> Callable[[Checkout], dict[str, str]]:
+    """Return the environment of a checkout with other programs in front."""
+    before = Checkout.environment
+    return lambda checkout: {**before(checkout), "PATH": path}
 
 
 def test_release_names_a_version_that_there_is_not_and_a_remote_that_is_wanting(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -230,3 +231,18 @@ def test_a_broken_image_is_not_pushed(repository: str, tmp_path: Path) -> None:
     assert "broken for good" in done.stderr
     assert not images.exists(f"{repository}:sha-{commit}")
     docker("rmi", "--force", f"{repository}:sha-{commit}")
+
+
+def test_the_image_of_a_release_whose_models_passed_at_several_commits_has_a_name_of_its_own(
+    tmp_path: Path,
+) -> None:
+    """At other times other models may be released at the same commit."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    commit = commit_all(tmp_path)
+    assert images.release(tmp_path, name="acme/forest") == f"acme/forest:sha-{commit}"
+    entry = {"commit": commit, "models": {"iris": "1"}, "passed": {"iris": commit}}
+    (tmp_path / images.ENTRY).write_text(json.dumps(entry))
+    assert images.release(tmp_path, name="acme/forest") == f"acme/forest:sha-{commit}"
+    (tmp_path / images.ENTRY).write_text(json.dumps({**entry, "passed": {"iris": "0" * 40}}))
+    named = images.release(tmp_path, name="acme/forest")
+    assert re.fullmatch(rf"acme/forest:sha-{commit}-[0-9a-f]{{8}}", named)

@@ -30,10 +30,9 @@ def version(model: str) -> str | None:
 
 
 def declare(models: Sequence[str]) -> None:
-    """List the exported models among these, and leave the others that are declared as they are."""
-    yaml = YAML(typ="safe")
-    before = yaml.load(LISTING.read_text(encoding="utf-8")) if LISTING.is_file() else {}
-    listed = before.get("artifacts", {})
+    """List the exported models among these; others that are declared stay as git lists them."""
+    text = repository.shown("HEAD", LISTING)
+    listed = YAML(typ="safe").load(text).get("artifacts", {}) if text else {}
     declared = read_params().models
     found = {
         name: {
