@@ -18,6 +18,7 @@ from treeline.files import write_text
 
 LISTING = Path("model/dvc.yaml")
 STAGE = "production"
+PREFIX = "model="  # of the tags: the folder of the listing, in GTO's form
 HEAD = "# The released models, for `dvc artifacts get` and GTO; written by treeline publish.\n"
 
 
@@ -52,6 +53,7 @@ def declare(models: Sequence[str]) -> None:
 
 def tags(entry: Entry) -> list[str]:
     """Return the refspecs that tag each version of a release that has no tag yet."""
+    repository.refresh_tags(f"{PREFIX}*")
     refspecs = []
     for name, version in entry.models.items():
         numbers, messages = _tags_of(name, "@v")
@@ -59,25 +61,26 @@ def tags(entry: Entry) -> list[str]:
             continue
         newest = max(numbers, default=(0, 0, 0))
         number = ".".join(map(str, (*newest[:2], newest[2] + 1)))
-        refspecs.append(_tag(f"model={name}@v{number}", entry.passed[name], message=version))
+        refspecs.append(_tag(f"{PREFIX}{name}@v{number}", entry.passed[name], message=version))
     return refspecs
 
 
 def stage_tags(entry: Entry) -> list[str]:
     """Return the refspecs that tag where the versions of a release went: into production."""
+    repository.refresh_tags(f"{PREFIX}*")
     refspecs = []
     for name, version in entry.models.items():
         numbers, messages = _tags_of(name, f"#{STAGE}#")
         newest = max(numbers, default=(0,))
         if messages.get(newest) != version:
-            tag = f"model={name}#{STAGE}#{newest[0] + 1}"
+            tag = f"{PREFIX}{name}#{STAGE}#{newest[0] + 1}"
             refspecs.append(_tag(tag, entry.passed[name], message=version))
     return refspecs
 
 
 def _tags_of(model: str, kind: str) -> tuple[list[tuple[int, ...]], dict[tuple[int, ...], str]]:
     """Return the numbers of a model's tags of a kind, and the versions that they name."""
-    prefix = f"model={model}{kind}"
+    prefix = f"{PREFIX}{model}{kind}"
     messages = {
         tuple(map(int, name.removeprefix(prefix).split("."))): message
         for name, message in repository.tags(f"{prefix}*").items()

@@ -6,6 +6,7 @@ looks, and no tag leaves it.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from treeline.delivery import releasing, repository, storage
 from treeline.delivery.lists import JsonList
@@ -13,6 +14,7 @@ from treeline.delivery.processes import run
 from treeline.errors import StorageError
 
 PREFIX = "treeline-keeps-"
+CONFIG = Path(".dvc/config")  # what the lists and the documentation have not, being no code
 DEPLOYED = JsonList("deployed")
 
 
@@ -31,7 +33,8 @@ def needed() -> list[str]:
             f"{', '.join(each[:12] for each in lost)}: released, and not in this clone, so that "
             "nobody can say what it needs; fetch all of it first: git fetch --unshallow"
         )
-    return sorted(commits | set(repository.remote_tips()))
+    tips = {tip for tip in repository.remote_tips() if repository.shown(tip, CONFIG) is not None}
+    return sorted(commits | tips)
 
 
 def collect(*, remote: bool, dry: bool) -> str:

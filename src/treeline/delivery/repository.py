@@ -67,6 +67,15 @@ def refresh(branch: str, ref: str) -> None:
     )  # fmt: skip
 
 
+def refresh_tags(pattern: str) -> None:
+    """Fetch the tags of the remote repository that fit a pattern: others may have pushed some.
+
+    Where it cannot be reached, the push that follows says so.
+    """
+    refspec = f"+refs/tags/{pattern}:refs/tags/{pattern}"
+    attempt("git", "fetch", "--quiet", _remote(), refspec, env=_access())
+
+
 def push(*refspecs: str) -> str | None:
     """Push all of the refs or none; return None, or what git complained about."""
     done = attempt(
