@@ -54,11 +54,13 @@ RUN mkdir -p /usr/share/man/man1 \
 FROM ${RUNTIME}
 ARG VERSION=
 ARG REVISION=
+ARG SOURCE=
 LABEL org.opencontainers.image.title="Treeline" \
       org.opencontainers.image.description="Tabular models shipped from git, behind their contract" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 # Modules were compiled when they were installed; what is written at run time is in one folder.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -45,7 +45,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     signatures = write_context(folder, SURVIVAL, IRIS)
     commit = commit_all(folder)
     image = images.release(folder, name=f"treeline-test-{uuid4().hex}")
-    images.build(folder, image, revision=commit, runtime=images.runtime_of(signatures))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GITHUB_SERVER_URL", "https://github.com")
+        patch.setenv("GITHUB_REPOSITORY", "acme/toy")
+        images.build(folder, image, revision=commit, runtime=images.runtime_of(signatures))
     yield Checkout(folder, commit, signatures, image)
     docker("rmi", "--force", image)
 
@@ -81,6 +84,11 @@ def test_an_image_says_which_commit_it_is_of(checkout: Checkout) -> None:
     label = '{{index .Config.Labels "org.opencontainers.image.revision"}}'
     assert docker("image", "inspect", "-f", label, checkout.image) == checkout.commit
     assert checkout.image.endswith(f":sha-{checkout.commit}")
+
+
+def test_an_image_says_which_repository_it_comes_from(checkout: Checkout) -> None:
+    label = '{{index .Config.Labels "org.opencontainers.image.source"}}'
+    assert docker("image", "inspect", "-f", label, checkout.image) == "https://github.com/acme/toy"
 
 
 def test_an_image_that_is_never_ready_fails_with_its_last_words(

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,8 +105,18 @@ def runtime_of(signatures: Sequence[Signature]) -> str:
 
 
 def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
-    """Build the Dockerfile in `context`; `revision` is its commit. Raises DeploymentError."""
-    arguments = {"RUNTIME": runtime, "VERSION": __version__, "REVISION": revision}
+    """Build the Dockerfile in `context`; `revision` is its commit. Raises DeploymentError.
+
+    In a workflow its label names the repository, by which ghcr.io links the package to it.
+    """
+    server, name = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
+    source = f"{server}/{name}" if server and name else ""
+    arguments = {
+        "RUNTIME": runtime,
+        "VERSION": __version__,
+        "REVISION": revision,
+        "SOURCE": source,
+    }
     options = [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
     run("docker", "build", "--tag", tag, *options, str(context), error=DeploymentError)
 
