@@ -141,7 +141,7 @@ def held_out(rows: pd.DataFrame, spec: ModelSpec, fold: Fold) -> HeldOut:
     train, test = (rows.iloc[positions] for positions in fold)
     training = training_set(train, spec, CLASSES)
     with contextlib.redirect_stderr(io.StringIO()):  # bars of searches would write over ours
-        held = contest(training, spec, place=MODEL, told=lambda name, fitted: None)
+        held = contest(training, spec, place=MODEL, report=lambda name, fitted: None)
     frame = encoded(test, spec.features)
     estimators = {name: fitted.estimator for name, fitted in held.fitted.items()}
     estimators[CHAMPION] = estimators[held.champion]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from treeline.artifact import Prediction
-from treeline.evaluation.comparison import NonInferiority, Rules, compare, decide, spent, told
+from treeline.evaluation.comparison import NonInferiority, Rules, compare, decide, sentence, spent
 
 N = 2000
 TRUTH = np.tile([0, 1], N // 2)
@@ -198,7 +198,7 @@ def test_a_comparison_is_plain_json() -> None:
 
 def test_a_comparison_is_told_with_its_verdict_and_a_table() -> None:
     found = compared(right(0.9), right(0.8), {"accuracy": 0}) | {"notes": ["7 rows left out"]}
-    text = told("iris", found, base="main | 1a2b")
+    text = sentence("iris", found, base="main | 1a2b")
     lines = text.splitlines()
     assert lines[0] == "## iris may ship"
     assert "- accuracy held: 0.8 before, 0.9 now, a lead of 0.1 (" in text
@@ -209,5 +209,5 @@ def test_a_comparison_is_told_with_its_verdict_and_a_table() -> None:
 
 
 def test_a_refused_candidate_is_told_first() -> None:
-    text = told("iris", compared(right(0.7), right(0.8), {}), base="main")
+    text = sentence("iris", compared(right(0.7), right(0.8), {}), base="main")
     assert text.startswith("## iris must not ship\n\n- accuracy fell: 0.8 before, 0.7 now")

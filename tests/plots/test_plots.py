@@ -259,7 +259,7 @@ def test_the_unit_of_the_target_is_on_the_axes() -> None:
 
 @pytest.mark.parametrize("task", CHARTS)
 def test_every_chart_says_how_many_rows_it_rests_on(task: str) -> None:
-    assert all("90 test rows" in chart.told for chart in charts_of(JUDGED[task]))
+    assert all("90 test rows" in chart.note for chart in charts_of(JUDGED[task]))
 
 
 @pytest.mark.parametrize(

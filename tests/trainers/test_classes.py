@@ -38,7 +38,7 @@ def trained(classes: list[Label], estimator: str, *, positive: Any = None, **dec
         }
     )
     held = contest(
-        training_set(rows, spec, list(classes)), spec, place="models.m", told=lambda *_: None
+        training_set(rows, spec, list(classes)), spec, place="models.m", report=lambda *_: None
     )
     return held.fitted["one"].estimator, record(held)["candidates"]["one"], rows
 

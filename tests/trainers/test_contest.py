@@ -54,7 +54,7 @@ def held(declaration: dict[str, Any], told: list[str] | None = None, **changed: 
     rows = prepared(spec)
     training = training_set(rows.train, spec, rows.summary["target"]["classes"])
     seen = [] if told is None else told
-    return contest(training, spec, place="models.m", told=lambda name, _: seen.append(name))
+    return contest(training, spec, place="models.m", report=lambda name, _: seen.append(name))
 
 
 def test_the_table_has_a_row_for_each_candidate_with_mean_and_deviation(

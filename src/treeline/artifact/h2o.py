@@ -27,7 +27,7 @@ from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix, in_order
 from treeline.contract.features import Closed, Feature
 from treeline.engines.h2o_server import H2OServer, UnknownKeyError
-from treeline.engines.supervision import Kept
+from treeline.engines.supervision import SupervisedProgram
 from treeline.errors import ArtifactRejectedError, EngineError
 
 ROW = "row"  # a column that is never empty: H2O skips lines that are
@@ -147,7 +147,7 @@ class H2ORuntime:
                 "train one of them again"
             )
         try:
-            shared().insist(runtime._put)
+            shared().retry_once_if_lost(runtime._put)
         except EngineError as error:
             raise ArtifactRejectedError(f"{place}: H2O does not take it: {error}") from error
         return runtime
@@ -156,7 +156,7 @@ class H2ORuntime:
         """Predict for a float32 matrix of shape (n_rows, n_features); raises EngineError."""
         server = shared()
         parts = [
-            server.insist(partial(self._asked, matrix[start : start + MOST_ROWS]))
+            server.retry_once_if_lost(partial(self._asked, matrix[start : start + MOST_ROWS]))
             for start in range(0, max(1, len(matrix)), MOST_ROWS)
         ]
         return parts[0] if len(parts) == 1 else _joined(parts)
@@ -243,7 +243,7 @@ def shared() -> H2OServer:
         folder = os.environ.get(FOLDER, "")
         if folder and Path(folder).is_dir():
             if folder not in _servers:
-                _servers[folder] = H2OServer(Kept("H2O", folder=Path(folder)))
+                _servers[folder] = H2OServer(SupervisedProgram("H2O", folder=Path(folder)))
             return _servers[folder]
         server = H2OServer.start(JAR, memory=os.environ.get(MEMORY, "1g"), restarts=RESTARTS)
         atexit.register(server.stop)

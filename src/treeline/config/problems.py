@@ -32,7 +32,7 @@ _TOLD = {
 def problems(error: ValidationError, document: Any) -> list[str]:
     """Return the mistakes in a YAML document, one line each, without those that follow from others.
 
-    A value that fits none of several types is one mistake, told once.
+    A value that fits none of several types is one mistake, and reported once.
     """
     found: dict[tuple[Any, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
@@ -48,8 +48,8 @@ def yaml_problem(error: YAMLError) -> str:
     if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
         return str(error)
     mark = error.problem_mark
-    told = f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
-    return f"{told}; remove one of the two" if "duplicate key" in told else told
+    message = f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
+    return f"{message}; remove one of the two" if "duplicate key" in message else message
 
 
 def _place(detail: ErrorDetails, document: Any) -> tuple[Any, ...]:
@@ -102,5 +102,5 @@ def _message(detail: ErrorDetails) -> str:
         return f"`kind` is {context['tag']!r}; choose from {context['expected_tags']}"
     if kind == "string_pattern_mismatch" and detail["loc"][-1] == "[key]":
         return f"{RULE}; call it {slug_of(str(detail['input']))!r}"
-    told = detail["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
-    return _TOLD.get(kind, told)
+    message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
+    return _TOLD.get(kind, message)

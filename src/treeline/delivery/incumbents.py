@@ -26,7 +26,7 @@ from treeline.errors import (
     IncumbentAbsentError,
     TooFewRowsError,
 )
-from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, Rules, compare, told
+from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, Rules, compare, sentence
 from treeline.evaluation.units import Units
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.tables import read_frame
@@ -87,7 +87,7 @@ def _answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
     found = _compared(spec, paths, Rival(before, base, look))
     versions = {candidate.version, Signature.parse(before, place=base).version}
     found |= _beside_the_best(spec, paths, found, versions, look=look)
-    return Answer(found["verdict"]["passed"], told(paths.name, found, base=base), found)
+    return Answer(found["verdict"]["passed"], sentence(paths.name, found, base=base), found)
 
 
 def _beside_the_best(

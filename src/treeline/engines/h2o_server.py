@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 
 from treeline.engines.java import require_java
 from treeline.engines.keeper import ADDRESS, LOOK_SECONDS
-from treeline.engines.supervision import Kept
+from treeline.engines.supervision import SupervisedProgram
 from treeline.errors import EngineError
 
 NAME = "H2O"
@@ -47,10 +47,10 @@ class LostError(EngineError):
 class H2OServer:
     """One H2O of one node, shared by all threads of this process and by its forks."""
 
-    def __init__(self, kept: Kept) -> None:
+    def __init__(self, program: SupervisedProgram) -> None:
         """Speak to an H2O that was started in a folder."""
-        self.folder = kept.folder
-        self._kept = kept
+        self.folder = program.folder
+        self._program = program
         self._process = os.getpid()
         self._idle: list[HTTPConnection] = []
 
@@ -61,38 +61,38 @@ class H2OServer:
         It reports its use to nobody, and ends with this process. Raises EngineError.
         """
         java = require_java(NAME, JAVA)
-        kept = Kept(NAME)
-        password, address = kept.folder / PASSWORDS, kept.folder / ADDRESS
+        program = SupervisedProgram(NAME)
+        password, address = program.folder / PASSWORDS, program.folder / ADDRESS
         password.write_text(f"{USER}: {secrets.token_urlsafe(24)}\n", encoding="utf-8")
         # It looks for no others.
-        (kept.folder / "nodes").write_text(f"127.0.0.1:{BASE_PORT}\n", encoding="utf-8")
+        (program.folder / "nodes").write_text(f"127.0.0.1:{BASE_PORT}\n", encoding="utf-8")
         virtual_machine = [
             *(str(java), f"-Xmx{memory}", "-XX:+ExitOnOutOfMemoryError", "-XX:-UsePerfData"),
-            f"-Djava.io.tmpdir={kept.folder}",
+            f"-Djava.io.tmpdir={program.folder}",
             "-Dsys.ai.h2o.telemetry.disabled=true",
         ]
         options = [
             *("-ip", "127.0.0.1", "-web_ip", "127.0.0.1", "-baseport", str(BASE_PORT)),
-            *("-name", kept.folder.name, "-flatfile", str(kept.folder / "nodes")),
-            *("-ice_root", str(kept.folder), "-log_level", "WARN"),
+            *("-name", program.folder.name, "-flatfile", str(program.folder / "nodes")),
+            *("-ice_root", str(program.folder), "-log_level", "WARN"),
             *("-notify_local", str(address), "-hash_login", "-login_conf", str(password)),
             *(("-nthreads", str(threads)) if threads else ()),
         ]
-        kept.start([*virtual_machine, "-jar", str(jar), *options], restarts=restarts)
+        program.start([*virtual_machine, "-jar", str(jar), *options], restarts=restarts)
         try:
-            kept.address(seconds=START_SECONDS)
+            program.address(seconds=START_SECONDS)
         except EngineError:
-            kept.stop()
+            program.stop()
             raise
-        return cls(kept)
+        return cls(program)
 
     def stop(self) -> None:
         """End it, if it was this process that started it."""
-        self._kept.stop()
+        self._program.stop()
         while self._idle:
             self._idle.pop().close()
 
-    def insist(self, work: Callable[[], T]) -> T:
+    def retry_once_if_lost(self, work: Callable[[], T]) -> T:
         """Return what some work with the server gives; do it again when the server was lost in it.
 
         Raises LostError when that happens again.
@@ -120,7 +120,7 @@ class H2OServer:
             status, found = self._exchanged(*request)
         except (OSError, HTTPException) as error:
             time.sleep(5 * LOOK_SECONDS)  # until its keeper has noticed
-            self._kept.raise_if_ended()
+            self._program.raise_if_ended()
             raise LostError(
                 f"{NAME} was lost while it worked ({type(error).__name__}: {error}); it is "
                 "started again where it serves; if it is lost again, give it more memory"
@@ -189,7 +189,7 @@ class H2OServer:
         try:
             return self._idle.pop(), False
         except IndexError:
-            host, _, port = self._kept.address(seconds=START_SECONDS).rpartition(":")
+            host, _, port = self._program.address(seconds=START_SECONDS).rpartition(":")
             return HTTPConnection(host, int(port)), True
 
     def _headers(self) -> dict[str, str]:

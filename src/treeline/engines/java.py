@@ -25,8 +25,8 @@ def require_java(engine: str, versions: range) -> Path:
     said = subprocess.run(
         [found, "-version"], capture_output=True, text=True, encoding="utf-8", check=False
     ).stderr
-    told = VERSION.search(said)
-    if told is None or int(told[1]) not in versions:
-        version = told[1] if told else said.strip().split("\n")[0]
+    match = VERSION.search(said)
+    if match is None or int(match[1]) not in versions:
+        version = match[1] if match else said.strip().split("\n")[0]
         raise EngineError(f"{wanted}, and {found} is version {version}; {remedy}")
     return Path(found)

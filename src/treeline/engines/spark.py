@@ -143,11 +143,13 @@ def as_json(found: list[Any]) -> str:
 
 def reason(error: BaseException) -> str:
     """Return what Spark says of a failure, in one line and without the stack of its JVM."""
-    told = [str(error)]
+    messages = [str(error)]
     if isinstance(error, Py4JJavaError):
-        told = [str(cause.getMessage() or cause.toString()) for cause in _causes(error)]
-    named = [text for text in told if text.startswith("[")]  # by a name of Spark's for the fault
-    text = (named or told[-1:])[0].partition("JVM stacktrace:")[0]
+        messages = [str(cause.getMessage() or cause.toString()) for cause in _causes(error)]
+    named = [
+        text for text in messages if text.startswith("[")
+    ]  # by a name of Spark's for the fault
+    text = (named or messages[-1:])[0].partition("JVM stacktrace:")[0]
     said = [line.strip() for line in text.splitlines() if line.strip()] or [type(error).__name__]
     return said[-1] if "Traceback (most recent call last):" in said else said[0]
 
@@ -254,10 +256,10 @@ def shown(spark: Any, title: str) -> Iterator[None]:
 
 
 def _watch(context: Any, title: str, over: threading.Event) -> None:
-    told = context.statusTracker()
+    tracker = context.statusTracker()
     with tqdm(desc=title, unit=" tasks", leave=False) as bar:
         while not over.wait(EVERY_SECONDS):
-            stages = [told.getStageInfo(number) for number in told.getActiveStageIds()]
+            stages = [tracker.getStageInfo(number) for number in tracker.getActiveStageIds()]
             stages = [stage for stage in stages if stage is not None]
             bar.total = sum(stage.numTasks for stage in stages) or None
             bar.n = sum(stage.numCompletedTasks for stage in stages)

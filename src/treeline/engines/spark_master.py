@@ -69,7 +69,7 @@ def settings(address: str, folder: Path) -> dict[str, str]:
     """Return what a session is started with; `folder` holds the file that says how it logs."""
     log = folder / "log4j2.properties"
     log.write_text(QUIET, encoding="utf-8")
-    told = {
+    settings = {
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log.as_uri()}",
         "spark.sql.execution.arrow.localRelationThreshold": "0",  # rows as objects fill the driver
         "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -78,5 +78,5 @@ def settings(address: str, folder: Path) -> dict[str, str]:
         "spark.ui.showConsoleProgress": "false",
     }
     if is_local(address) or urlsplit(address).hostname in ("127.0.0.1", "localhost"):
-        told |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
-    return told
+        settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
+    return settings

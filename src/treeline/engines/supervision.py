@@ -15,7 +15,7 @@ WAIT_SECONDS = 0.05
 STOP_SECONDS = 10
 
 
-class Kept:
+class SupervisedProgram:
     """A program that `treeline.engines.keeper` keeps running.
 
     It is to write where it answers to the file `address` in its folder, once it does. Only the

@@ -219,7 +219,7 @@ def _alike(one: Prediction, other: Prediction) -> bool:
     )
 
 
-def told(name: str, found: Mapping[str, Any], *, base: str) -> str:
+def sentence(name: str, found: Mapping[str, Any], *, base: str) -> str:
     """Return the comparison as Markdown; `notes` say which rows were left out, and the like."""
     verdict = "may ship" if found["verdict"]["passed"] else "must not ship"
     rows = [

@@ -158,11 +158,11 @@ def _of_shares(hit: Array, share: Array) -> dict[str, float]:
     rows = np.bincount(place, minlength=BINS)
     filled = rows > 0
     came_true = np.bincount(place, weights=hit, minlength=BINS)[filled] / rows[filled]
-    told = np.bincount(place, weights=share, minlength=BINS)[filled] / rows[filled]
+    forecast = np.bincount(place, weights=share, minlength=BINS)[filled] / rows[filled]
     weight, whole = rows[filled] / len(hit), float(hit.mean())
     found = {
-        "ece": np.sum(weight * np.abs(came_true - told)),
-        "reliability": np.sum(weight * (came_true - told) ** 2),
+        "ece": np.sum(weight * np.abs(came_true - forecast)),
+        "reliability": np.sum(weight * (came_true - forecast) ** 2),
         "resolution": np.sum(weight * (came_true - whole) ** 2),
         "uncertainty": whole * (1 - whole),
     }

@@ -76,15 +76,15 @@ def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) 
     if rival is None:
         return False, f"the baseline has no {metric} to be beaten by; choose a metric it can give"
     lead = evaluation["advantage"][BASELINE][metric]
-    told = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
+    margin = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
     if lead["low"] > 0:
-        return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({told})"
+        return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({margin})"
     if lead["value"] <= 0:
-        return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({told})"
+        return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({margin})"
     rows = evaluation["rows"]
     text = (
         f"whether {metric} {value:.4g} beats the baseline's {rival:.4g} cannot be told with "
-        f"{rows:,} test rows ({told}); {_rows_needed(lead, rows):,} would do if the lead held"
+        f"{rows:,} test rows ({margin}); {_rows_needed(lead, rows):,} would do if the lead held"
     )
     if undecided == "pass":
         return True, f"{text}, and `undecided: pass` lets it"
@@ -149,33 +149,39 @@ def copied(twins: Mapping[str, Any]) -> bool:
 
 def sentences(found: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return what is suspicious by the key of `gate.leaks` that decides on it, in words."""
-    told: dict[str, list[str]] = {"twins": [], "telling": [], "ids": [], "clocks": [], "groups": []}
+    suspicions: dict[str, list[str]] = {
+        "twins": [],
+        "telling": [],
+        "ids": [],
+        "clocks": [],
+        "groups": [],
+    }
     if (twins := found["twins"])["share"] >= WORTH_SAYING:
-        told["twins"] = [
+        suspicions["twins"] = [
             f"{twins['test_rows']:,} test rows ({twins['share']:.0%}) repeat the features of a "
             f"training row (chance: {twins['by_chance']:.0%}), {twins['same_target']:.0%} of them "
             "with its target"
         ]
-    told["telling"] = [
+    suspicions["telling"] = [
         f"`{each['feature']}` alone tells {each['alone']:.1%} of what the target leaves open"
         for each in found["telling"]
     ]
-    told["ids"] = [
+    suspicions["ids"] = [
         f"`{name}` differs in every row, like a number of rows; a model can only memorise it"
         for name in found["ids"]
     ]
-    told["clocks"] = [
+    suspicions["clocks"] = [
         f"`{each['feature']}` follows the order of rows and tells {each['random']:.0%} of the "
         f"target among random rows, {each['later']:.0%} of later ones: judge by later rows"
         for each in found["clocks"]
     ]
-    told["groups"] = [
+    suspicions["groups"] = [
         f"rows with one `{each['column']}` ({each['groups']:,} values) are alike in their target "
         f"({each['alike']:.2f} of 1) and stand on both sides; declare "
         f"`split.group: {each['column']}`"
         for each in found["groups"]
     ]
-    return told
+    return suspicions
 
 
 def judge_leaks(found: Mapping[str, Any], declared: Leaks) -> tuple[list[str], list[str]]:

@@ -271,12 +271,12 @@ def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str
     runtime: Runtime = resolve(RUNTIMES, name, place="export").load(files)
     found = runtime.predict(proof.matrix)
     parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
-    told = "served as a pickle"
+    served = "served as a pickle"
     admitted = f", where {setting_of(name)}=1 admits it"
     if name != PICKLE:
         _refuse_difference(f"the model in the {name} runtime", parity)
-        told = f"served by the {name} runtime"
-    noted = parity.model_copy(update={"note": f"{told}{admitted}: {note}"})
+        served = f"served by the {name} runtime"
+    noted = parity.model_copy(update={"note": f"{served}{admitted}: {note}"})
     shown = {"runtime": name, "parity": noted, **_shown(proof, found)}
     payload = b"".join(files[each] for each in sorted(files))
     return Package(_signed({**draft, **shown}, payload), files)

@@ -51,6 +51,6 @@ def importance(judged: Judged) -> Chart:
     }
     losses, further = columns["loss"], {"deviation": columns["deviation"]}
     bars = Series("importance", losses, columns["feature"], "bar", further=further)
-    told = f"{judged.rows}; bar: mean over shuffles, line: deviation"
+    note = f"{judged.rows}; bar: mean over shuffles, line: deviation"
     title, x_title = "Importance of features", f"worsening of {judged.metric} when shuffled"
-    return Chart("importance", title, told, x_title, "feature", (bars,))
+    return Chart("importance", title, note, x_title, "feature", (bars,))

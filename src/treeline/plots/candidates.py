@@ -59,8 +59,8 @@ def candidates(training: Mapping[str, Any]) -> Chart:
         )
     )
     better = "higher" if sign > 0 else "lower"
-    told = f"training folds; {better} is better; line: mean ± deviation over the folds"
-    return Chart("candidates", "Candidates", told, metric, "candidate", tuple(drawn))
+    note = f"training folds; {better} is better; line: mean ± deviation over the folds"
+    return Chart("candidates", "Candidates", note, metric, "candidate", tuple(drawn))
 
 
 def rivals(training: Mapping[str, Any]) -> Iterator[Rival]:

@@ -32,14 +32,14 @@ class Series:
     """Points of shape (n_points,) under one name, drawn alike.
 
     `further` holds more columns of the same shape (`low` and `high` of an interval, `rows` that a
-    point stands for). `told` follows the name in a legend.
+    point stands for). `note` follows the name in a legend.
     """
 
     name: str
     x: Array
     y: Array
     mark: Mark
-    told: str = ""
+    note: str = ""
     further: Mapping[str, Array] = field(default_factory=dict)
 
 
@@ -49,7 +49,7 @@ class Chart:
 
     name: str
     title: str
-    told: str
+    note: str
     x_title: str
     y_title: str
     series: tuple[Series, ...]
@@ -166,7 +166,7 @@ def roc(judged: Judged, sides: list[Side]) -> Chart:
     for side in sides:
         false_alarms, found, _ = library.roc_curve(side.hit, side.score)
         area = library.auc(false_alarms, found)
-        series.append(Series(side.name, false_alarms, found, "line", told=f"AUC {area:.3f}"))
+        series.append(Series(side.name, false_alarms, found, "line", note=f"AUC {area:.3f}"))
     series.append(Series("chance", SHARES, SHARES, "reference"))
     x_title, y_title = "false positive rate", "true positive rate"
     return Chart("roc", "ROC curve", _of(judged, sides), x_title, y_title, tuple(series), "unit")
@@ -178,12 +178,12 @@ def precision_recall(judged: Judged, sides: list[Side]) -> Chart:
     for side in sides:
         precision, recall, _ = library.precision_recall_curve(side.hit, side.score)
         mean, chance = library.average_precision_score(side.hit, side.score), side.hit.mean()
-        told = f"AP {mean:.3f} (chance {chance:.3f})"
-        series.append(Series(side.name, recall, precision, "step", told=told))
+        note = f"AP {mean:.3f} (chance {chance:.3f})"
+        series.append(Series(side.name, recall, precision, "step", note=note))
         if judged.target.task == "binary":
             series.append(Series("chance", SHARES, np.full(2, chance), "reference"))
-    told, title = _of(judged, sides), "Precision and recall"
-    return Chart("precision_recall", title, told, "recall", "precision", tuple(series), "unit")
+    note, title = _of(judged, sides), "Precision and recall"
+    return Chart("precision_recall", title, note, "recall", "precision", tuple(series), "unit")
 
 
 def calibration(judged: Judged, sides: list[Side]) -> Chart:
@@ -209,11 +209,11 @@ def calibration(judged: Judged, sides: list[Side]) -> Chart:
         bars = outline(rows, left, left + width)
         counts.append(Series(side.name, *bars, "area"))
     series.append(Series("perfect", SHARES, SHARES, "reference"))
-    told = f"{judged.rows}; lines: 95 % intervals; hollow: fewer than {FEW} rows"
+    note = f"{judged.rows}; lines: 95 % intervals; hollow: fewer than {FEW} rows"
     score_title, share_title = "predicted probability", "share that came true"
     below = Chart("", "", "", score_title, "rows", tuple(counts))
     return Chart(
-        "calibration", "Calibration", told, score_title, share_title, tuple(series), "unit", below
+        "calibration", "Calibration", note, score_title, share_title, tuple(series), "unit", below
     )
 
 
@@ -225,13 +225,13 @@ def score_distribution(judged: Judged, side: Side) -> Chart:
         shares = stats.ecdf(scores).cdf
         x = np.concatenate([[0], shares.quantiles, [1]])
         y = np.concatenate([[0], shares.probabilities, [1]])
-        series.append(Series(name, x, y, "step", told=f"{len(scores):,} rows"))
+        series.append(Series(name, x, y, "step", note=f"{len(scores):,} rows"))
         reached.append(shares.evaluate(side.score))
     gaps = np.abs(reached[1] - reached[0])
     widest = int(gaps.argmax())
     at, ends = side.score[[widest, widest]], np.array(reached)[:, widest]
-    told = f"{gaps[widest]:.3f} at {at[0]:.3f}"
-    series.append(Series("widest gap (KS)", at, ends, "gap", told=told))
+    note = f"{gaps[widest]:.3f} at {at[0]:.3f}"
+    series.append(Series("widest gap (KS)", at, ends, "gap", note=note))
     title, x_title = "Scores by class", f"probability given to {side.name}"
     y_title = "share of rows with at most that"
     return Chart("score_distribution", title, judged.rows, x_title, y_title, tuple(series), "unit")
@@ -246,10 +246,10 @@ def confusion(judged: Judged) -> Chart:
     )
     actual, predicted = (np.array(judged.names)[axis.ravel()] for axis in np.indices(counts.shape))
     further = {"rows": counts.ravel(), "share": shares.ravel()}
-    told = f"{judged.rows}, {np.trace(counts):,} right; shares are of the actual class"
+    note = f"{judged.rows}, {np.trace(counts):,} right; shares are of the actual class"
     cells = Series("confusion", predicted, actual, "cell", further=further)
     x_title, y_title = (f"{word} {judged.target.name}" for word in ("predicted", "actual"))
-    return Chart("confusion", "Confusion matrix", told, x_title, y_title, (cells,))
+    return Chart("confusion", "Confusion matrix", note, x_title, y_title, (cells,))
 
 
 def _sides(judged: Judged) -> Iterator[Side]:
@@ -334,11 +334,11 @@ def residual_distribution(judged: Judged, errors: Array) -> Chart:
         f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
         for value in (errors.mean(), errors.std())
     )
-    told = f"{judged.rows}: mean {mean}, standard deviation {deviation}"
+    note = f"{judged.rows}: mean {mean}, standard deviation {deviation}"
     return Chart(
         "residual_distribution",
         "Distribution of residuals",
-        told,
+        note,
         judged.axis("actual minus predicted"),
         "rows",
         (

@@ -75,7 +75,7 @@ def shortened(text: str, most: int = LONGEST) -> str:
 
 def _label(series: Series) -> str:
     name = shortened(series.name)
-    return f"{name}: {series.told}" if series.told else name
+    return f"{name}: {series.note}" if series.note else name
 
 
 def _line(axes: Axes, series: Series, pen: Pen) -> None:
@@ -273,8 +273,8 @@ def _panel(axes: Axes, chart: Chart) -> None:
 def _header(figure: Figure, chart: Chart) -> None:
     height = figure.get_figheight()
     figure.text(0.02, 1 - 0.1 / height, chart.title, va="top", fontsize=14, fontweight="bold")
-    told = shortened(chart.told, HEADER_CHARACTERS)
-    figure.text(0.02, 1 - 0.4 / height, told, va="top", fontsize=10, color=MUTED)
+    note = shortened(chart.note, HEADER_CHARACTERS)
+    figure.text(0.02, 1 - 0.4 / height, note, va="top", fontsize=10, color=MUTED)
 
 
 def _legend(figure: Figure, axes: Axes) -> None:

@@ -165,9 +165,9 @@ class CheckedRows:
     def _refuse_faults(self) -> None:
         faulty = dataset.field(FAULT).is_valid()
         if count := self._rows.count_rows(filter=faulty):
-            told = self._rows.to_table(columns=[ROW, FAULT], filter=faulty).sort_by(ROW)
+            faults = self._rows.to_table(columns=[ROW, FAULT], filter=faulty).sort_by(ROW)
             more = f"\nand {count - 1} more stretches of rows with faults" if count > 1 else ""
-            raise DataError(told.column(FAULT)[0].as_py() + more)
+            raise DataError(faults.column(FAULT)[0].as_py() + more)
 
 
 def split_checked(
@@ -185,7 +185,7 @@ def split_checked(
         )
     found = keys[HASH].to_numpy(dtype=np.int64).view(np.uint64)
     train, test = split(keys, found=found, split=spec.split, target=spec.target)
-    told = summarised(keys, (train, test), spec=spec)
+    summary = summarised(keys, (train, test), spec=spec)
     rows.write(paths.train, train[ROW])
     rows.write(paths.test, test[ROW])
     counts = {
@@ -196,7 +196,7 @@ def split_checked(
         "test": len(test),
     }
     sides = record(spec, found, keys, test=len(test))
-    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **told, **sides}
+    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **summary, **sides}
 
 
 def _first_row(part: Path) -> int:

@@ -35,10 +35,10 @@ class Tally:
     def passing(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
         """Pass scored tables on, counting."""
         for table in tables:
-            told = pc.drop_null(table.column(ERROR))
+            errors = pc.drop_null(table.column(ERROR))
             self.rows += table.num_rows
-            self.bad_rows += len(told)
-            self._first += told.slice(0, SHOWN).to_pylist()
+            self.bad_rows += len(errors)
+            self._first += errors.slice(0, SHOWN).to_pylist()
             self._bar.update(table.num_rows)
             yield table
 

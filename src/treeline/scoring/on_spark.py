@@ -86,10 +86,10 @@ def _settled(draft: Path, job: Job) -> int:
     """Remove what Spark notes beside its files; refuse bad rows; return how many rows there are."""
     for note in [*draft.glob("_*"), *draft.glob(".*.crc")]:
         note.unlink()
-    told = dataset.dataset(draft, format="parquet")
-    rows: int = told.count_rows()
+    scored_rows = dataset.dataset(draft, format="parquet")
+    rows: int = scored_rows.count_rows()
     bad = dataset.field(ERROR).is_valid()
-    if not job.reporting and (bad_rows := told.count_rows(filter=bad)):
-        first = told.head(SHOWN, columns=[ERROR], filter=bad).column(ERROR).to_pylist()
+    if not job.reporting and (bad_rows := scored_rows.count_rows(filter=bad)):
+        first = scored_rows.head(SHOWN, columns=[ERROR], filter=bad).column(ERROR).to_pylist()
         refuse(first, bad_rows=bad_rows, rows=rows)
     return rows

@@ -59,8 +59,8 @@ def scored(
     good = np.ones(batch.num_rows, dtype=np.bool_)
     good[list(reasons)] = False
     errors: list[str | None] = [None] * batch.num_rows
-    for row, told in reasons.items():
-        errors[row] = f"{place(row)}: {'; '.join(told)}"
+    for row, texts in reasons.items():
+        errors[row] = f"{place(row)}: {'; '.join(texts)}"
     added = [*_predicted(model, matrix, good), pa.array(errors, pa.string())]
     kept = [batch.column(name) for name in keep]
     schema = pa.schema([*(batch.schema.field(n) for n in keep), *fields(model.signature)])

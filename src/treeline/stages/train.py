@@ -30,7 +30,7 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     classes = summary["target"].get("classes")
     metric = spec.champion.metric
 
-    def told(name: str, fitted: Fitted) -> None:
+    def report(name: str, fitted: Fitted) -> None:
         print(
             f"train {paths.name}: {name}: {metric} {mean(fitted, metric):.4f}, best of "
             f"{len(fitted.trials)} settings on {spec.search.folds} folds, {fitted.seconds:.1f} s",
@@ -40,7 +40,7 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     rows = parquet.read_metadata(paths.train).num_rows
     print(f"train {paths.name}: {announced(spec, rows, free=memory_free())}", flush=True)
     training = training_set(read_frame(paths.train), spec, classes)
-    held = contest(training, spec, place=f"models.{paths.name}", told=told)
+    held = contest(training, spec, place=f"models.{paths.name}", report=report)
     champion = held.fitted[held.champion].estimator
     check_missing(
         champion,

@@ -16,7 +16,7 @@ class Tracker(Protocol):
     twice.
     """
 
-    def record(self, told: Record, files: Path) -> str:
+    def record(self, record: Record, files: Path) -> str:
         """Record a training with the files below a folder, and register what it exported.
 
         Returns where that is to be seen.
@@ -28,8 +28,8 @@ class Tracker(Protocol):
         The commit is empty where somebody else than this project made the champion.
         """
 
-    def crown(self, told: Record, *, commit: str) -> str:
+    def crown(self, record: Record, *, commit: str) -> str:
         """Make what a training exported the champion; return the tracker's name for it."""
 
-    def challenge(self, told: Record) -> str:
+    def challenge(self, record: Record) -> str:
         """Make it the challenger, unless it is the champion; return the tracker's name for it."""

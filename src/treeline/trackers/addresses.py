@@ -70,5 +70,5 @@ def complaint(error: BaseException) -> str:
     if any("Timeout" in type(each).__name__ for each in chain):
         return "no answer in time"
     system = [each for each in chain if isinstance(each, OSError) and each.strerror]
-    told = str(system[-1] if system else error).strip() or type(error).__name__
-    return shown(told.splitlines()[0][:SHOWN])
+    message = str(system[-1] if system else error).strip() or type(error).__name__
+    return shown(message.splitlines()[0][:SHOWN])

@@ -144,18 +144,18 @@ class MlflowTracker:
             relocate(Path.cwd())
             self._client = MlflowClient(self._uri)
 
-    def record(self, told: Record, files: Path) -> str:
+    def record(self, record: Record, files: Path) -> str:
         """Record a training with the files below a folder, and register what it exported."""
         with self._told():
-            run = self._run(self._experiment(told), told)
+            run = self._run(self._experiment(record), record)
             if run.info.status != FINISHED:
-                self._trials(run, told)
-                self._judged(run, told)
+                self._trials(run, record)
+                self._judged(run, record)
                 self._files(run, files)
-            if told.exported and not self._versions(told):
-                self._register(run, told, told.exported)
+            if record.exported and not self._versions(record):
+                self._register(run, record, record.exported)
             if run.info.status != FINISHED:
-                self._client.set_terminated(run.info.run_id, FINISHED, told.origin.ended)
+                self._client.set_terminated(run.info.run_id, FINISHED, record.origin.ended)
         return f"run {run.info.run_id[:8]} in {addresses.shown(self._uri)}"
 
     def champion(self, model: str) -> str | None:
@@ -165,48 +165,48 @@ class MlflowTracker:
             held = self._client.get_model_version(model, version) if version else None
         return None if held is None else str(held.tags.get(COMMIT, ""))
 
-    def crown(self, told: Record, *, commit: str) -> str:
+    def crown(self, record: Record, *, commit: str) -> str:
         """Make what a training exported the champion, and say of which commit it is."""
         with self._told():
-            version = self._version(told)
-            self._client.set_model_version_tag(told.model, version, COMMIT, commit)
-            aliases = self._aliases(told.model)
+            version = self._version(record)
+            self._client.set_model_version_tag(record.model, version, COMMIT, commit)
+            aliases = self._aliases(record.model)
             if aliases.get(CHAMPION) != version:
-                self._client.set_registered_model_alias(told.model, CHAMPION, version)
+                self._client.set_registered_model_alias(record.model, CHAMPION, version)
             if aliases.get(CHALLENGER) == version:
-                self._client.delete_registered_model_alias(told.model, CHALLENGER)
+                self._client.delete_registered_model_alias(record.model, CHALLENGER)
         return f"version {version}, {CHAMPION}"
 
-    def challenge(self, told: Record) -> str:
+    def challenge(self, record: Record) -> str:
         """Make it the challenger, unless it is the champion."""
         with self._told():
-            version = self._version(told)
-            aliases = self._aliases(told.model)
+            version = self._version(record)
+            aliases = self._aliases(record.model)
             if aliases.get(CHAMPION) == version:
                 return f"version {version}, {CHAMPION}"
             if aliases.get(CHALLENGER) != version:
-                self._client.set_registered_model_alias(told.model, CHALLENGER, version)
+                self._client.set_registered_model_alias(record.model, CHALLENGER, version)
         return f"version {version}, {CHALLENGER}"
 
     # --- runs ------------------------------------------------------------------------------------
 
-    def _experiment(self, told: Record) -> str:
-        found = self._client.get_experiment_by_name(told.model)
+    def _experiment(self, record: Record) -> str:
+        found = self._client.get_experiment_by_name(record.model)
         if found is not None and found.lifecycle_stage == "active":
             return str(found.experiment_id)
-        place = addresses.artifact_location(self._uri, told.model)
-        tags = {NOTE: told.description, **PAGE}
-        return str(self._client.create_experiment(told.model, place, tags))
+        place = addresses.artifact_location(self._uri, record.model)
+        tags = {NOTE: record.description, **PAGE}
+        return str(self._client.create_experiment(record.model, place, tags))
 
-    def _run(self, experiment: str, told: Record) -> Run:
-        found = self._runs(experiment, f"tags.`{DIGEST}` = '{told.digest}'")
+    def _run(self, experiment: str, record: Record) -> Run:
+        found = self._runs(experiment, f"tags.`{DIGEST}` = '{record.digest}'")
         if found:
             return found[0]
-        tags = {DIGEST: told.digest, NOTE: told.note, **told.tags}
+        tags = {DIGEST: record.digest, NOTE: record.note, **record.tags}
         tags |= {"mlflow.source.type": "PROJECT", "mlflow.source.name": "dvc repro"}
-        tags |= {"mlflow.source.git.commit": told.origin.commit} if told.origin.commit else {}
-        name = told.exported.version if told.exported else f"refused {told.digest[:8]}"
-        return self._client.create_run(experiment, told.origin.began, tags, name)
+        tags |= {"mlflow.source.git.commit": record.origin.commit} if record.origin.commit else {}
+        name = record.exported.version if record.exported else f"refused {record.digest[:8]}"
+        return self._client.create_run(experiment, record.origin.began, tags, name)
 
     def _runs(self, experiment: str, condition: str) -> list[Run]:
         page = self._client.search_runs([experiment], condition)
@@ -216,24 +216,24 @@ class MlflowTracker:
             found += page
         return found
 
-    def _trials(self, parent: Run, told: Record) -> None:
+    def _trials(self, parent: Run, record: Record) -> None:
         experiment, of = parent.info.experiment_id, parent.info.run_id
         known = self._runs(experiment, f"tags.`{PARENT}` = '{of}'")
         there = {run.data.tags.get(TRIAL): run for run in known}
-        for trial in tqdm(told.trials, desc=told.model, disable=None, leave=False):
+        for trial in tqdm(record.trials, desc=record.model, disable=None, leave=False):
             tags = {PARENT: of, TRIAL: trial.key, **trial.tags}
             run = there.get(trial.key) or self._client.create_run(
                 experiment, parent.info.start_time, tags, trial.key
             )
             if run.info.status != FINISHED:
                 self._log(run, means(trial.folds), trial.folds, trial.hyperparameters)
-                self._client.set_terminated(run.info.run_id, FINISHED, told.origin.ended)
+                self._client.set_terminated(run.info.run_id, FINISHED, record.origin.ended)
 
-    def _judged(self, run: Run, told: Record) -> None:
-        seconds = {f"seconds/{name}": value for name, value in told.origin.seconds.items()}
-        self._log(run, {**told.metrics, **seconds}, told.folds, told.params)
-        if told.datasets:
-            self._client.log_inputs(run.info.run_id, [_input(each) for each in told.datasets])
+    def _judged(self, run: Run, record: Record) -> None:
+        seconds = {f"seconds/{name}": value for name, value in record.origin.seconds.items()}
+        self._log(run, {**record.metrics, **seconds}, record.folds, record.params)
+        if record.datasets:
+            self._client.log_inputs(run.info.run_id, [_input(each) for each in record.datasets])
 
     def _log(
         self, run: Run, metrics: dict[str, float], folds: Folds, params: dict[str, Any]
@@ -262,28 +262,30 @@ class MlflowTracker:
 
     # --- versions --------------------------------------------------------------------------------
 
-    def _register(self, run: Run, told: Record, exported: Exported) -> None:
+    def _register(self, run: Run, record: Record, exported: Exported) -> None:
         try:
-            self._client.create_registered_model(told.model, description=told.description)
+            self._client.create_registered_model(record.model, description=record.description)
         except MlflowException as error:
             if error.error_code != EXISTS:
                 raise
         of = run.info.run_id
-        tags = {f"{OWN}.{name}": told.tags[f"{OWN}.{name}"] for name in TAGS}
+        tags = {f"{OWN}.{name}": record.tags[f"{OWN}.{name}"] for name in TAGS}
         tags |= {SIGNATURE: exported.signature, METRICS: json.dumps(exported.metrics)}
         self._client.create_model_version(
-            told.model, f"runs:/{of}/{VERSION}", of, tags, description=told.note
+            record.model, f"runs:/{of}/{VERSION}", of, tags, description=record.note
         )
 
-    def _version(self, told: Record) -> str:
-        found = self._versions(told)
+    def _version(self, record: Record) -> str:
+        found = self._versions(record)
         if not found:
-            raise TrackingError(f"{told.model}: no version is registered; it was removed meanwhile")
+            raise TrackingError(
+                f"{record.model}: no version is registered; it was removed meanwhile"
+            )
         return found[0]
 
-    def _versions(self, told: Record) -> list[str]:
-        wanted = told.exported and told.exported.signature
-        found = self._client.search_model_versions(f"name = '{told.model}'")
+    def _versions(self, record: Record) -> list[str]:
+        wanted = record.exported and record.exported.signature
+        found = self._client.search_model_versions(f"name = '{record.model}'")
         return [str(each.version) for each in found if each.tags.get(SIGNATURE) == wanted]
 
     def _aliases(self, model: str) -> dict[str, str]:

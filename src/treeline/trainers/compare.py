@@ -1,6 +1,6 @@
 """Trainer `compare`: every suitable estimator with its defaults, ranked, the best few tuned.
 
-All are judged on the same folds as any other candidate. One that fails is told and left out.
+All are judged on the same folds as any other candidate. One that fails is failures and left out.
 """
 
 import time
@@ -22,7 +22,7 @@ from treeline.errors import TrainingError, UnknownNameError
 from treeline.registry import load_class
 from treeline.trainers import Fitted, TrainingSet, Trial
 from treeline.trainers.pipeline import build
-from treeline.trainers.searching import Hunt, configured, judge_of, strategy_of, within
+from treeline.trainers.searching import SearchContext, configured, judge_of, strategy_of, within
 
 KINDS: dict[Task, str] = {
     "binary": "classifier",
@@ -222,7 +222,7 @@ def _is_suitable(made: type, *, scores: bool) -> bool:
     return hasattr(estimator, "predict_proba") or not scores
 
 
-Work = Callable[[Hunt], list[Trial]]
+Work = Callable[[SearchContext], list[Trial]]
 
 
 @dataclass(frozen=True)
@@ -231,18 +231,18 @@ class Entry:
 
     path: str
     made: type
-    hunt: Hunt
+    context: SearchContext
     trials: tuple[Trial, ...] = ()
 
     @property
     def best(self) -> Trial:
         """The best trial so far."""
-        return max(self.trials, key=self.hunt.merit)
+        return max(self.trials, key=self.context.merit)
 
     @property
     def merit(self) -> float:
         """How good the best trial is; more is better."""
-        return self.hunt.merit(self.best)
+        return self.context.merit(self.best)
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class Board:
         found = []
         for number, entry in enumerate(entries, start=1):
             tried = self._with_trials(entry, _defaults, entry.path)
-            print(f"{entry.hunt.name}: {number}/{len(entries)} {self._told(tried)}", flush=True)
+            print(f"{entry.context.name}: {number}/{len(entries)} {self._told(tried)}", flush=True)
             found += [tried] if tried.trials else []
         return sorted(found, key=lambda entry: -entry.merit)
 
@@ -269,20 +269,20 @@ class Board:
         for entry in ranked:
             tried = entry
             if entry.path in able:
-                hunted = entry.hunt.candidate.model_copy(update={"search": ranges_of(entry.made)})
-                searching = replace(entry, hunt=replace(entry.hunt, candidate=hunted))
+                tuned = entry.context.candidate.model_copy(update={"search": ranges_of(entry.made)})
+                searching = replace(entry, context=replace(entry.context, candidate=tuned))
                 tried = self._with_trials(searching, self.strategy, f"{entry.path} (tuned)")
-                print(f"{entry.hunt.name}: tuned {self._told(tried)}", flush=True)
+                print(f"{entry.context.name}: tuned {self._told(tried)}", flush=True)
             found.append(tried)
         return found
 
     def _with_trials(self, entry: Entry, work: Work, name: str) -> Entry:
         """Let an entry be tried; whatever an estimator raises is noted, and it goes without."""
         try:
-            made = within(self.options.seconds_each, work, entry.hunt)
-            sound = tuple(trial for trial in made if isfinite(entry.hunt.merit(trial)))
+            made = within(self.options.seconds_each, work, entry.context)
+            sound = tuple(trial for trial in made if isfinite(entry.context.merit(trial)))
             if not sound:
-                raise TrainingError(f"its {entry.hunt.metric} is not a finite number")
+                raise TrainingError(f"its {entry.context.metric} is not a finite number")
         except Exception as error:  # whatever a class raises
             reason = (str(error).strip() or "no reason given").split("\n")[0]
             self.left_out[name] = f"{type(error).__name__}: {reason}"
@@ -292,7 +292,7 @@ class Board:
     def _told(self, entry: Entry) -> str:
         if not entry.trials:
             return f"{entry.path}: left out: {self.left_out[entry.path]}"
-        metric = entry.hunt.metric
+        metric = entry.context.metric
         return f"{entry.path}: {metric} {METRICS[metric].sign * entry.merit:.4f}"
 
 
@@ -315,16 +315,16 @@ class CompareTrainer:
         tuning = search.model_copy(update={"strategy": kind, "trials": options.trials})
         judge = judge_of(search, place=place)
 
-        def hunt(tried: Candidate) -> Hunt:
+        def context(tried: Candidate) -> SearchContext:
             pipeline = build(tried, training.features, seed=search.seed, place=place)
-            return Hunt(pipeline, training, tried, tuning, metric, place, judge)
+            return SearchContext(pipeline, training, tried, tuning, metric, place, judge)
 
         suitable = contenders(training.task, scores=METRICS[metric].judges == "scores")
         kept = _kept(suitable, options.exclude, place)
         slow = _slow(kept, rows=len(training.frame))
         board = Board(options, strategy_of(tuning, place=place), left_out=slow)
         entries = [
-            Entry(path, made, hunt(candidate_of(path, made, training.features, candidate)))
+            Entry(path, made, context(candidate_of(path, made, training.features, candidate)))
             for path, made in kept.items()
             if path not in slow
         ]
@@ -340,11 +340,11 @@ class CompareTrainer:
 def _fitted(board: Board, entries: Sequence[Entry], *, started: float, place: str) -> Fitted:
     tried = board.tuned(board.judged(entries))
     if not tried:
-        told = "; ".join(f"{path}: {why}" for path, why in board.left_out.items())
-        raise TrainingError(f"{place}: no estimator could be tried: {told}")
+        failures = "; ".join(f"{path}: {why}" for path, why in board.left_out.items())
+        raise TrainingError(f"{place}: no estimator could be tried: {failures}")
     won = max(tried, key=lambda entry: entry.merit)
-    estimator = configured(won.hunt.pipeline, won.best.hyperparameters)
-    estimator.fit(won.hunt.training.frame, won.hunt.training.target)
+    estimator = configured(won.context.pipeline, won.best.hyperparameters)
+    estimator.fit(won.context.training.frame, won.context.training.target)
     return Fitted(
         estimator=estimator,
         best=_named(won, won.best),
@@ -365,14 +365,14 @@ def _slow(suitable: Mapping[str, type], *, rows: int) -> dict[str, str]:
     }
 
 
-def _defaults(hunt: Hunt) -> list[Trial]:
+def _defaults(context: SearchContext) -> list[Trial]:
     """Judge an estimator as it is."""
-    return hunt.trials([{}])
+    return context.trials([{}])
 
 
 def _named(entry: Entry, trial: Trial) -> Trial:
     """Return a trial that says of which estimator it is, its fixed options included."""
-    fixed = {"estimator": entry.path, **entry.hunt.candidate.options}
+    fixed = {"estimator": entry.path, **entry.context.candidate.options}
     return replace(trial, hyperparameters={**fixed, **trial.hyperparameters})
 
 

@@ -109,7 +109,7 @@ def announced(spec: ModelSpec, rows: int, *, free: int | None) -> str:
 
 
 def contest(
-    training: TrainingSet, spec: ModelSpec, *, place: str, told: Callable[[str, Fitted], None]
+    training: TrainingSet, spec: ModelSpec, *, place: str, report: Callable[[str, Fitted], None]
 ) -> Contest:
     """Fit every candidate and rank them by the declared metric; `told` is called after each.
 
@@ -129,7 +129,7 @@ def contest(
             place=where,
         )
         fitted[name] = _declared(found, training.classes)
-        told(name, fitted[name])
+        report(name, fitted[name])
     champion = _champion(fitted, metric, baseline_may_win=spec.champion.baseline_may_win)
     return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
 

@@ -156,8 +156,8 @@ def _fitted(server: H2OServer, request: Answer, place: str) -> list[str]:
     state = _ended(server, server.submit("/99/AutoMLBuilder", request)["job"], place)
     if state["status"] != "DONE":
         raise TrainingError(f"{place}: AutoML failed: {state.get('exception')}")
-    told = server.ask("GET", f"/99/AutoML/{quote(state['dest']['name'], safe='')}")
-    found = [model["name"] for model in told["leaderboard"]["models"]]
+    answer = server.ask("GET", f"/99/AutoML/{quote(state['dest']['name'], safe='')}")
+    found = [model["name"] for model in answer["leaderboard"]["models"]]
     if not found:
         raise TrainingError(
             f"{place}: AutoML has fitted no model within its budget; give it more `seconds`, or a "

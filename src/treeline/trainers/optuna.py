@@ -18,33 +18,33 @@ from tqdm import tqdm
 from treeline.config.models import Span
 from treeline.trainers import Trial
 from treeline.trainers.pipeline import grid
-from treeline.trainers.searching import Hunt, listed
+from treeline.trainers.searching import SearchContext, listed
 
 MOST_AT_RANDOM = 10  # trials before the sampler models anything; of few trials a third
 
 
-def proposed(hunt: Hunt) -> list[Trial]:
+def proposed(context: SearchContext) -> list[Trial]:
     """Judge what the tree-structured Parzen estimator proposes (Bergstra et al. 2011), seeded.
 
     Lists that have no more combinations than trials are tried whole, as a random search does.
     A setting proposed again is not judged again, so that there may be fewer trials than declared.
     """
-    whole = grid(hunt.candidate)
-    if whole is not None and len(whole) <= hunt.search.trials:
-        return listed(hunt)
+    whole = grid(context.candidate)
+    if whole is not None and len(whole) <= context.search.trials:
+        return listed(context)
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it would tell each trial by itself
-    at_random = max(1, min(MOST_AT_RANDOM, hunt.search.trials // 3))
-    sampler = TPESampler(seed=hunt.search.seed, n_startup_trials=at_random)
+    at_random = max(1, min(MOST_AT_RANDOM, context.search.trials // 3))
+    sampler = TPESampler(seed=context.search.seed, n_startup_trials=at_random)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    space = {name: _distribution(values) for name, values in hunt.candidate.search.items()}
+    space = {name: _distribution(values) for name, values in context.candidate.search.items()}
     judged: dict[str, Trial] = {}
-    for _ in tqdm(range(hunt.search.trials), desc=hunt.name, disable=None, leave=False):
+    for _ in tqdm(range(context.search.trials), desc=context.name, disable=None, leave=False):
         asked = study.ask(space)
-        setting = _setting(asked.params, hunt.candidate.search)
+        setting = _setting(asked.params, context.candidate.search)
         known = judged.get(repr(setting))
-        trial = known or hunt.trials([setting])[0]
+        trial = known or context.trials([setting])[0]
         judged[repr(setting)] = trial
-        merit = hunt.merit(trial)
+        merit = context.merit(trial)
         if isfinite(merit):
             study.tell(asked, merit)
         else:

@@ -117,7 +117,7 @@ Scorer = Callable[[Pipeline, pd.DataFrame, NDArray[Any]], float]
 
 
 @dataclass(frozen=True)
-class Hunt:
+class SearchContext:
     """What a strategy needs to find the best setting of one candidate."""
 
     pipeline: Pipeline
@@ -142,9 +142,9 @@ class Hunt:
         return merit(trial, self.metric, self.place)
 
 
-def strategy_of(search: Search, *, place: str) -> Callable[[Hunt], list[Trial]]:
+def strategy_of(search: Search, *, place: str) -> Callable[[SearchContext], list[Trial]]:
     """Return the declared strategy; raises MissingExtraError where its package is missing."""
-    found: Callable[[Hunt], list[Trial]] = resolve(
+    found: Callable[[SearchContext], list[Trial]] = resolve(
         STRATEGIES, search.strategy, place=f"{_block(place)}.strategy"
     )
     return found
@@ -156,43 +156,43 @@ def judge_of(search: Search, *, place: str) -> Judge:
     return found
 
 
-def listed(hunt: Hunt) -> list[Trial]:
+def listed(context: SearchContext) -> list[Trial]:
     """Judge every setting of a grid, or every one drawn at random."""
-    return hunt.trials(settings(hunt.candidate, hunt.search), name=hunt.name)
+    return context.trials(settings(context.candidate, context.search), name=context.name)
 
 
-def halved(hunt: Hunt) -> list[Trial]:
+def halved(context: SearchContext) -> list[Trial]:
     """Judge the one setting that successive halving over the number of rows ends with.
 
     The last round sees all rows, so that the first sees as many as it can: few rows miss a class.
     """
-    if not hunt.candidate.search:
-        return listed(hunt)
+    if not context.candidate.search:
+        return listed(context)
     halving = HalvingRandomSearchCV(
-        hunt.pipeline,
-        {f"{PREFIX}{key}": value for key, value in distributions(hunt.candidate).items()},
-        n_candidates=hunt.search.trials,
+        context.pipeline,
+        {f"{PREFIX}{key}": value for key, value in distributions(context.candidate).items()},
+        n_candidates=context.search.trials,
         min_resources="exhaust",
-        cv=hunt.training.folds,
-        scoring=_scorer(hunt),
+        cv=context.training.folds,
+        scoring=_scorer(context),
         refit=False,
-        random_state=hunt.search.seed,
-        n_jobs=hunt.search.jobs,
+        random_state=context.search.seed,
+        n_jobs=context.search.jobs,
         error_score="raise",
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         warnings.filterwarnings("ignore", "One or more of the test scores are non-finite")
         warnings.filterwarnings("ignore", "The total space of parameters")
-        halving.fit(hunt.training.frame, hunt.training.target)
+        halving.fit(context.training.frame, context.training.target)
     best = {key.removeprefix(PREFIX): value for key, value in halving.best_params_.items()}
-    return hunt.trials([best])
+    return context.trials([best])
 
 
-def _scorer(hunt: Hunt) -> Scorer:
+def _scorer(context: SearchContext) -> Scorer:
     def scored(estimator: Pipeline, frame: pd.DataFrame, target: NDArray[Any]) -> float:
-        found = score(target, predict(estimator, frame), [hunt.metric])
-        return hunt.merit(Trial({}, {name: [value] for name, value in found.items()}))
+        found = score(target, predict(estimator, frame), [context.metric])
+        return context.merit(Trial({}, {name: [value] for name, value in found.items()}))
 
     return scored
 

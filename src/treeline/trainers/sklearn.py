@@ -14,7 +14,7 @@ from treeline.errors import TrainingError, TreelineError
 from treeline.trainers import Fitted, TrainingSet
 from treeline.trainers.options import as_declared, names_columns, placed
 from treeline.trainers.pipeline import build
-from treeline.trainers.searching import Hunt, configured, judge_of, strategy_of
+from treeline.trainers.searching import SearchContext, configured, judge_of, strategy_of
 
 
 class SklearnTrainer:
@@ -38,10 +38,10 @@ class SklearnTrainer:
             tried = placed(candidate, training, made, place=place)
         pipeline = made(tried)
         _refuse_unknown(candidate, pipeline, place)
-        hunt = Hunt(pipeline, training, tried, search, metric, place, judge)
+        context = SearchContext(pipeline, training, tried, search, metric, place, judge)
         try:
-            trials = strategy(hunt)
-            best = max(trials, key=hunt.merit)
+            trials = strategy(context)
+            best = max(trials, key=context.merit)
             chosen = configured(pipeline, best.hyperparameters)
             fitted = chosen.fit(training.frame, training.target)
         except TreelineError:

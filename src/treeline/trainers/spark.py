@@ -18,7 +18,7 @@ from treeline.errors import TrainingError, TreelineError
 from treeline.registry import load_class
 from treeline.trainers import Fitted, TrainingSet
 from treeline.trainers.pipeline import build
-from treeline.trainers.searching import Hunt, configured, judged, strategy_of
+from treeline.trainers.searching import SearchContext, configured, judged, strategy_of
 from treeline.trainers.translated import kind_of
 from treeline.trainers.translated.fitting import OnSpark
 
@@ -51,10 +51,10 @@ class SparkTrainer:
         with session(f"treeline {place}"):
             adapted = _adapted(candidate, seed=search.seed, place=place)
             pipeline = build(adapted, training.features, seed=search.seed, place=place)
-            hunt = Hunt(pipeline, training, candidate, search, metric, place, judged)
+            context = SearchContext(pipeline, training, candidate, search, metric, place, judged)
             try:
-                trials = strategy(hunt)
-                best = max(trials, key=hunt.merit)
+                trials = strategy(context)
+                best = max(trials, key=context.merit)
                 chosen = configured(pipeline, best.hyperparameters)
                 fitted = chosen.fit(training.frame, training.target)
             except TreelineError:

@@ -47,9 +47,9 @@ class CardFraud:
         freedom = figures["degrees_of_freedom"]
         drawn = chance.standard_t(freedom, (rows, len(deviations)))
         drawn *= np.sqrt((freedom - 2) / freedom)  # now of deviation 1
-        for number, told in enumerate(kinds):
-            if told["shifts"]:
-                drawn[kind == number] += told["shifts"]
+        for number, figures_of_kind in enumerate(kinds):
+            if figures_of_kind["shifts"]:
+                drawn[kind == number] += figures_of_kind["shifts"]
         components = np.round(deviations * drawn, 6)
         mean = np.array([each["log_mean"] for each in kinds])[kind]
         deviation = np.array([each["log_deviation"] for each in kinds])[kind]

@@ -56,18 +56,18 @@ class Penguins:
 
     def _of_species(self, name: str, chance: np.random.Generator) -> pa.Table:
         """Return the birds of one species, in no order that would tell anything."""
-        told = self._figures["species"][name]
-        unknown = told["unknown"]
-        sex = np.repeat([0, 1, 0, 1], [told["female"], told["male"], (unknown + 1) // 2,
+        group = self._figures["species"][name]
+        unknown = group["unknown"]
+        sex = np.repeat([0, 1, 0, 1], [group["female"], group["male"], (unknown + 1) // 2,
                                        unknown // 2])  # fmt: skip
         noted = np.arange(len(sex)) < len(sex) - unknown
-        measured = np.arange(len(sex)) < len(sex) - told["unmeasured"]
-        islands = np.repeat(list(told["islands"]), list(told["islands"].values()))
+        measured = np.arange(len(sex)) < len(sex) - group["unmeasured"]
+        islands = np.repeat(list(group["islands"]), list(group["islands"].values()))
         return pa.table(
             {
                 "species": [name] * len(sex),
                 "island": chance.permutation(islands).tolist(),
-                **self._measures(told, sex, measured, chance),
+                **self._measures(group, sex, measured, chance),
                 "sex": pa.array(np.take(SEXES, sex), mask=~noted),
             },
             schema=SCHEMA,
@@ -75,7 +75,7 @@ class Penguins:
 
     def _measures(
         self,
-        told: Mapping[str, Any],
+        group: Mapping[str, Any],
         sex: NDArray[np.int64],
         measured: NDArray[np.bool_],
         chance: np.random.Generator,
@@ -84,8 +84,8 @@ class Penguins:
         figures, common = self._figures, self._figures["common"]
         own = chance.standard_normal((len(sex), len(figures["measures"])))
         shared = chance.standard_normal((len(sex), 1))
-        mean = np.array([told["mean"][name] for name in SEXES])[sex]
-        deviation = np.array([told["deviation"][name] for name in SEXES])[sex]
+        mean = np.array([group["mean"][name] for name in SEXES])[sex]
+        deviation = np.array([group["deviation"][name] for name in SEXES])[sex]
         values = mean + deviation * (np.sqrt(1 - common) * own + np.sqrt(common) * shared)
         steps = np.array(figures["steps"])
         values = np.round(np.round(values / steps) * steps, 1)

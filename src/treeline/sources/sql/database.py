@@ -188,15 +188,15 @@ class Database:
     def failed(self, error: Exception) -> SourceError:
         """Return what to raise for what went wrong."""
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        told = self.told(str(cause))
+        message = self.redacted(str(cause))
         if _may_pass(error):
-            return SourceBusyError(told)
+            return SourceBusyError(message)
         return SourceError(
-            f"{told}; correct the declaration, or what the user may do there "
+            f"{message}; correct the declaration, or what the user may do there "
             f"(the password is read from {self._password})"
         )
 
-    def told(self, message: str) -> str:
+    def redacted(self, message: str) -> str:
         """Return a message of the database with its place, and without the password."""
         where = self.url.set(drivername=self.dialect.name, password=None).render_as_string()
         message = " ".join(message.split())

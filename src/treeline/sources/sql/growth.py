@@ -189,5 +189,5 @@ def _asked(sql: str, database: Database) -> tuple[int, int]:
 def _name(statement: Statement) -> str:
     """Return what tells one statement from another, its types included."""
     columns = [(each.name, each.asked, str(each.type)) for each in statement.columns]
-    told = json.dumps([statement.dialect.name, statement.rows(), columns])
-    return hashlib.sha256(told.encode()).hexdigest()
+    identity = json.dumps([statement.dialect.name, statement.rows(), columns])
+    return hashlib.sha256(identity.encode()).hexdigest()

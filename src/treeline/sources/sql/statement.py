@@ -125,8 +125,8 @@ def _sqlite(database: Database, query: str) -> tuple[Column, ...]:
     """Return columns by their declared types; one without, by the values it holds."""
     with database.connected() as connection:
         connection.exec_driver_sql(f"CREATE TEMP VIEW described AS {query}")
-        told = connection.exec_driver_sql("PRAGMA temp.table_info(described)").all()
-    declared = {row[1]: _declared(row[1], row[2].upper()) for row in told}
+        described = connection.exec_driver_sql("PRAGMA temp.table_info(described)").all()
+    declared = {row[1]: _declared(row[1], row[2].upper()) for row in described}
     loose = [name for name, column in declared.items() if column.type is None]
     if loose:
         quoted = map(database.dialect.quoted, loose)

@@ -42,12 +42,13 @@ def arrow_batches(database: Database, sql: str) -> Iterator[pa.RecordBatch]:
     except BaseException as error:  # a panic of Rust is no Exception
         if not isinstance(error, RuntimeError) and type(error).__name__ != "PanicException":
             raise
-        told = database.told(str(error))
-        if any(words in told for words in OF_A_VALUE):
+        message = database.redacted(str(error))
+        if any(words in message for words in OF_A_VALUE):
             raise SourceError(
-                f"{told}; a value has no counterpart outside the database: convert it in a `query`"
+                f"{message}; a value has no counterpart outside the database: convert it in "
+                "a `query`"
             ) from None
-        raise SourceBusyError(told) from None
+        raise SourceBusyError(message) from None
 
 
 def _address(database: Database) -> str:
