@@ -69,9 +69,9 @@ def test_what_was_restored_answers_as_before(
         asking(service) as former,
         asking(other) as client,
     ):
-        values = {"json": {"values": [1, 2]}}
+        values = {"values": [1, 2]}
         answers = [
-            each.post("/v1/models/double/predict", **values).json()["values"]
+            each.post("/v1/models/double/predict", json=values).json()["values"]
             for each in (former, client)
         ]
         assert answers == [[2, 4], [2, 4]]

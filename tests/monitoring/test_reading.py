@@ -123,7 +123,8 @@ def test_a_truth_is_a_class_however_it_is_spelt_as_a_number() -> None:
 def test_answers_of_the_log_are_those_of_the_model(model: Watched, columns: Columns) -> None:
     found = typed(_chunk(logged(columns, WEEK)), model.signature)
     expected = answered(columns)
-    assert (found.answers.labels == expected.labels).all()
+    assert found.answers.labels is not None and expected.labels is not None
+    assert np.array_equal(found.answers.labels, expected.labels)
     assert found.answers.scores == pytest.approx(expected.scores, abs=1e-6)
     odd = logged(columns, WEEK)
     odd[5]["prediction"] = '"no class"'
@@ -133,6 +134,7 @@ def test_answers_of_the_log_are_those_of_the_model(model: Watched, columns: Colu
 def _chunk(rows: list[dict[str, Any]]) -> Logged:
     none = [None] * len(rows)
     names = ("version", "features", "prediction", "probability")
-    lists = ([row[name] for row in rows] for name in names)
+    versions, features, predictions, probabilities = ([row[name] for row in rows] for name in names)
     times = np.array([row["time"] for row in rows])
-    return Logged(times, *lists, none, np.full(len(rows), np.nan))
+    truth_times = np.full(len(rows), np.nan)
+    return Logged(times, versions, features, predictions, probabilities, none, truth_times)

@@ -67,7 +67,7 @@ def over_time(cohorts: list[Cohort], record: Record, metric: str) -> Chart:
             if end is not None:
                 level = np.full(len(x), end)
                 name = "promised" if end == promised.low else "to"
-                series.append(Series(name, x, level, "reference", told=f"{end:.3g}"))
+                series.append(Series(name, x, level, "reference", note=f"{end:.3g}"))
     better = "higher" if METRICS[metric].higher_is_better else "lower"
     told = f"{record.quality.labelled:,} rows whose truth came in; {better} is better"
     title = f"{metric} by time of prediction"
