@@ -26,7 +26,10 @@ LEFT JOIN feedback_by_key AS k ON k.model = p.model AND k.key = p.key
 WHERE p.model = {model} AND p.time >= {reach} AND p.time < {until}
   AND (p.time >= {since} OR f.time >= {since} OR k.time >= {since})"""
 
-FIRST = "SELECT min(time) FROM predictions WHERE model = {model} AND version = {version}"
+# By the index of times, which ends at the first row, as a minimum over a version would not.
+FIRST = """\
+SELECT min(time) FROM (SELECT time FROM predictions
+  WHERE model = {model} AND version = {version} ORDER BY time LIMIT 1) AS earliest"""
 AHEAD = "SELECT count(*) FROM predictions WHERE model = {model} AND time >= {until}"
 
 
