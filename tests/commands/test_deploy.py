@@ -150,7 +150,7 @@ def test_without_a_service_the_image_is_the_latest_all_the_same(
     page = tmp_path / "summary.md"
     done = run_deploy(releases[1], KOYEB_TOKEN=TOKEN, GITHUB_STEP_SUMMARY=str(page))
     assert done.returncode == 0, done.stderr
-    assert "nothing was put in service on Koyeb: KOYEB_SERVICE not set" in done.stdout
+    assert "nothing was put in service on koyeb: KOYEB_SERVICE not set" in done.stdout
     assert "is in service nowhere" in page.read_text()
     assert digest_of(f"{releases[1].name}:latest") == digest_of(releases[1].image)
 

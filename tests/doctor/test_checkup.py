@@ -417,6 +417,17 @@ def test_a_secret_of_production_that_training_needs_is_wrong(
     assert found.startswith("set for production only, which release.yml, retrain.yml, review.yml, ")
 
 
+def test_an_image_that_is_set_for_production_only_is_wrong(
+    clone: Checkout, on_github: Github
+) -> None:
+    """What decides whether there is anything to deploy runs outside of that environment."""
+    lists, environment = on_github
+    lists["environments/production/secrets"] = {}
+    lists["environments/production/variables"] = {"IMAGE": "ghcr.io/acme/forest"}
+    found = lines(examine(clone, **environment), "wrong")["variable IMAGE"]
+    assert "where nothing decides to deploy" in found
+
+
 def test_what_stops_a_first_run_on_github_is_told_with_the_way_out(
     clone: Checkout, on_github: Github, documents: dict[str, Any]
 ) -> None:

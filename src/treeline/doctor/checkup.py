@@ -231,6 +231,9 @@ def _setting(read: tuple[str, str], there: settings.Settings, files: set[str]) -
     if name not in there.environment:
         message = f"not set; {settings.purpose(name)}"
         return Finding(State.OPTIONAL, place, message, _setter(*read))
+    if name == "IMAGE":  # what decides whether to deploy runs before anybody approves of it
+        message = f"set for {settings.ENVIRONMENT} only, where nothing decides to deploy"
+        return Finding(State.WRONG, place, message, "set it for the repository")
     if blind := sorted(files - {settings.DEPLOYMENT}):
         found = f"set for {settings.ENVIRONMENT} only, which {', '.join(blind)} cannot see"
         return Finding(State.WRONG, place, found, "set it for the repository")
