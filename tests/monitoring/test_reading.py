@@ -72,6 +72,15 @@ def test_a_database_gives_what_was_logged(
     assert height.missing == np.isnan(columns["Height"]).sum()
 
 
+def test_a_database_gives_many_rows_at_a_time(
+    tmp_path: Path, model: Watched, columns: Columns
+) -> None:
+    database, url = log_in(tmp_path)
+    database.add(logged(columns, WEEK), [])
+    asked = model.asked(None, NIGHT)
+    assert [len(each.times) for each in log_of(url, "NO_PASSWORD").chunks(asked)] == [300]
+
+
 def test_the_first_window_of_a_version_stands_in_where_no_answers_are_known(
     tmp_path: Path, model: Watched, columns: Columns
 ) -> None:

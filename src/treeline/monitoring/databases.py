@@ -66,7 +66,7 @@ class DatabaseLog:
         sql = self._filled(ROWS, vars(asked))
         with self._database.connected() as connection:
             streamed = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
-            for part in streamed.exec_driver_sql(sql).partitions():
+            for part in streamed.exec_driver_sql(sql).partitions(CHUNK_ROWS):
                 yield _logged(part)
 
     def refused(self, model: str) -> dict[str, int]:
