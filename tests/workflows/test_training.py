@@ -231,8 +231,8 @@ def test_a_remote_that_cannot_be_reached_turns_the_run_red_before_anything_is_tr
     forge.secrets |= {"DVC_REMOTE_URL": "s3://nowhere/dvc", "AWS_ACCESS_KEY_ID": "key"}
     forge.secrets |= {"AWS_SECRET_ACCESS_KEY": "word"}
     forge.variables = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}
-    (forge.clone.root / "NEWS.md").write_text("Some.\n")
-    before = forge.push("Tell some news"), forge.released
+    forge.clone.change("alpha: 0.1", "alpha: 0.2")
+    before = forge.push("Regularise more"), forge.released
     [run] = forge.pushed("train.yml")
     assert run.conclusion == "failure"
     assert run.step("Train what is out of date") == "skipped"

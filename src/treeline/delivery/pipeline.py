@@ -67,10 +67,11 @@ class Failure:
 
 
 def run_pipeline(models: Sequence[str], options: Sequence[str]) -> list[StageRun]:
-    """Bring models up to date by `dvc repro` with `options`; return the stages that ran.
+    """Bring models up to date by `dvc repro` with `options`; return the stages that ran for models.
 
-    What stages print is shown, DVC is silent. Raises Interrupted at Ctrl-C or SIGTERM, when nothing
-    runs any more, and DeliveryError where DVC fails and no stage says why.
+    Those that run once for all models are among them only where they fail. What stages print is
+    shown, DVC is silent. Raises Interrupted at Ctrl-C or SIGTERM, when nothing runs any more, and
+    DeliveryError where DVC fails and no stage says why.
     """
     with _alone():
         code, runs = _repro(models, ["--quiet", *options])
@@ -79,7 +80,7 @@ def run_pipeline(models: Sequence[str], options: Sequence[str]) -> list[StageRun
             code, runs = _repro(models, options)
             if code and not any(map(_failed, runs)):
                 raise DeliveryError("`dvc repro` failed; it says above why")
-        return runs
+        return [each for each in runs if each.model or _failed(each)]
 
 
 def recollect(models: Sequence[str], *, force: bool = True) -> list[Failure]:

@@ -8,7 +8,7 @@ and this one leaves everything as it is.
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,9 +95,12 @@ def publish(*, reason: str) -> Published:
     target = _target(branch)
     elsewhere = [f":(exclude){each}" for name in held for each in locking.files_of(name)]
     files = repository.staged(*releasing.OUTPUTS, besides=elsewhere)
+    if held and not removed and not _models_of(files) - set(held):
+        repository.unstage(files)  # the digests of what was refused, and nothing else
+        files = []
     if files:
         quiet = bool(os.environ.get("GITHUB_ACTIONS")) and target == releasing.MAIN
-        repository.commit(message_of(files, reason=reason, removed=removed, quiet=quiet))
+        repository.commit(message_of(files, reason=reason, removed=removed, held=held, quiet=quiet))
     published = _pushed(tested, branch, target if files else branch, held)
     reasons = {name: each.reason for name, each in held.items()}
     return replace(published, held=reasons, repeated=repeated, removed=removed)
@@ -215,14 +218,19 @@ def _moved(branch: str, complaint: str) -> str:
 
 
 def message_of(
-    files: Sequence[str], *, reason: str, removed: Sequence[str] = (), quiet: bool = False
+    files: Sequence[str],
+    *,
+    reason: str,
+    removed: Collection[str] = (),
+    held: Collection[str] = (),
+    quiet: bool = False,
 ) -> str:
     """Return the message of the commit: which models, why, and in which run.
 
-    A `quiet` one starts no run: it is that of a run which has done all there is to do.
+    Of the models that were removed or held back files changed too. A `quiet` one starts no run: it
+    is that of a run which has done all there is to do.
     """
-    models = {name for file in files if (name := _model_of(Path(file))) is not None}
-    trained = sorted(models - set(removed))
+    trained = sorted(_models_of(files) - {*removed, *held})
     verbs = [f"Train {', '.join(trained) or 'again'}"] if trained or not removed else []
     verbs += [f"Remove {', '.join(removed)}"] if removed else []
     lines = [f"{'; '.join(verbs)}{' [skip ci]' if quiet else ''}", ""]
@@ -230,6 +238,10 @@ def message_of(
     if run := os.environ.get("GITHUB_RUN_ID"):
         lines.append(f"Run: {run}")
     return "\n".join(lines).strip()
+
+
+def _models_of(files: Sequence[str]) -> set[str]:
+    return {name for file in files if (name := _model_of(Path(file))) is not None}
 
 
 def _model_of(file: Path) -> str | None:

@@ -48,6 +48,12 @@ def staged(*paths: str, besides: Sequence[str] = ()) -> list[str]:
     return run("git", "diff", "--cached", "--name-only", error=PublishingError).split("\n")[:-1]
 
 
+def unstage(files: Sequence[str]) -> None:
+    """Take files out of what is staged; they stay as they are in the folder."""
+    if files:
+        run("git", "reset", "--quiet", "--", *files, error=PublishingError)
+
+
 def commit(message: str) -> str:
     """Commit what is staged, as the bot in GitHub Actions and as the user elsewhere."""
     run("git", "commit", "--quiet", "--message", message, env=_identity(), error=PublishingError)
