@@ -89,7 +89,7 @@ def test_a_clone_in_which_nothing_is_set_has_nothing_wrong(clone: Checkout) -> N
     assert "write nothing back and deploy nothing; set DVC_REMOTE_URL" in done.stdout
     assert set(lines(done, "optional")) >= {"remote", "IMAGE", "docker", "gh"}
     for name, purpose in settings.SECRETS.items():
-        assert f"secret {name}: {purpose}\n" in done.stdout
+        assert f"secret {name}: {purpose}; gh secret set {name}\n" in done.stdout
 
 
 def test_a_folder_that_is_no_repository_is_not_looked_at_further(tmp_path: Path) -> None:
