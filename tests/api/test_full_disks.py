@@ -89,17 +89,16 @@ COUNTING = """
 import sys
 from pathlib import Path
 from prometheus_client import CollectorRegistry
-from api.telemetry.metrics import Metrics
-from api.telemetry import shared_files
+from api.telemetry.metrics import Metrics, SharedFile, restore
 
 metrics = Metrics()
 for number in range(60):
     metrics.request(f"/{number}", "GET", 200, 0.1)
-assert shared_files.SharedFile.in_memory, "the disk was not full"
+assert SharedFile.in_memory, "the disk was not full"
 before = metrics.exposed().decode()
 Path(sys.argv[1]).unlink()
-shared_files.restore()
-assert not shared_files.SharedFile.in_memory
+restore()
+assert not SharedFile.in_memory
 metrics.request("/0", "GET", 200, 0.1)
 text = metrics.exposed().decode()
 assert text.count("treeline_http_requests_total{") == 60

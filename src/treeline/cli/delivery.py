@@ -108,9 +108,9 @@ def propose(branch: str, dispatch: str) -> str:
 @click.option("--outcome", envvar="OUTCOME", required=True, help="success or failure [OUTCOME].")
 @click.option("--webhook", envvar="NOTIFY_WEBHOOK", default="", help="[NOTIFY_WEBHOOK]")
 def notify(outcome: str, webhook: str) -> str:
-    """Tell of a scheduled training: one issue, which is closed when all is well again.
+    """Tell of a scheduled training that failed, by one issue.
 
-    The webhook is posted to besides, when something has changed.
+    It is closed when all is well again. The webhook is posted to besides, when something has changed.
     """
     from treeline.commands.notify import notify as command
 
