@@ -102,7 +102,7 @@ def test_an_image_that_is_never_ready_fails_with_its_last_words(
         assert left_over(broken) == ""
     assert "GET /readyz: 503" in str(caught.value)
     words = str(caught.value).split("last words:")[1]
-    assert "iris is not served: " in words
+    assert "iris (exported) is not served: " in words
 
 
 @pytest.mark.parametrize(
