@@ -110,7 +110,8 @@ def propose(branch: str, dispatch: str) -> str:
 def notify(outcome: str, webhook: str) -> str:
     """Tell of a scheduled training that failed, by one issue.
 
-    It is closed when all is well again. The webhook is posted to besides, when something has changed.
+    It is closed when all is well again. The webhook is posted to besides, when something has
+    changed.
     """
     from treeline.commands.notify import notify as command
 
