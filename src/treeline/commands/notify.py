@@ -1,9 +1,8 @@
 """How a scheduled training ended → one issue, opened, kept up to date, closed; and a webhook."""
 
-import os
 from datetime import UTC, datetime
 
-from treeline.delivery import issues, refusals
+from treeline.delivery import actions, issues, refusals
 from treeline.deployment.exchange import exchange
 from treeline.errors import DeliveryError
 
@@ -49,8 +48,7 @@ def _names(refused: list[str]) -> str:
 
 def _run() -> str:
     """Return the address of this run; by hand, its name."""
-    server, number = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_RUN_ID")
-    return f"{server}/{issues.repository()}/actions/runs/{number}" if number else "a run by hand"
+    return actions.run_page() or "a run by hand"
 
 
 def _post(webhook: str, text: str) -> None:

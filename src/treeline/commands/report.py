@@ -12,14 +12,11 @@ from treeline.files import write_text
 
 def write_report() -> RunSummary:
     """Write the report, and hand on which commit it is a comment of, if of any."""
-    server, name = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
-    browser = f"{server}/{name}" if server and name else ""
-    run = os.environ.get("GITHUB_RUN_ID")
     summary = summarised(
         _declared(),
         reason=os.environ.get("REASON", "").strip(),
-        browser=browser,
-        run=f"{browser}/actions/runs/{run}" if browser and run else "",
+        browser=actions.repository_page(),
+        run=actions.run_page(),
     )
     text = report(summary)
     write_text(notes.REPORT, shortened(text, summary))

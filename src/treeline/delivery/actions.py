@@ -1,4 +1,7 @@
-"""What a step tells GitHub Actions: outputs, notices, its summary; plain lines anywhere else."""
+"""What a step tells GitHub Actions: outputs, notices, its summary; plain lines anywhere else.
+
+What GitHub Actions tells a step: the addresses of its repository and its run.
+"""
 
 import os
 from pathlib import Path
@@ -19,6 +22,18 @@ def notice(message: str) -> None:
 def summarise(markdown: str) -> None:
     """Add Markdown to the page of the run."""
     _append("GITHUB_STEP_SUMMARY", markdown.rstrip("\n") + "\n")
+
+
+def repository_page() -> str:
+    """Return the address of the repository that this run is of; empty outside of a run."""
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    return f"{server}/{name}" if server and name else ""
+
+
+def run_page() -> str:
+    """Return the address of this run; empty outside of one."""
+    page, number = repository_page(), os.environ.get("GITHUB_RUN_ID")
+    return f"{page}/actions/runs/{number}" if page and number else ""
 
 
 def _append(variable: str, text: str) -> None:

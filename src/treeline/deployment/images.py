@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from uuid import uuid4
 
 from treeline import __version__
 from treeline.contract.signature import Signature
+from treeline.delivery.actions import repository_page
 from treeline.delivery.processes import attempt, run
 from treeline.delivery.releasing import Entry
 from treeline.deployment.asking import wait_until_served
@@ -109,13 +109,11 @@ def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
 
     In a workflow its label names the repository, by which ghcr.io links the package to it.
     """
-    server, name = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
-    source = f"{server}/{name}" if server and name else ""
     arguments = {
         "RUNTIME": runtime,
         "VERSION": __version__,
         "REVISION": revision,
-        "SOURCE": source,
+        "SOURCE": repository_page(),
     }
     options = [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
     run("docker", "build", "--tag", tag, *options, str(context), error=DeploymentError)

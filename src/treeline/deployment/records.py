@@ -4,13 +4,12 @@ A release says what may be served, a record what is. What is not in service yet 
 next run, and one that was in service is found again by the digest of its image.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from typing import Any
 
-from treeline.delivery import artifacts, repository
+from treeline.delivery import actions, artifacts, repository
 from treeline.delivery.lists import JsonList
 from treeline.delivery.releasing import RELEASES, Entry, chosen, last, ships_anew
 from treeline.errors import DeploymentError
@@ -107,8 +106,6 @@ def by_digest(entry: Entry) -> Deployment | None:
 
 def record(entry: Entry, *, image: str, target: str, url: str, failure: str = "") -> Deployment:
     """Write down a deployment and push the record; raises DeploymentError when git refuses it."""
-    server, name = os.environ.get("GITHUB_SERVER_URL", ""), os.environ.get("GITHUB_REPOSITORY", "")
-    number = os.environ.get("GITHUB_RUN_ID", "")
     deployment = Deployment(
         commit=entry.commit,
         models=entry.models,
@@ -116,7 +113,7 @@ def record(entry: Entry, *, image: str, target: str, url: str, failure: str = ""
         image=image,
         target=target,
         url=url,
-        run=f"{server}/{name}/actions/runs/{number}" if number else "",
+        run=actions.run_page(),
         when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         outcome=FAILED if failure else IN_SERVICE,
         reason=failure,
