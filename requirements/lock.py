@@ -18,7 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 DECLARATION = FOLDER.parent / "pyproject.toml"
 LARGEST = "engines"
-OPTIONS = ["arrow", "images", "postgres", "registry", "tracing"]
+OPTIONS = ["arrow", "images", "postgres", "registry", "signing", "tracing"]
 LIGHT = ["mlflow", "optuna", "sql", "notebook"]  # engines that need no Java
 LARGE = ["h2o", "spark"]
 EXTRAS = {
@@ -27,6 +27,7 @@ EXTRAS = {
     "lab": ["serve", "train", *LIGHT, "lab"],
     "train": ["serve", "train"],
     "tracking": ["mlflow"],
+    "signing": ["signing"],
     "h2o": ["serve", "h2o"],
     "pickle": ["serve", "pickle"],
     "full": ["serve", *OPTIONS],

@@ -19,10 +19,12 @@
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── PublishingError         the trained models could not be written back to git
+    │   ├── SigningError            a release could not be signed
     │   └── DeploymentError         an image failed its check, or its deployment was not healthy
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
     │   └── ArtifactRejectedError   its files contradict its signature
+    │       └── UntrustedArtifactError  nobody who is trusted has signed them
     └── ProblemsError           several things are wrong at once
         └── InvalidInputError       values given for a prediction break the signature
 
@@ -104,6 +106,10 @@ class PublishingError(DeliveryError):
     """The trained models could not be written back to git."""
 
 
+class SigningError(DeliveryError):
+    """A release could not be signed."""
+
+
 class DeploymentError(DeliveryError):
     """An image failed its check, or its deployment did not become healthy."""
 
@@ -118,6 +124,10 @@ class ArtifactNotFoundError(ArtifactError):
 
 class ArtifactRejectedError(ArtifactError):
     """The files of an artifact contradict its signature."""
+
+
+class UntrustedArtifactError(ArtifactRejectedError):
+    """Nobody who is trusted has signed the files of an artifact, or not as they are."""
 
 
 @dataclass(frozen=True)

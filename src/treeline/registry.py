@@ -21,7 +21,7 @@ OWN_FOLDER = SOURCE_TREE / OWN
 LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 # Which task of make installs what an extra of this package stands for, and which image has it.
-OF_THE_SERVICE = ("arrow", "images", "postgres", "registry", "tracing")
+OF_THE_SERVICE = ("arrow", "images", "postgres", "registry", "signing", "tracing")
 SETUPS = {
     **dict.fromkeys(OF_THE_SERVICE, "setup-full"),
     **dict.fromkeys(("lab", "mlflow", "notebook", "optuna", "sql"), "setup-lab"),

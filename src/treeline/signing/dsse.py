@@ -1,0 +1,113 @@
+"""Statements → envelopes of DSSE and back, by securesystemslib; keyless by sigstore underneath.
+
+The one module that imports either; it is reached by name (`treeline.signing`).
+"""
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.exceptions import Error as SigningLibraryError
+from securesystemslib.signer import CryptoSigner, Key, SigstoreSigner, SSlibKey
+from securesystemslib.signer import Signer as LibrarySigner
+
+from treeline.errors import ConfigError, SigningError, UntrustedArtifactError
+from treeline.signing import PAYLOAD_TYPE, Statement, WorkflowIdentity, signers
+from treeline.signing.signers import Signer
+
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError, SigningLibraryError)
+
+
+def sign(statement: Statement, *, key: str, workflow: WorkflowIdentity | None) -> str:
+    """Return the envelope of a statement as JSON, signed by each of the ways that are given.
+
+    `key` is a private key as PEM without a passphrase (Ed25519, ECDSA on P-256, RSA), empty for
+    none. `workflow` is who this run is, where it signs keyless: the token of the run is exchanged
+    for a certificate of some minutes, and the signature is entered into sigstore's public log.
+    Raises SigningError.
+    """
+    envelope = Envelope(statement.to_bytes(), PAYLOAD_TYPE, {})
+    for signer in _library_signers(key, workflow):
+        try:
+            envelope.sign(signer)
+        except Exception as error:  # of sigstore: its servers, its certificate, its log
+            raise SigningError(
+                f"the release cannot be signed keyless: {type(error).__name__}: {error}; run it "
+                "again, or sign with a key (the secret SIGNING_KEY)"
+            ) from error
+    return json.dumps(envelope.to_dict(), indent=2) + "\n"
+
+
+def verify(envelope: bytes, trusted: Path, *, place: str, now: datetime) -> Statement:
+    """Return the statement in an envelope at `place`, if a signer of the file `trusted` signed it.
+
+    Raises ConfigError where the file of signers cannot be read, and UntrustedArtifactError.
+    """
+    try:
+        read = Envelope.from_dict(json.loads(envelope))
+    except MALFORMED as error:
+        raise UntrustedArtifactError(
+            f"{place}: is no signed statement ({type(error).__name__}); publish the release again"
+        ) from error
+    refusals = []
+    for signer in signers.read(trusted):
+        key = _public_key(signer, place=str(trusted))
+        if key.keyid not in read.signatures:
+            continue
+        if signer.has_expired(now):
+            refusals.append(f"{signer.name} has expired on {signer.expires:%Y-%m-%d}")
+        elif reason := _refusal(read, key):
+            refusals.append(f"{signer.name}: {reason}")
+        elif read.payload_type != PAYLOAD_TYPE:
+            refusals.append(f"{signer.name} has signed something else, {read.payload_type!r}")
+        else:
+            return Statement.parse(read.payload, place=place)
+    reason = "; ".join(refusals) or f"none of the signers in {trusted} has signed it"
+    raise UntrustedArtifactError(
+        f"{place}: {reason}; deploy a release that one of them has signed, or trust who signed it"
+    )
+
+
+def _library_signers(key: str, workflow: WorkflowIdentity | None) -> Iterator[LibrarySigner]:
+    if key:
+        try:
+            yield CryptoSigner(load_pem_private_key(key.encode(), password=None))
+        except (TypeError, ValueError, UnsupportedAlgorithm) as error:  # its words quote no key
+            raise SigningError(
+                "SIGNING_KEY: is no private key that can sign; make one with: "
+                "openssl genpkey -algorithm ed25519"
+            ) from error
+    if workflow:
+        uri, public = SigstoreSigner.import_(workflow.identity, workflow.issuer)
+        try:
+            yield SigstoreSigner.from_priv_key_uri(uri, public)
+        except Exception as error:  # no token, a token of somebody else, no answer
+            raise SigningError(
+                f"SIGNING=keyless: this run cannot say who it is ({error}); it needs the "
+                "permission `id-token: write` in GitHub Actions"
+            ) from error
+
+
+def _public_key(signer: Signer, *, place: str) -> Key:
+    if signer.identity:
+        return SigstoreSigner.import_(signer.identity, signer.issuer)[1]
+    try:
+        return SSlibKey.from_crypto(load_pem_public_key(signer.key.encode()))
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigError(
+            f"{place}: {signer.name}: is no public key that can be used; write it with: "
+            "openssl pkey -pubout"
+        ) from error
+
+
+def _refusal(envelope: Envelope, key: Key) -> str:
+    """Return why the signature of a key does not hold; empty where it does."""
+    try:
+        envelope.verify([key], 1)
+    except MALFORMED as error:
+        return f"its signature does not hold ({error})"
+    return ""
