@@ -178,9 +178,9 @@ def grown(rule: str, group: str | None, *, seed: int) -> tuple[NonInferiority, f
     names = [group or "row"]
 
     def sides(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        found = hashes(rows, names, seed=seed)
+        hashed = hashes(rows, names, seed=seed)
         again = declared.model_copy(update={"seed": seed})
-        return split(rows, found=found, split=again, target=BINARY)
+        return split(rows, hashed=hashed, split=again, target=BINARY)
 
     before, _ = sides(frame[: int(len(frame) / GROWTH)])
     train, test = sides(frame)

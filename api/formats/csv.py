@@ -61,7 +61,7 @@ class CsvRecords:
                 continue
             feature = self._contract.features.get(name)
             if feature is not None:
-                record[name] = feature.kind.said(text)
+                record[name] = feature.kind.parsed(text)
             elif name == self._contract.key:
                 record[name] = text
         return record

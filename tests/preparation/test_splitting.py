@@ -24,8 +24,8 @@ def split(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows whose position is their key, if they are in no group."""
     by = [split.group or "position"]
-    found = hashes(frame, by, seed=split.seed)
-    return splitting.split(frame, found=found, split=split, target=target)
+    hashed = hashes(frame, by, seed=split.seed)
+    return splitting.split(frame, hashed=hashed, split=split, target=target)
 
 
 def rows(n: int, *, groups: int = 1, positive_every: int = 2) -> pd.DataFrame:

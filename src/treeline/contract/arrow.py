@@ -82,8 +82,8 @@ def _missing(array: pa.Array) -> NDArray[np.bool_]:
 
 def _value_of(array: pa.Array) -> Any:
     def value(row: int) -> object:
-        found = array[row].as_py()
-        return plain(found)
+        held = array[row].as_py()
+        return plain(held)
 
     return value
 
@@ -91,8 +91,8 @@ def _value_of(array: pa.Array) -> Any:
 def _places(array: pa.Array, known: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the position of each text among those known, -1 for another one or none."""
     texts = array.dictionary if pa.types.is_dictionary(array.type) else array
-    found = pc.index_in(texts, value_set=pa.array(known, type=texts.type))
-    places = np.asarray(pc.fill_null(found, -1)).astype(np.int64)
+    positions = pc.index_in(texts, value_set=pa.array(known, type=texts.type))
+    places = np.asarray(pc.fill_null(positions, -1)).astype(np.int64)
     return (
         places if not pa.types.is_dictionary(array.type) else np.append(places, -1)[_indices(array)]
     )

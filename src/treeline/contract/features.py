@@ -22,11 +22,11 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 
 def labels(values: Iterable[Label]) -> tuple[Label, ...]:
     """Return classes in one type: numbers that are all whole as integers, else as floats."""
-    found = tuple(values)
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in found):
-        return found
-    numbers = tuple(whole(each) for each in found)
-    return numbers if all(isinstance(each, int) for each in numbers) else tuple(map(float, found))
+    given = tuple(values)
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in given):
+        return given
+    numbers = tuple(whole(each) for each in given)
+    return numbers if all(isinstance(each, int) for each in numbers) else tuple(map(float, given))
 
 
 def whole(label: Label) -> Label:
@@ -80,7 +80,7 @@ class Feature(Closed):
         return self.kind.describe(self)
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if (self.type == "category") != bool(self.categories):
             raise ValueError("`categories` goes with `type: category`, and only with it")
         if len(set(self.categories)) != len(self.categories):
@@ -104,7 +104,7 @@ class Target(Closed):
     description: str = ""
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if (self.task == "binary") != (self.positive is not None):
             raise ValueError(
                 "`positive` names the positive class of a binary target, and only of one"

@@ -88,7 +88,7 @@ class Kind(Protocol):
     def choices(self, feature: "Feature") -> tuple[str, ...]:
         """Return the texts that the values are chosen from; nothing where they are numbers."""
 
-    def said(self, text: str) -> bool | float | str:
+    def parsed(self, text: str) -> bool | float | str:
         """Return what a field of a CSV says, or its text where it says no value of the type."""
 
     def spellings(self, feature: "Feature") -> dict[str, float]:
@@ -165,7 +165,7 @@ class Number:
         """Return nothing: there are too many to choose from."""
         return ()
 
-    def said(self, text: str) -> float | str:
+    def parsed(self, text: str) -> float | str:
         """Return the number that a field of a CSV says, or its text."""
         return number_of(text)
 
@@ -254,7 +254,7 @@ class Boolean:
         """Return the texts that the values are chosen from."""
         return ("true", "false")
 
-    def said(self, text: str) -> bool | str:
+    def parsed(self, text: str) -> bool | str:
         """Return the truth that a field of a CSV says, or its text."""
         return truth_of(text)
 
@@ -318,7 +318,7 @@ class Category:
         """Return the texts that the values are chosen from."""
         return feature.categories
 
-    def said(self, text: str) -> str:
+    def parsed(self, text: str) -> str:
         """Return the text."""
         return text
 

@@ -100,9 +100,9 @@ def clipped(value: object, *, most: int) -> object:
         nonlocal left
         left -= 1
         if isinstance(whole, str):
-            kept = whole[: max(left, 0) + 1]
-            left -= len(kept)
-            return kept
+            clipped_text = whole[: max(left, 0) + 1]
+            left -= len(clipped_text)
+            return clipped_text
         if isinstance(whole, dict):
             return {part(name): part(each) for name, each in while_room(whole.items())}
         if isinstance(whole, list | tuple):

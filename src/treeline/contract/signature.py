@@ -127,7 +127,7 @@ class Signature(Closed):
     reference: dict[str, Distribution]
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.key is not None and self.key in (*self.features, self.target.name):
             raise ValueError(f"`key` is {self.key!r}, which is a feature or the target")
         return self

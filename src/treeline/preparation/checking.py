@@ -26,21 +26,21 @@ from treeline.preparation.columns import (
     class_kind,
     column_of,
     numbers,
-    said_by,
+    parsed_value,
     texts,
     truths,
 )
 
 
 @contextmanager
-def _spark_unheard() -> Iterator[None]:
+def _spark_warnings_hidden() -> Iterator[None]:
     """Hide that Spark warns of pandas 3: pandera tries its pandas wherever Spark is installed."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "PySpark does not yet fully support", FutureWarning)
         yield
 
 
-with _spark_unheard():
+with _spark_warnings_hidden():
     import pandera.pandas as pandera
     from pandera.errors import SchemaErrors
 
@@ -76,7 +76,7 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
         column = column_of(frame[name], checked[name], feature)
         faults[name] = coded(column, feature)[1] | _is_two(frame[name], feature)
     try:
-        with _spark_unheard():
+        with _spark_warnings_hidden():
             _schema(spec).validate(checked, lazy=True)
     except SchemaErrors as errors:
         for column, row in errors.failure_cases[["column", "index"]].itertuples(index=False):
@@ -115,13 +115,13 @@ def _target(column: pd.Series, target: Target, *, untyped: bool) -> pd.Series:
         return numbers(column)
     if isinstance(target.positive, str):
         return texts(column, among=[target.positive])
-    found = column.infer_objects()
-    kind = class_kind(found, untyped=untyped)
+    values = column.infer_objects()
+    kind = class_kind(values, untyped=untyped)
     if isinstance(target.positive, bool) or (target.positive is None and kind == "boolean"):
-        return truths(found)
+        return truths(values)
     if kind == "boolean":
-        found = truths(found).astype("Float64").astype("float64")
-    return texts(found) if target.positive is None and kind == "text" else numbers(found)
+        values = truths(values).astype("Float64").astype("float64")
+    return texts(values) if target.positive is None and kind == "text" else numbers(values)
 
 
 def _schema(spec: ModelSpec) -> pandera.DataFrameSchema:
@@ -197,12 +197,12 @@ def _refusal(faults: pd.DataFrame, frame: pd.DataFrame, spec: ModelSpec) -> str:
             held = frame.loc[row, name]
             value = None if pd.api.types.is_scalar(held) and pd.isna(held) else plain(held)
             if (feature := spec.features.get(name)) is not None:
-                said = said_by(value, feature)
+                said = parsed_value(value, feature)
                 words = value_problem(name, feature, said).message
                 beyond = beyond or _is_beyond(said, feature)
             else:
-                found = "is missing" if value is None else f"{shown(value)} is not admitted"
-                words = f"{found}; give {needed[name]}"
+                fault = "is missing" if value is None else f"{shown(value)} is not admitted"
+                words = f"{fault}; give {needed[name]}"
             lines.append(f"column {name!r}, row {row + 1}: {words}{reason}")
         if len(rows) > SHOWN:
             lines.append(f"column {name!r}: {len(rows) - SHOWN:,} more rows like these")

@@ -38,14 +38,14 @@ def numbers(column: pd.Series) -> pd.Series:
     if column.dtype == "str":
         with suppress(pa.ArrowInvalid):  # twenty times as fast where every text is a number
             trimmed = pc.utf8_trim(pa.array(column, pa.string()), characters=" \t")
-            found = pc.cast(trimmed, pa.float64()).to_numpy(zero_copy_only=False)
-            return pd.Series(found, index=column.index, name=column.name)
+            values = pc.cast(trimmed, pa.float64()).to_numpy(zero_copy_only=False)
+            return pd.Series(values, index=column.index, name=column.name)
     if column.dtype == object:  # in which true is no 1, though it equals it
-        found = np.array([*map(_number, column)], dtype=np.float64)
+        values = np.array([*map(_number, column)], dtype=np.float64)
     else:
         codes, different = pd.factorize(column)
-        found = np.array([*map(_number, different), np.nan])[codes]
-    return pd.Series(found, index=column.index, name=column.name)
+        values = np.array([*map(_number, different), np.nan])[codes]
+    return pd.Series(values, index=column.index, name=column.name)
 
 
 def truths(column: pd.Series) -> pd.Series:
@@ -114,7 +114,7 @@ def column_of(given: pd.Series, typed: pd.Series, feature: Feature) -> Column:
     holds = feature.kind.holds
 
     def value(row: int) -> object:
-        return said_by(given.iloc[row], feature)
+        return parsed_value(given.iloc[row], feature)
 
     if holds == "text":
         places, different = pd.factorize(typed)
@@ -125,10 +125,10 @@ def column_of(given: pd.Series, typed: pd.Series, feature: Feature) -> Column:
     return Column(holds, missing, value, numbers=numbers_of)
 
 
-def said_by(value: object, feature: Feature) -> object:
+def parsed_value(value: object, feature: Feature) -> object:
     """Return the value that a source's says to a feature, as plain Python."""
     held = plain(value)
-    return feature.kind.said(held) if isinstance(held, str) else held
+    return feature.kind.parsed(held) if isinstance(held, str) else held
 
 
 def _number(value: object) -> float:

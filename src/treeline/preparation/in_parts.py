@@ -79,10 +79,10 @@ def checked(
     for batch in batches:
         frame = _counted(batch.to_pandas().set_index(ROW), spec)
         if len(frame):
-            yield from _told(frame, spec, schema)
+            yield from _batches_of(frame, spec, schema)
 
 
-def _told(frame: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> list[pa.RecordBatch]:
+def _batches_of(frame: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> list[pa.RecordBatch]:
     known = frame[frame[spec.target.name].notna()]
     try:
         typed = _typed(known, spec, schema) if len(known) else known[[]]
@@ -97,8 +97,8 @@ def _told(frame: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> list[pa.Re
 def _typed(known: pd.DataFrame, spec: ModelSpec, schema: pa.Schema) -> pd.DataFrame:
     """Return checked rows with their hashes, classes as names where those of other rows are."""
     typed = check(known, spec)
-    found = row_hashes(typed, spec).view(np.int64)
-    typed[HASH] = pd.Series(found, index=typed.index, dtype="Int64")
+    hashed = row_hashes(typed, spec).view(np.int64)
+    typed[HASH] = pd.Series(hashed, index=typed.index, dtype="Int64")
     name = spec.target.name
     names = spec.source.untyped and str(schema.field(name).type).endswith("string")
     return typed.assign(**{name: texts(known[name])}) if names else typed
@@ -118,7 +118,7 @@ class CheckedRows:
         self._parts = sorted(folder.glob("*.parquet"), key=_first_row)
         self._refuse_faults()
         check_spacing(self._column, spec.features)
-        self.kept = self._rows.count_rows()
+        self.admitted = self._rows.count_rows()
         known = dataset.field(spec.target.name).is_valid()
         self.missing = {
             name: count
@@ -183,19 +183,19 @@ def split_checked(
             f"column {spec.target.name!r}: no row that source.where admits has a target; "
             "correct the condition, or the source"
         )
-    found = keys[HASH].to_numpy(dtype=np.int64).view(np.uint64)
-    train, test = split(keys, found=found, split=spec.split, target=spec.target)
+    hashed = keys[HASH].to_numpy(dtype=np.int64).view(np.uint64)
+    train, test = split(keys, hashed=hashed, split=spec.split, target=spec.target)
     summary = summarised(keys, (train, test), spec=spec)
     rows.write(paths.train, train[ROW])
     rows.write(paths.test, test[ROW])
     counts = {
         "collected": collected,
-        "left_out_by_where": collected - rows.kept,
-        "without_target": rows.kept - len(keys),
+        "left_out_by_where": collected - rows.admitted,
+        "without_target": rows.admitted - len(keys),
         "train": len(train),
         "test": len(test),
     }
-    sides = record(spec, found, keys, test=len(test))
+    sides = record(spec, hashed, keys, test=len(test))
     return {"rows": counts, "missing": rows.missing, "duplicates": 0, **summary, **sides}
 
 
@@ -241,8 +241,8 @@ def prepare_parts(spec: ModelSpec, paths: Layout, *, part_rows: int) -> dict[str
         repeated = Repeated(spec, typed)
         tables = repeated.passing(_checked(paths.raw, spec, typed, part_rows=part_rows))
         _write_parts(folder, tables, empty=columns(typed).empty_table())
-        found = split_checked(CheckedRows(folder, spec, typed), spec, paths, collected=rows)
-        return found | {"duplicates": repeated.count()}
+        summary = split_checked(CheckedRows(folder, spec, typed), spec, paths, collected=rows)
+        return summary | {"duplicates": repeated.count()}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -291,8 +291,8 @@ def _checked(
                 yield batch.replace_schema_metadata(None).append_column(ROW, numbers)
                 bar.update(batch.num_rows)
 
-        for found in checked(spec, columns(typed), numbered()):
-            yield pa.Table.from_batches([found])
+        for batch in checked(spec, columns(typed), numbered()):
+            yield pa.Table.from_batches([batch])
 
 
 def _write_parts(folder: Path, tables: Iterator[pa.Table], *, empty: pa.Table) -> None:

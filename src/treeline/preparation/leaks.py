@@ -43,24 +43,29 @@ def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
     """
     target = column(spec.target.name)
     truth = _sampled(target)
-    found: dict[str, Any] = {"twins": twins(column, spec), "telling": [], "ids": [], "clocks": []}
+    suspicions: dict[str, Any] = {
+        "twins": twins(column, spec),
+        "telling": [],
+        "ids": [],
+        "clocks": [],
+    }
     classes = spec.target.task != "regression"
     for name, feature in spec.features.items():
         values = _sampled(column(name))
         if feature.kind.holds == "number" and _is_id(values):
-            found["ids"].append(name)
+            suspicions["ids"].append(name)
             continue
-        alone = _told(values, truth, classes=classes)
+        alone = _explained(values, truth, classes=classes)
         later = _later(values[0], truth[0], classes=classes)
         if later is not None and alone >= WORTH_A_CLOCK and alone - later >= FALLS_BY:
             clock = {"feature": name, "random": round(alone, 4), "later": round(later, 4)}
-            found["clocks"].append(clock)
+            suspicions["clocks"].append(clock)
         elif alone >= ALONE and len(truth[1]) >= FEWEST_TEST_ROWS:
-            found["telling"].append({"feature": name, "alone": round(alone, 4)})
+            suspicions["telling"].append({"feature": name, "alone": round(alone, 4)})
     forward = spec.split.after is not None  # later rows judge already, and no group is beside it
-    found["clocks"] = [] if forward else found["clocks"]
-    found["groups"] = [] if spec.split.group or forward else _groups(column, spec, truth[0])
-    return found
+    suspicions["clocks"] = [] if forward else suspicions["clocks"]
+    suspicions["groups"] = [] if spec.split.group or forward else _groups(column, spec, truth[0])
+    return suspicions
 
 
 def twins(column: Column, spec: ModelSpec) -> dict[str, Any]:
@@ -138,17 +143,17 @@ def _step(values: Array) -> float:
     return float(np.median(np.diff(np.unique(values)))) or 1.0
 
 
-def _told(values: tuple[Array, Array], truth: tuple[Array, Array], *, classes: bool) -> float:
+def _explained(values: tuple[Array, Array], truth: tuple[Array, Array], *, classes: bool) -> float:
     """Return how much of the target that a feature alone tells, learnt on the first side.
 
     A value is looked up: in a bin with as many rows as any other, or by itself where there are few.
     1 is all that the commonest class (or the mean) leaves open, 0 nothing. A number that has nearly
     the order of the target tells it too, wherever the limits of the bins are.
     """
-    (known, asked), (_learnt, actual) = values, truth
-    if not len(known) or not len(asked):
+    (known, tested), (_learnt, actual) = values, truth
+    if not len(known) or not len(tested):
         return 0.0
-    if (ordered := abs(_ordered(asked, actual))) >= IN_ORDER:
+    if (ordered := abs(_ordered(tested, actual))) >= IN_ORDER:
         return ordered
     left, open_ = _left_open(values, truth, _limits(known), classes=classes)
     return max(0.0, 1 - left / open_) if open_ else 0.0
@@ -234,7 +239,7 @@ def _groups(column: Column, spec: ModelSpec, truth: Array) -> list[dict[str, Any
     By the intraclass correlation (Shrout and Fleiss 1979, case 1) of the target: of the positive
     class, or of each class against the rest, the largest.
     """
-    found = []
+    entries = []
     indicators = [truth]
     if spec.target.task != "regression":
         indicators = [(truth == code).astype(np.float64) for code in np.unique(truth)]
@@ -247,8 +252,8 @@ def _groups(column: Column, spec: ModelSpec, truth: Array) -> list[dict[str, Any
             continue
         alike = max(_intraclass(indicator, codes, rows) for indicator in indicators)
         if alike >= AGREES_BY:
-            found.append({"column": name, "groups": len(distinct), "alike": round(alike, 4)})
-    return found
+            entries.append({"column": name, "groups": len(distinct), "alike": round(alike, 4)})
+    return entries
 
 
 def _intraclass(values: Array, codes: Array, rows: Array) -> float:

@@ -57,9 +57,9 @@ def _checked_by_spark(raw: Path, folder: Path, spec: ModelSpec, typed: pd.DataFr
             rows = spark.read.parquet(f"file:{raw}").selectExpr(
                 *map(_quoted, map(str, typed)), f"_metadata.row_index AS {ROW}"
             )
-            found = rows.mapInArrow(partial(checked, spec, schema), ", ".join(words))
+            results = rows.mapInArrow(partial(checked, spec, schema), ", ".join(words))
             with shown(spark, "check"):
-                found.write.parquet(f"file:{folder}")
+                results.write.parquet(f"file:{folder}")
             written = spark.read.parquet(f"file:{folder}").where(
                 f"{_quoted(spec.target.name)} IS NOT NULL AND {FAULT} IS NULL"
             )

@@ -54,8 +54,8 @@ def later(frame: pd.DataFrame, after: Mapping[str, Moment]) -> NDArray[np.bool_]
     """Return which rows are after the declared moment, bool of shape (n_rows,)."""
     ((name, moment),) = after.items()
     limit = moments(pd.Series([moment], name=name), moment)[0]
-    found: NDArray[np.bool_] = moments(frame[name], moment) > limit
-    return found
+    after_limit: NDArray[np.bool_] = moments(frame[name], moment) > limit
+    return after_limit
 
 
 def moments_of(frame: pd.DataFrame, after: Mapping[str, Moment]) -> Array:
@@ -81,14 +81,15 @@ def forward_folds(
     The first of k + 1 stretches is only learnt from. Raises ValueError when there are too few
     moments, or when a part would miss a class of `classes`, shape (n_rows,).
     """
-    found = stretches(times, k + 1)
-    if len(times) and (there := int(found.max()) + 1) <= k:
+    stretch_of = stretches(times, k + 1)
+    if len(times) and (there := int(stretch_of.max()) + 1) <= k:
         raise ValueError(
             f"{len(np.unique(times)):,} different moments make {there} stretches of time, and "
             f"{k} parts need {k + 1}"
         )
     drawn = [
-        (np.flatnonzero(found < part), np.flatnonzero(found == part)) for part in range(1, k + 1)
+        (np.flatnonzero(stretch_of < part), np.flatnonzero(stretch_of == part))
+        for part in range(1, k + 1)
     ]
     if classes is not None:
         known, whole = np.asarray(classes), len(np.unique(classes))
@@ -145,9 +146,9 @@ def hashes(frame: pd.DataFrame, names: Sequence[str], *, seed: int) -> Hashes:
     return state
 
 
-def places(found: Hashes) -> NDArray[np.float64]:
+def places(hashed: Hashes) -> NDArray[np.float64]:
     """Return the place of each hash in [0, 1), float64 of the same shape."""
-    return (found >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _of_values(column: pd.Series) -> Hashes:
@@ -193,7 +194,7 @@ SEEDS = 10
 WAY_OUT = "collect more rows, or declare another split (`test`, `seed`, or a finer `group`)"
 
 
-def record(spec: ModelSpec, found: Hashes, frame: pd.DataFrame, *, test: int) -> dict[str, Any]:
+def record(spec: ModelSpec, hashed: Hashes, frame: pd.DataFrame, *, test: int) -> dict[str, Any]:
     """Return how rows with these hashes were split, for the summary, and the share that came out.
 
     `units` is how many different hashes decided: of groups, keys, rows or moments. Of groups that
@@ -201,7 +202,7 @@ def record(spec: ModelSpec, found: Hashes, frame: pd.DataFrame, *, test: int) ->
     and group.
     """
     split = spec.split
-    units, share = len(np.unique(found)), round(test / len(found), 4)
+    units, share = len(np.unique(hashed)), round(test / len(hashed), 4)
     if split.after is not None:
         names = list(split.after)
         sides = {"rule": AFTER_RULE, "by": "moment", "names": names, "after": split.after}
@@ -232,11 +233,11 @@ def _different(frame: pd.DataFrame, spec: ModelSpec) -> int:
 
 
 def split(
-    frame: pd.DataFrame, *, found: Hashes, split: Split, target: Target
+    frame: pd.DataFrame, *, hashed: Hashes, split: Split, target: Target
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Split rows in two, in the order they came; raises DataError where that is impossible.
 
-    By the rule `stable` the rows whose place, that of their hash in `found`, is below the test
+    By the rule `stable` the rows whose place, that of their hash in `hashed`, is below the test
     fraction are for the test: no other row has a say, so that each keeps its side when rows are
     added or removed, and rows or groups with the same hash are on the same side. Sizes are left
     to chance. By the rule `drawn` classes keep their shares, and all rows decide together. With
@@ -247,9 +248,9 @@ def split(
     if split.after is not None:
         train, test = _forward(frame, split.after)
     elif split.rule == "stable":
-        held = places(found) < split.test
+        held = places(hashed) < split.test
         train, test = rows[~held], rows[held]
-        _has_rows(split, found, train=len(train), test=len(test))
+        _has_rows(split, hashed, train=len(train), test=len(test))
     else:
         train, test = _drawn(frame, classes, split)
     if classes is not None:
@@ -288,11 +289,11 @@ def _drawn(frame: pd.DataFrame, classes: pd.Series | None, split: Split) -> Fold
     return train, test
 
 
-def _has_rows(split: Split, found: Hashes, *, train: int, test: int) -> None:
+def _has_rows(split: Split, hashed: Hashes, *, train: int, test: int) -> None:
     """Refuse a side without rows: with few units of the hash, chance may leave one empty."""
     if train and test:
         return
-    units, what = len(np.unique(found)), "different rows" if split.group is None else "groups"
+    units, what = len(np.unique(hashed)), "different rows" if split.group is None else "groups"
     if split.key:
         what = "different keys"
     raise DataError(
@@ -340,16 +341,16 @@ def _grouped(groups: NDArray[Any], classes: Any | None, split: Split) -> Fold:
     most = max(2, min(len(pd.unique(groups)), max(PARTS, round(1 / split.test))))
     share = Fraction(split.test).limit_denominator(most)
     share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
-    k, kept = share.denominator, share.numerator
+    k, n_test = share.denominator, share.numerator
     parts = _parts(classes, n_rows=len(groups), groups=groups, k=k, seed=split.seed)
-    test = np.concatenate([rows for _, rows in parts[:kept]])
+    test = np.concatenate([rows for _, rows in parts[:n_test]])
     return np.setdiff1d(np.arange(len(groups)), test), test
 
 
 def _has_every_class(sides: dict[str, pd.Series], classes: pd.Series, split: Split) -> None:
     way_out = WAY_OUT if split.after is None else "collect more rows, or declare another `after`"
-    for side, found in sides.items():
-        if lost := sorted(set(classes) - set(found)):
+    for side, values in sides.items():
+        if lost := sorted(set(classes) - set(values)):
             raise DataError(f"split: the {side} rows hold no row of class {lost[0]!r}; {way_out}")
 
 

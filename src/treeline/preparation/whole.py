@@ -39,15 +39,15 @@ def summarised(
     frame: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], *, spec: ModelSpec
 ) -> dict[str, Any]:
     """Return what a summary says of target and groups, which are all that the frames must hold."""
-    found: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     if spec.split.group:
         train, test = (set(side[spec.split.group]) for side in sides)
-        found["groups"] = {
+        summary["groups"] = {
             "train": len(train),
             "test": len(test),
             "on_both_sides": len(train & test),
         }
-    return {**found, "target": _target(frame[spec.target.name], spec)}
+    return {**summary, "target": _target(frame[spec.target.name], spec)}
 
 
 def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:
@@ -63,21 +63,21 @@ def _classes(column: pd.Series, spec: ModelSpec) -> list[Label]:
 
     They have the type that the data have: whole numbers are no decimal ones.
     """
-    found = list(labels(plain(value) for value in sorted(column.unique())))
-    if len(found) < 2:
+    classes = list(labels(plain(value) for value in sorted(column.unique())))
+    if len(classes) < 2:
         raise DataError(
-            f"target {column.name!r}: every row is {found[0]!r}, so there is nothing to learn; "
+            f"target {column.name!r}: every row is {classes[0]!r}, so there is nothing to learn; "
             "collect rows of another class, or correct source.where"
         )
     if spec.target.task == "multiclass":
-        return found
-    if spec.target.positive not in found or len(found) != 2:
+        return classes
+    if spec.target.positive not in classes or len(classes) != 2:
         raise DataError(
             f"target {column.name!r}: a binary target with positive {spec.target.positive!r} needs "
-            f"two classes, one of them that; the rows hold {', '.join(map(repr, found))}: "
+            f"two classes, one of them that; the rows hold {', '.join(map(repr, classes))}: "
             "correct target.positive, or declare `task: multiclass`"
         )
-    return sorted(found, key=lambda value: value == spec.target.positive)
+    return sorted(classes, key=lambda value: value == spec.target.positive)
 
 
 @dataclass(frozen=True)
@@ -96,22 +96,22 @@ def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
     checks types, categories and bounds, fills missing values, and splits. Raises DataError.
     """
     chosen = declared_columns(raw.reset_index(drop=True), spec)
-    kept = matching(chosen, spec.source.where)
-    known = kept[kept[spec.target.name].notna()]
+    admitted = matching(chosen, spec.source.where)
+    known = admitted[admitted[spec.target.name].notna()]
     if known.empty:
         raise DataError(f"column {spec.target.name!r}: no row has a target; correct the source")
     checked = check(known, spec)
-    found = row_hashes(checked, spec)
-    train, test = split(checked, found=found, split=spec.split, target=spec.target)
+    hashed = row_hashes(checked, spec)
+    train, test = split(checked, hashed=hashed, split=spec.split, target=spec.target)
     counts = {
         "collected": len(raw),
-        "left_out_by_where": len(chosen) - len(kept),
-        "without_target": len(kept) - len(known),
+        "left_out_by_where": len(chosen) - len(admitted),
+        "without_target": len(admitted) - len(known),
         "train": len(train),
         "test": len(test),
     }
     summary = summarise(checked, train, test, spec=spec, counts=counts)
-    summary |= record(spec, found, checked, test=len(test))
+    summary |= record(spec, hashed, checked, test=len(test))
     return Prepared(
         train=filled(train, spec.features), test=filled(test, spec.features), summary=summary
     )

@@ -17,7 +17,7 @@ from treeline.artifact.store import Model
 from treeline.errors import DataError, SourceError
 from treeline.files import replacing_folder
 from treeline.scoring import Job, Packed, unpacked
-from treeline.scoring.predicting import ERROR, SHOWN, check_kept, refuse, scored
+from treeline.scoring.predicting import ERROR, SHOWN, check_keep, refuse, scored
 from treeline.scoring.reading import CSV, check_columns, csv_rows
 from treeline.tables import write_tables
 
@@ -55,7 +55,7 @@ def score(model: Packed, job: Job) -> int:
     SourceError and DataError.
     """
     opened = unpacked(model)
-    check_kept(job.keep, opened.signature)
+    check_keep(job.keep, opened.signature)
     files = parquet_files(job.source)
     try:
         total = _rows_of(files)
@@ -136,8 +136,8 @@ def _scored(
     model: Model, keep: tuple[str, ...], name: str, start: int, batch: pa.RecordBatch
 ) -> pa.Table:
     batch = batch.replace_schema_metadata(None)
-    found = scored(batch, model, keep=keep, place=lambda row: f"{name}, row {start + row + 1}")
-    return pa.Table.from_batches([found])
+    result = scored(batch, model, keep=keep, place=lambda row: f"{name}, row {start + row + 1}")
+    return pa.Table.from_batches([result])
 
 
 def _ahead(

@@ -21,7 +21,7 @@ from treeline.scoring.predicting import (
     FILE,
     ROW,
     SHOWN,
-    check_kept,
+    check_keep,
     fields,
     refuse,
     streamed,
@@ -42,7 +42,7 @@ TYPES = {
 def score(model: Packed, job: Job) -> int:
     """Score a file or a folder into a folder; raises SourceError, DataError and EngineError."""
     signature = unpacked(model).signature
-    check_kept(job.keep, signature)
+    check_keep(job.keep, signature)
     files = parquet_files(job.source)
     if files[0].suffix.lower() == CSV:
         raise SourceError(f"{job.source}: Spark scores Parquet; score a CSV with --engine local")
@@ -62,8 +62,10 @@ def score(model: Packed, job: Job) -> int:
             rows = spark.read.parquet(*(f"file:{file}" for file in files)).selectExpr(
                 *columns, f"_metadata.file_name AS {FILE}", f"_metadata.row_index AS {ROW}"
             )
-            kept = rows.select(*map(_quoted, job.keep)).schema.fields
-            result = rows.mapInArrow(partial(streamed, model, job.keep), _declared(kept, signature))
+            carried = rows.select(*map(_quoted, job.keep)).schema.fields
+            result = rows.mapInArrow(
+                partial(streamed, model, job.keep), _declared(carried, signature)
+            )
             with shown(spark, f"score {signature.name}"):
                 result.write.mode("overwrite").parquet(f"file:{draft}")
         except FAILURES as error:
@@ -71,9 +73,9 @@ def score(model: Packed, job: Job) -> int:
         return _settled(draft, job)
 
 
-def _declared(kept: list[Any], signature: Any) -> str:
+def _declared(carried: list[Any], signature: Any) -> str:
     """Return the columns of the result in Spark's own words for them."""
-    words = [f"{_quoted(field.name)} {field.dataType.simpleString()}" for field in kept]
+    words = [f"{_quoted(field.name)} {field.dataType.simpleString()}" for field in carried]
     words += [f"{_quoted(field.name)} {TYPES[str(field.type)]}" for field in fields(signature)]
     return ", ".join(words)
 

@@ -27,16 +27,16 @@ SHOWN = 5  # bad rows named before the rest is only counted
 
 def fields(signature: Signature) -> list[pa.Field]:
     """Return the columns that scoring adds, in order."""
-    found = [pa.field(PREDICTION, _classes(signature).type)]
+    added = [pa.field(PREDICTION, _classes(signature).type)]
     if signature.probabilities:
         names = [PROBABILITY]
         if signature.target.task == "multiclass":
             names += [f"{PROBABILITY}_{text_of(each)}" for each in signature.classes]
-        found += [pa.field(name, pa.float32()) for name in names]
-    return [*found, pa.field(ERROR, pa.string())]
+        added += [pa.field(name, pa.float32()) for name in names]
+    return [*added, pa.field(ERROR, pa.string())]
 
 
-def check_kept(keep: Sequence[str], signature: Signature) -> None:
+def check_keep(keep: Sequence[str], signature: Signature) -> None:
     """Raise DataError where a kept column would have the name of an added one, or stands twice."""
     added = {field.name for field in fields(signature)}
     for name in keep:
@@ -62,9 +62,9 @@ def scored(
     for row, texts in reasons.items():
         errors[row] = f"{place(row)}: {'; '.join(texts)}"
     added = [*_predicted(model, matrix, good), pa.array(errors, pa.string())]
-    kept = [batch.column(name) for name in keep]
+    carried = [batch.column(name) for name in keep]
     schema = pa.schema([*(batch.schema.field(n) for n in keep), *fields(model.signature)])
-    return pa.RecordBatch.from_arrays([*kept, *added], schema=schema)
+    return pa.RecordBatch.from_arrays([*carried, *added], schema=schema)
 
 
 def _predicted(model: Model, matrix: Matrix, good: NDArray[np.bool_]) -> list[pa.Array]:
@@ -94,11 +94,11 @@ def refuse(errors: Sequence[str], *, bad_rows: int, rows: int) -> None:
 def _given(prediction: Prediction, signature: Signature, rows: int) -> list[pa.Array]:
     """Return what a model gave as columns: classes and probabilities, or values."""
     regression, count = signature.target.task == "regression", len(signature.classes)
-    found = prediction.values if regression else prediction.labels
-    _expect(found is not None and found.shape == (rows,), signature)
+    answers = prediction.values if regression else prediction.labels
+    _expect(answers is not None and answers.shape == (rows,), signature)
     if regression:
-        return [pa.array(found, pa.float64())]
-    labels = np.asarray(found, dtype=np.int64)
+        return [pa.array(answers, pa.float64())]
+    labels = np.asarray(answers, dtype=np.int64)
     _expect(bool(((labels >= 0) & (labels < count)).all()), signature)
     columns = [_classes(signature).take(pa.array(labels))]
     if not signature.probabilities:

@@ -86,7 +86,7 @@ def _from_fields(array: pa.Array, feature: Feature) -> Column:
     """Return what the fields of a CSV say, NaN for what says no value of the feature's type."""
     missing = np.asarray(array.is_null())
     by_text = array.dictionary_encode()
-    said = [feature.kind.said(text) for text in by_text.dictionary.to_pylist()]
+    said = [feature.kind.parsed(text) for text in by_text.dictionary.to_pylist()]
     table = np.array([*(np.nan if isinstance(value, str) else float(value) for value in said), 0.0])
     places = np.asarray(pc.fill_null(by_text.indices.cast(pa.int64()), -1))
     return Column(feature.kind.holds, missing, lambda row: said[places[row]], numbers=table[places])

@@ -41,8 +41,8 @@ def format_of(name: str) -> str:
     """Return `.csv` or `.parquet` for the name of a file or the path of a URL."""
     suffix = PurePosixPath(name).suffix.lower()
     if suffix not in FORMATS:
-        found = f"{suffix!r} is no format that is read" if suffix else "it has no suffix"
-        raise SourceError(f"{name}: {found}; give a file that ends in {' or '.join(FORMATS)}")
+        fault = f"{suffix!r} is no format that is read" if suffix else "it has no suffix"
+        raise SourceError(f"{name}: {fault}; give a file that ends in {' or '.join(FORMATS)}")
     return suffix
 
 
@@ -160,10 +160,10 @@ class UrlTables:
         spec, suffix = self._spec, format_of(urlsplit(self._spec.url).path)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / f"download{suffix}"
-            found = self._download(path)
-            if spec.sha256 is not None and found != spec.sha256:
+            actual = self._download(path)
+            if spec.sha256 is not None and actual != spec.sha256:
                 raise SourceError(
-                    f"{spec.url}: its SHA-256 is {found}, declared is {spec.sha256}; "
+                    f"{spec.url}: its SHA-256 is {actual}, declared is {spec.sha256}; "
                     "if the new content is wanted, declare its digest"
                 )
             yield from read_tables(path, suffix=suffix, spec=spec, name=spec.url)

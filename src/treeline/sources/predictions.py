@@ -84,9 +84,9 @@ class PredictionTables:
                 f"{LOG_VERSION}; collect with the release that the service runs"
             )
         with database.connected() as connection:
-            asked = ROWS.format(database.dialect.text_literal(spec.model))
+            query = ROWS.format(database.dialect.text_literal(spec.model))
             streamed = connection.execution_options(stream_results=True, yield_per=TABLE_ROWS)
-            for features, key, truth in streamed.exec_driver_sql(asked):
+            for features, key, truth in streamed.exec_driver_sql(query):
                 row = self._row(features, key, truth)
                 for name, value in row.items():
                     kinds[name] = _wider(kinds.get(name, pa.null()), value, name)
@@ -94,8 +94,8 @@ class PredictionTables:
         return kinds
 
     def _row(self, features: str, key: str | None, truth: str) -> dict[str, Any]:
-        found = json.loads(features)
-        given = found if isinstance(found, dict) else {}
+        document = json.loads(features)
+        given = document if isinstance(document, dict) else {}
         given |= {self._spec.key: key} if self._spec.key else {}
         return given | self._spec.constants | {self._spec.target: json.loads(truth)}
 

@@ -60,7 +60,11 @@ class SparkTables:
             return started.table(spec.table)
         if spec.query is not None:
             return started.sql(spec.query)
-        return started.read.format(spec.format).options(**spec.options).load(_found(str(spec.path)))
+        return (
+            started.read.format(spec.format)
+            .options(**spec.options)
+            .load(_spark_path(str(spec.path)))
+        )
 
     def _typed(self, rows: Any) -> Any:
         """Select every column as a type that a Parquet file of ours holds; raises SourceError."""
@@ -89,7 +93,7 @@ class SparkTables:
         return rows.orderBy(*map(_quoted, [*first, *others]))
 
 
-def _found(path: str) -> str:
+def _spark_path(path: str) -> str:
     """Return a path as Spark finds it: on this machine, from where we are and not where it is."""
     return path if "://" in path or not is_local(master()) else str(Path(path).absolute())
 

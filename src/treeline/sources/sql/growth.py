@@ -67,12 +67,12 @@ def distinct(
     for batch in batches:
         if batch.num_rows:
             joined = [batch] if last is None else [last, batch]
-            _tell_apart(pa.Table.from_batches(joined).combine_chunks(), order, place=place)
+            _require_distinct(pa.Table.from_batches(joined).combine_chunks(), order, place=place)
             last = batch.slice(batch.num_rows - 1)
         yield batch
 
 
-def _tell_apart(rows: pa.Table, order: tuple[str, ...], *, place: str) -> None:
+def _require_distinct(rows: pa.Table, order: tuple[str, ...], *, place: str) -> None:
     tied = None
     for name in order:
         column = rows[name].combine_chunks()
@@ -140,7 +140,7 @@ def span_of(statement: Statement, database: Database, earlier: Path | None) -> S
         )
     known = _unchanged(_mark_of(earlier), statement, database)
     after = known.highest if known else None
-    rows, digest = _asked(statement.digest(after=after, until=highest), database)
+    rows, digest = _rows_and_digest(statement.digest(after=after, until=highest), database)
     if known:
         rows, digest = known.rows + rows, known.digest + digest
     return Span(known, Mark(_name(statement), highest, rows, digest))
@@ -148,7 +148,7 @@ def span_of(statement: Statement, database: Database, earlier: Path | None) -> S
 
 def check(span: Span, statement: Statement, database: Database, *, rows: int) -> None:
     """Raise SourceBusyError if the table changed while its rows came."""
-    now = _asked(statement.digest(until=span.mark.highest), database)
+    now = _rows_and_digest(statement.digest(until=span.mark.highest), database)
     if rows != span.rows or now != (span.mark.rows, span.mark.digest):
         raise SourceBusyError(f"{database.place}: the rows changed while they were collected")
 
@@ -163,7 +163,7 @@ def _unchanged(known: Mark | None, statement: Statement, database: Database) -> 
     """Return the mark if the database still has those rows."""
     if known is None or known.highest is None or known.statement != _name(statement):
         return None
-    now = _asked(statement.digest(until=known.highest), database)
+    now = _rows_and_digest(statement.digest(until=known.highest), database)
     if now == (known.rows, known.digest):
         return known
     print(
@@ -177,17 +177,17 @@ def _unchanged(known: Mark | None, statement: Statement, database: Database) -> 
 def _mark_of(earlier: Path | None) -> Mark | None:
     if earlier is None or not earlier.exists():
         return None
-    found = (parquet.read_schema(earlier).metadata or {}).get(KEY)
-    return None if found is None else Mark(**json.loads(found))
+    written = (parquet.read_schema(earlier).metadata or {}).get(KEY)
+    return None if written is None else Mark(**json.loads(written))
 
 
-def _asked(sql: str, database: Database) -> tuple[int, int]:
+def _rows_and_digest(sql: str, database: Database) -> tuple[int, int]:
     rows, digest = database.row(sql)
     return int(rows), int(digest)
 
 
 def _name(statement: Statement) -> str:
     """Return what tells one statement from another, its types included."""
-    columns = [(each.name, each.asked, str(each.type)) for each in statement.columns]
+    columns = [(each.name, each.expression, str(each.type)) for each in statement.columns]
     identity = json.dumps([statement.dialect.name, statement.rows(), columns])
     return hashlib.sha256(identity.encode()).hexdigest()

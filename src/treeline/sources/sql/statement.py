@@ -24,7 +24,7 @@ class Column:
     """
 
     name: str
-    asked: str = "{}"
+    expression: str = "{}"
     type: pa.DataType | None = None
     firm: bool = True
 
@@ -110,15 +110,15 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _postgresql(name: str, number: Any, *_: Any) -> Column:
-    asked, kind = POSTGRESQL.get(number, ("CAST({} AS text)", pa.string()))
-    return Column(name, asked, kind)
+    expression, kind = POSTGRESQL.get(number, ("CAST({} AS text)", pa.string()))
+    return Column(name, expression, kind)
 
 
 def _mysql(name: str, number: Any, _shown: Any, length: Any) -> Column:
-    asked, kind = MYSQL.get(number, ("CAST({} AS char)", pa.string()))
+    expression, kind = MYSQL.get(number, ("CAST({} AS char)", pa.string()))
     if number in (TINY, BIT) and length == 1:
         kind = pa.bool_()
-    return Column(name, asked, kind)
+    return Column(name, expression, kind)
 
 
 def _sqlite(database: Database, query: str) -> tuple[Column, ...]:
@@ -131,8 +131,8 @@ def _sqlite(database: Database, query: str) -> tuple[Column, ...]:
     if loose:
         quoted = map(database.dialect.quoted, loose)
         held = ", ".join(f"GROUP_CONCAT(DISTINCT TYPEOF({name}))" for name in quoted)
-        found = zip(loose, database.row(f"SELECT {held} FROM ({query})"), strict=True)
-        declared |= {name: Column(name, "{}", _held(kinds), firm=False) for name, kinds in found}
+        kinds_of = zip(loose, database.row(f"SELECT {held} FROM ({query})"), strict=True)
+        declared |= {name: Column(name, "{}", _held(kinds), firm=False) for name, kinds in kinds_of}
     return tuple(declared.values())
 
 
@@ -173,8 +173,8 @@ class Statement:
     def rows(self, *, after: str | None = None, until: str | None = None) -> str:
         """Return the query for the rows whose watermark is above `after` and at most `until`."""
         order = ", ".join(map(self.dialect.quoted, self.order))
-        asked = ", ".join(self._named(column) for column in self.columns)
-        return f"SELECT {asked} {self._from(after, until)} ORDER BY {order}"
+        expression = ", ".join(self._named(column) for column in self.columns)
+        return f"SELECT {expression} {self._from(after, until)} ORDER BY {order}"
 
     def highest(self) -> str:
         """Return the query for the highest watermark as text, and how many rows have none."""
@@ -192,8 +192,8 @@ class Statement:
 
     def _named(self, column: Column) -> str:
         quoted = self.dialect.quoted(column.name)
-        asked = column.asked.format(quoted)
-        return asked if asked == quoted else f"{asked} AS {quoted}"
+        expression = column.expression.format(quoted)
+        return expression if expression == quoted else f"{expression} AS {quoted}"
 
     def _from(self, after: str | None, until: str | None) -> str:
         column = self.dialect.quoted(self.watermark)

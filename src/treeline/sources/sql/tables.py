@@ -157,9 +157,9 @@ def _spooled(
     """Write the typed rows of a query to a file; return their schema and number."""
     columns, in_file = statement.columns, database.dialect.name == "sqlite"
     if not in_file or all(column.firm for column in columns):
-        found = (typed(batch, columns) for batch in arrow_batches(database, sql))
+        batches = (typed(batch, columns) for batch in arrow_batches(database, sql))
         try:
-            return growth.write(path, _ordered(found, statement))
+            return growth.write(path, _ordered(batches, statement))
         except SourceError:
             if not in_file:
                 raise
@@ -169,6 +169,6 @@ def _spooled(
         return growth.write(path, _ordered(rows, statement))
 
 
-def _ordered(found: Iterator[pa.RecordBatch], statement: Statement) -> Iterator[pa.RecordBatch]:
+def _ordered(batches: Iterator[pa.RecordBatch], statement: Statement) -> Iterator[pa.RecordBatch]:
     """Return the same rows; their order is looked at where no key promises it."""
-    return found if statement.unique else growth.distinct(found, statement.order, place=PLACE)
+    return batches if statement.unique else growth.distinct(batches, statement.order, place=PLACE)
