@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from treeline.artifact import Prediction
-from treeline.evaluation.comparison import NonInferiority, Rules, compare, decide, sentence, spent
+from treeline.evaluation.comparison import (
+    NonInferiority,
+    Rules,
+    alpha_spent,
+    compare,
+    decide,
+    sentence,
+)
 
 N = 2000
 TRUTH = np.tile([0, 1], N // 2)
@@ -94,7 +101,7 @@ def test_labels_that_are_alike_on_few_rows_prove_little() -> None:
 
 @pytest.mark.parametrize("looks", [1, 30, 3650])
 def test_all_looks_together_spend_no_more_than_one_in_twenty(looks: int) -> None:
-    assert sum(spent(look) for look in range(1, looks + 1)) < 0.05
+    assert sum(alpha_spent(look) for look in range(1, looks + 1)) < 0.05
 
 
 @pytest.mark.parametrize(

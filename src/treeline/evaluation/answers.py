@@ -23,23 +23,23 @@ def answers(truth: Array, prediction: Prediction, classes: int) -> dict[str, Any
     `rows`, their mean probability `told` and how many came true, `hits`; of a regression instead
     the `bias` of the values, its `deviation` and the `rows`. Shapes: (n_rows,), (n_rows, classes).
     """
-    found: dict[str, Any] = {"rows": len(truth)}
+    summary: dict[str, Any] = {"rows": len(truth)}
     if prediction.labels is not None:
-        found["labels"] = np.bincount(prediction.labels, minlength=classes).tolist()
+        summary["labels"] = np.bincount(prediction.labels, minlength=classes).tolist()
     scores = score_of(prediction)
     if scores is None:
-        return found
+        return summary
     edges = sorted({_rounded(edge) for edge in np.quantile(scores, DECILES)})
     counts = np.bincount(places(scores, edges), minlength=len(edges) + 1)
-    found["scores"] = {"edges": edges, "counts": counts.tolist()}
+    summary["scores"] = {"edges": edges, "counts": counts.tolist()}
     if prediction.values is not None:
         errors = scores - np.asarray(truth, dtype=np.float64)
-        found["calibration"] = {
+        summary["calibration"] = {
             "rows": len(truth), "bias": _rounded(errors.mean()), "deviation": _rounded(errors.std())
         }  # fmt: skip
     else:
-        found["calibration"] = came_true(scores, hits(truth, prediction))
-    return found
+        summary["calibration"] = came_true(scores, hits(truth, prediction))
+    return summary
 
 
 def score_of(prediction: Prediction) -> Array | None:
@@ -70,10 +70,10 @@ def came_true(scores: Array, hit: Array) -> dict[str, Any]:
     share = np.clip(scores, 0, 1)
     place = np.minimum((share * BINS).astype(np.intp), BINS - 1)
     rows = np.bincount(place, minlength=BINS)
-    told = np.bincount(place, weights=share, minlength=BINS) / np.maximum(rows, 1)
+    forecast = np.bincount(place, weights=share, minlength=BINS) / np.maximum(rows, 1)
     return {
         "rows": rows.tolist(),
-        "told": [_rounded(each) for each in told],
+        "told": [_rounded(each) for each in forecast],
         "hits": np.bincount(place, weights=hit, minlength=BINS).astype(int).tolist(),
     }
 

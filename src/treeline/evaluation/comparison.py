@@ -63,22 +63,22 @@ def compare(
     """
     ordered = {name: predictions[name] for name in (CANDIDATE, INCUMBENT)}
     units = units or Units.rows(len(truth))
-    found = evaluate(truth, ordered, metrics, units=units)
+    evaluation = evaluate(truth, ordered, metrics, units=units)
     alike = _alike(*ordered.values())
-    verdict = decide(found, rules, metrics[0], rows=len(truth), alike=alike)
-    return {**found, "rows": len(truth), "verdict": verdict.model_dump(mode="json")}
+    verdict = decide(evaluation, rules, metrics[0], rows=len(truth), alike=alike)
+    return {**evaluation, "rows": len(truth), "verdict": verdict.model_dump(mode="json")}
 
 
 def decide(
-    found: Mapping[str, Any], rules: Rules, metric: str, *, rows: int, alike: bool = False
+    evaluation: Mapping[str, Any], rules: Rules, metric: str, *, rows: int, alike: bool = False
 ) -> Verdict:
     """Judge the lead by each metric that may drop, or by the champion metric `metric`.
 
     `alike` says that both models gave the same predictions, which no margin can make worse.
     """
     reasons, passed = [], True
-    for name, margin in _margins(found, rules, metric).items():
-        lead = found["advantage"][INCUMBENT].get(name)
+    for name, margin in _margins(evaluation, rules, metric).items():
+        lead = evaluation["advantage"][INCUMBENT].get(name)
         if lead is None:
             reasons.append(
                 f"{name} is not given by both models, so its drop is not known; "
@@ -92,7 +92,7 @@ def decide(
         test = NonInferiority(name, lead, margin, rows, rules.look)
         lets = {"better", "as good", *(["undecided"] if rules.undecided == "pass" else [])}
         passed = passed and test.outcome in lets
-        before, now = (found[side][name]["value"] for side in (INCUMBENT, CANDIDATE))
+        before, now = (evaluation[side][name]["value"] for side in (INCUMBENT, CANDIDATE))
         reasons.append(
             f"{name} {_moved(name, lead)}: {number(before)} before, {number(now)} now, a lead of "
             f"{interval(lead)}; {_because(test, rules)}"
@@ -149,7 +149,7 @@ class NonInferiority:
 
     @property
     def _deviations(self) -> float:
-        return NormalDist().inv_cdf(1 - spent(self.look))
+        return NormalDist().inv_cdf(1 - alpha_spent(self.look))
 
     @property
     def _rows_alike(self) -> float:
@@ -158,10 +158,10 @@ class NonInferiority:
         Labels may differ on no row drawn and still differ. At 5 % it takes 3 rows (the rule of
         three, Hanley and Lippman-Hand 1983); 0 for other metrics.
         """
-        return -log(spent(self.look)) if METRICS[self.metric].judges == "labels" else 0.0
+        return -log(alpha_spent(self.look)) if METRICS[self.metric].judges == "labels" else 0.0
 
 
-def spent(look: int) -> float:
+def alpha_spent(look: int) -> float:
     """Return the error that a look may spend: SPENT / (k (k + 1)) for the k-th.
 
     All looks together spend at most SPENT, however many there are, for the sum of 1 / (k (k + 1))
@@ -170,10 +170,10 @@ def spent(look: int) -> float:
     return SPENT / (look * (look + 1))
 
 
-def _margins(found: Mapping[str, Any], rules: Rules, metric: str) -> Mapping[str, float]:
+def _margins(evaluation: Mapping[str, Any], rules: Rules, metric: str) -> Mapping[str, float]:
     if rules.may_drop_by:
         return rules.may_drop_by
-    before = found[INCUMBENT].get(metric, {"value": 0.0})["value"]
+    before = evaluation[INCUMBENT].get(metric, {"value": 0.0})["value"]
     return {metric: MARGIN if METRICS[metric].higher_is_better else MARGIN * before}
 
 
@@ -193,10 +193,10 @@ def _because(test: NonInferiority, rules: Rules) -> str:
         "as good": f"it is not worse by more than {test.margin:.3g}",
         "worse": "it is worse, or may be by more than that",
     }
-    return f"{words.get(test.outcome) or _cannot_be_told(test, rules)}; {allowed}"
+    return f"{words.get(test.outcome) or _because_undecided(test, rules)}; {allowed}"
 
 
-def _cannot_be_told(test: NonInferiority, rules: Rules) -> str:
+def _because_undecided(test: NonInferiority, rules: Rules) -> str:
     if test.lead.get("low") is None:
         enough = "its groups, or the rows of its rarest class, are too few for an interval"
     elif test.rows_needed == inf:
@@ -219,24 +219,24 @@ def _alike(one: Prediction, other: Prediction) -> bool:
     )
 
 
-def sentence(name: str, found: Mapping[str, Any], *, base: str) -> str:
+def sentence(name: str, comparison: Mapping[str, Any], *, base: str) -> str:
     """Return the comparison as Markdown; `notes` say which rows were left out, and the like."""
-    verdict = "may ship" if found["verdict"]["passed"] else "must not ship"
+    verdict = "may ship" if comparison["verdict"]["passed"] else "must not ship"
     rows = [
         [
             metric,
-            number(found[CANDIDATE][metric]["value"]),
-            number(found[INCUMBENT][metric]["value"]),
+            number(comparison[CANDIDATE][metric]["value"]),
+            number(comparison[INCUMBENT][metric]["value"]),
             interval(lead),
         ]
-        for metric, lead in found["advantage"][INCUMBENT].items()
+        for metric, lead in comparison["advantage"][INCUMBENT].items()
     ]
-    lines = [*found["verdict"]["reasons"], *found.get("notes", ())]
+    lines = [*comparison["verdict"]["reasons"], *comparison.get("notes", ())]
     return "\n\n".join(
         [
             f"## {name} {verdict}",
             "\n".join(f"- {line}" for line in lines),
-            f"On the same {found['rows']:,} test rows, with paired 95 % intervals; a "
+            f"On the same {comparison['rows']:,} test rows, with paired 95 % intervals; a "
             "positive lead is better, whichever way the metric points.",
             table(["metric", "candidate", f"incumbent ({base})", "lead"], rows),
         ]

@@ -52,20 +52,20 @@ def importances(
         shuffled[names] = frame[names].to_numpy()[rng.permutation(len(frame))]
         return sign * (whole - score(truth, predict(shuffled), [metric])[metric])
 
-    found = []
-    for name in _worth_a_look(list(frame.columns), loss):
+    entries = []
+    for name in _most_important(list(frame.columns), loss):
         losses = [loss([name]) for _ in range(REPEATS)]
-        found.append(
+        entries.append(
             {
                 "feature": name,
                 "loss": round(float(np.mean(losses)), 6),
                 "deviation": round(float(np.std(losses, ddof=1)), 6),
             }
         )
-    return sorted(found, key=lambda entry: -entry["loss"])
+    return sorted(entries, key=lambda entry: -entry["loss"])
 
 
-def _worth_a_look(names: list[str], loss: Callable[[list[str]], float]) -> list[str]:
+def _most_important(names: list[str], loss: Callable[[list[str]], float]) -> list[str]:
     """Return at most MOST of the features, in their order: those of the blocks that matter most."""
     if len(names) <= MOST:
         return names
@@ -95,7 +95,7 @@ def learning_curve(
     """
     frame, truth, units = train
     whole = np.unique(truth) if np.issubdtype(truth.dtype, np.integer) else np.empty(0)
-    found = []
+    curve = []
     for place, share in enumerate(SHARES):
         values, sizes = [], []
         for draw in range(DRAWS if share < 1 else 1):
@@ -109,14 +109,14 @@ def learning_curve(
             sizes.append(len(rows))
         if values:
             deviation = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-            found.append(
+            curve.append(
                 {
                     "rows": round(float(np.mean(sizes))),
                     "value": round(float(np.mean(values)), 6),
                     "deviation": round(deviation, 6),
                 }
             )
-    return {"curve": found, "more_rows_help": _more_rows_help(found, metric)}
+    return {"curve": curve, "more_rows_help": _more_rows_help(curve, metric)}
 
 
 def _more_rows_help(curve: list[dict[str, Any]], metric: str) -> bool | None:
@@ -160,25 +160,25 @@ def _of_shares(hit: Array, share: Array) -> dict[str, float]:
     came_true = np.bincount(place, weights=hit, minlength=BINS)[filled] / rows[filled]
     forecast = np.bincount(place, weights=share, minlength=BINS)[filled] / rows[filled]
     weight, whole = rows[filled] / len(hit), float(hit.mean())
-    found = {
+    parts = {
         "ece": np.sum(weight * np.abs(came_true - forecast)),
         "reliability": np.sum(weight * (came_true - forecast) ** 2),
         "resolution": np.sum(weight * (came_true - whole) ** 2),
         "uncertainty": whole * (1 - whole),
     }
-    return {name: round(float(value), 6) for name, value in found.items()}
+    return {name: round(float(value), 6) for name, value in parts.items()}
 
 
 def _of_values(truth: Array, values: Array) -> dict[str, float]:
     spread = float(np.mean((values - values.mean()) ** 2))
-    found = {
+    parts = {
         "bias": round(float(np.mean(values) - np.mean(truth)), 6),
         "at_most": round(float(np.mean(truth <= values)), 6),
     }
     if spread:
         both = float(np.mean((values - values.mean()) * (truth - truth.mean())))
-        found["slope"] = round(both / spread, 6)
-    return found
+        parts["slope"] = round(both / spread, 6)
+    return parts
 
 
 FEWEST_ROWS = 20  # of a slice: fewer tell nothing
@@ -201,7 +201,7 @@ def sliced(
     undefined (one class alone) is left out, as are those of fewer than FEWEST_ROWS rows, and rows
     that are a slice already by another name.
     """
-    metric, found = spec.champion.metric, []
+    metric, entries = spec.champion.metric, []
     seen: set[bytes] = set()
     for name in columns_of(spec):
         values = table[name]
@@ -214,8 +214,8 @@ def sliced(
             judged = evaluate_repeats(truth[rows], those, [metric], units=units.part(rows))
             if metric in judged[CHAMPION] and np.isfinite(judged[CHAMPION][metric]["value"]):
                 entry = {"column": name, "slice": text_of(plain(value)), "rows": len(rows)}
-                found.append(entry | judged[CHAMPION][metric] | _beside(judged, metric))
-    return found
+                entries.append(entry | judged[CHAMPION][metric] | _beside(judged, metric))
+    return entries
 
 
 def columns_of(spec: ModelSpec) -> tuple[str, ...]:
@@ -261,15 +261,15 @@ def thresholds(hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
 
 def _at(threshold: float, hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
     called = score >= threshold
-    found, missed = int((called & hit).sum()), int((~called & hit).sum())
+    hits, misses = int((called & hit).sum()), int((~called & hit).sum())
     alarms = int((called & ~hit).sum())
     entry = {
         "threshold": float(f"{threshold:.4g}"),
         "called": round(float(called.mean()), 4),
-        "precision": round(found / (found + alarms), 4) if found + alarms else None,
-        "recall": round(found / (found + missed), 4) if found + missed else None,
+        "precision": round(hits / (hits + alarms), 4) if hits + alarms else None,
+        "recall": round(hits / (hits + misses), 4) if hits + misses else None,
     }
     if costs is not None:
-        whole = alarms * costs.false_alarm + missed * costs.miss
+        whole = alarms * costs.false_alarm + misses * costs.miss
         entry["cost"] = round(whole / len(hit) * PER_ROWS, 4)
     return entry

@@ -37,7 +37,7 @@ def decide(
     elif gate.beats == BASELINE:
         by = gate.beats_by or metric
         lead = evaluation["advantage"][BASELINE].get(by, {"low": 0})
-        judge = _untold if lead["low"] is None else _beats
+        judge = _without_interval if lead["low"] is None else _beats
         checks.append(judge(evaluation, by, undecided=gate.undecided))
     if onnx == "required":
         checks.append(_graph(evaluation["graph"]))
@@ -91,7 +91,7 @@ def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) 
     return False, f"{text}; collect more, or declare `undecided: pass` in the gate"
 
 
-def _untold(
+def _without_interval(
     evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided
 ) -> tuple[bool, str]:
     """Judge a lead without an interval: what is behind is refused, what is ahead is undecided."""
@@ -122,15 +122,15 @@ def two_digits(rows: float) -> int:
     return ceil(round(rows / unit, 6)) * unit
 
 
-def _graph(found: Mapping[str, Any]) -> tuple[bool, str]:
-    if reason := found.get("missing"):
+def _graph(graph: Mapping[str, Any]) -> tuple[bool, str]:
+    if reason := graph.get("missing"):
         return False, (
             f"`export: required` asks for an ONNX graph, and there is none: {reason}; leave out "
             "this candidate, or declare `export: preferred`, which lets another runtime serve it"
         )
     return True, (
-        f"an ONNX graph repeats it on {found['rows']:,} test rows within "
-        f"{found['largest_difference']:.2g}"
+        f"an ONNX graph repeats it on {graph['rows']:,} test rows within "
+        f"{graph['largest_difference']:.2g}"
     )
 
 
@@ -147,7 +147,7 @@ def copied(twins: Mapping[str, Any]) -> bool:
     return bool(many and twins["same_target"] >= WITH_TARGET)
 
 
-def sentences(found: Mapping[str, Any]) -> dict[str, list[str]]:
+def sentences(leaks: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return what is suspicious by the key of `gate.leaks` that decides on it, in words."""
     suspicions: dict[str, list[str]] = {
         "twins": [],
@@ -156,7 +156,7 @@ def sentences(found: Mapping[str, Any]) -> dict[str, list[str]]:
         "clocks": [],
         "groups": [],
     }
-    if (twins := found["twins"])["share"] >= WORTH_SAYING:
+    if (twins := leaks["twins"])["share"] >= WORTH_SAYING:
         suspicions["twins"] = [
             f"{twins['test_rows']:,} test rows ({twins['share']:.0%}) repeat the features of a "
             f"training row (chance: {twins['by_chance']:.0%}), {twins['same_target']:.0%} of them "
@@ -164,32 +164,32 @@ def sentences(found: Mapping[str, Any]) -> dict[str, list[str]]:
         ]
     suspicions["telling"] = [
         f"`{each['feature']}` alone tells {each['alone']:.1%} of what the target leaves open"
-        for each in found["telling"]
+        for each in leaks["telling"]
     ]
     suspicions["ids"] = [
         f"`{name}` differs in every row, like a number of rows; a model can only memorise it"
-        for name in found["ids"]
+        for name in leaks["ids"]
     ]
     suspicions["clocks"] = [
         f"`{each['feature']}` follows the order of rows and tells {each['random']:.0%} of the "
         f"target among random rows, {each['later']:.0%} of later ones: judge by later rows"
-        for each in found["clocks"]
+        for each in leaks["clocks"]
     ]
     suspicions["groups"] = [
         f"rows with one `{each['column']}` ({each['groups']:,} values) are alike in their target "
         f"({each['alike']:.2f} of 1) and stand on both sides; declare "
         f"`split.group: {each['column']}`"
-        for each in found["groups"]
+        for each in leaks["groups"]
     ]
     return suspicions
 
 
-def judge_leaks(found: Mapping[str, Any], declared: Leaks) -> tuple[list[str], list[str]]:
+def judge_leaks(leaks: Mapping[str, Any], declared: Leaks) -> tuple[list[str], list[str]]:
     """Return the reasons to refuse, and what else is to be said."""
     refused, said = [], []
-    for key, texts in sentences(found).items():
+    for key, texts in sentences(leaks).items():
         word = getattr(declared, key)
-        clear = key != "twins" or copied(found["twins"])
+        clear = key != "twins" or copied(leaks["twins"])
         for text in texts:
             if word == "refuse" and clear:
                 refused.append(

@@ -64,8 +64,8 @@ def _area(positive: Array, score: Array) -> Array:
     placed[positive] = (ranks[positive] - rankdata(score[positive])) / (n - ones)
     placed[~positive] = 1 - (ranks[~positive] - rankdata(score[~positive])) / ones
     area = placed[positive].mean()
-    found: Array = (placed - area) * np.where(positive, n / ones, n / (n - ones))
-    return found
+    moves: Array = (placed - area) * np.where(positive, n / ones, n / (n - ones))
+    return moves
 
 
 def average_precision(truth: Array, scores: Array) -> Array:
@@ -86,9 +86,9 @@ def _precision(positive: Array, score: Array) -> Array:
     # A row counts in the precision at its own score and at every lower one.
     shares = np.append(np.cumsum((hit / last)[::-1])[::-1], 0.0)[first]
     weighted = np.append(np.cumsum((hit * precision / last)[::-1])[::-1], 0.0)[first]
-    found = np.empty(n)
-    found[order] = (hit * (precision - value + shares) - weighted) * (n / ones)
-    return found
+    moves = np.empty(n)
+    moves[order] = (hit * (precision - value + shares) - weighted) * (n / ones)
+    return moves
 
 
 def ks(truth: Array, scores: Array) -> Array:
@@ -105,8 +105,8 @@ def ks(truth: Array, scores: Array) -> Array:
     below = (score <= at[widest]).astype(np.float64)
     of_ones = (below - passed[0][widest]) * (n / ones)
     of_zeros = (below - passed[1][widest]) * (n / (n - ones))
-    found: Array = sign * np.where(positive, of_ones, -of_zeros)
-    return found
+    moves: Array = sign * np.where(positive, of_ones, -of_zeros)
+    return moves
 
 
 def log_loss(truth: Array, scores: Array) -> Array:
@@ -137,14 +137,14 @@ def r2(truth: Array, values: Array) -> Array:
     if not spread.any():
         return np.full(len(truth), np.nan)
     unexplained = errors.mean() / spread.mean()
-    found: Array = (unexplained * spread - errors) / spread.mean()
-    return found
+    moves: Array = (unexplained * spread - errors) / spread.mean()
+    return moves
 
 
 def _mean_over_sides(truth: Array, scores: Array, one: Callable[[Array, Array], Array]) -> Array:
     """Average over the classes, each against the rest; of two classes the positive one alone."""
-    found: Array = np.mean([one(*side) for side in metrics.sides(truth, scores)], axis=0)
-    return found
+    moves: Array = np.mean([one(*side) for side in metrics.sides(truth, scores)], axis=0)
+    return moves
 
 
 INFLUENCES: dict[str, Callable[[Array, Array], Array]] = {

@@ -52,17 +52,17 @@ class Repeat:
         part has a row of each class.
         """
         prediction = self.predictions[who]
-        found: Measured = {}
+        measured: Measured = {}
         for name in names:
             if METRICS[name].ranks and self.parts is not None and prediction.scores is not None:
                 within = _within(name, truth, prediction.scores, self.parts)
-                found |= {} if within is None else {name: within}
+                measured |= {} if within is None else {name: within}
             else:
-                found |= {
+                measured |= {
                     name: (value, _influence(name, truth, prediction))
                     for name, value in score(truth, prediction, [name]).items()
                 }
-        return found
+        return measured
 
 
 def _within(name: str, truth: Array, scores: Array, parts: Array) -> tuple[float, Array] | None:
@@ -201,13 +201,13 @@ def evaluate_repeats(
     first, *others = repeats[0].predictions
     values, moves = {}, {}
     for name in repeats[0].predictions:
-        found = [repeat.measured(name, truth, names) for repeat in repeats]
-        known = [metric for metric in names if all(metric in each for each in found)]
+        measured = [repeat.measured(name, truth, names) for repeat in repeats]
+        known = [metric for metric in names if all(metric in each for each in measured)]
         values[name] = {
-            metric: float(np.mean([each[metric][0] for each in found])) for metric in known
+            metric: float(np.mean([each[metric][0] for each in measured])) for metric in known
         }
         moves[name] = {
-            metric: np.mean([each[metric][1] for each in found], axis=0) for metric in known
+            metric: np.mean([each[metric][1] for each in measured], axis=0) for metric in known
         }
     judged: dict[str, Any] = {
         name: {

@@ -23,17 +23,17 @@ def score(truth: Array, prediction: Prediction, names: Iterable[str]) -> dict[st
 
     A metric of probabilities is left out where the prediction has none.
     """
-    found = {}
+    values = {}
     for name in names:
         judged = getattr(prediction, METRICS[name].judges)
         if judged is None:
             continue
         if (percent := percent_of(name)) is not None:
-            found[name] = pinball(truth, judged, quantile=percent / 100)
+            values[name] = pinball(truth, judged, quantile=percent / 100)
         else:
             function = resolve({name: METRICS[name].function}, name, place="metric")
-            found[name] = float(function(truth, judged))
-    return found
+            values[name] = float(function(truth, judged))
+    return values
 
 
 def accuracy(truth: Array, labels: Array) -> float:
@@ -53,9 +53,9 @@ def judged_classes(truth: Array, labels: Array) -> Array:
     return np.array([1]) if classes[-1] <= 1 else classes
 
 
-def _f1(truth: Array, found: Array) -> float:
-    named = int(np.sum(truth)) + int(np.sum(found))
-    return 2 * int(np.sum(truth & found)) / named if named else 0.0
+def _f1(truth: Array, called: Array) -> float:
+    named = int(np.sum(truth)) + int(np.sum(called))
+    return 2 * int(np.sum(truth & called)) / named if named else 0.0
 
 
 def roc_auc(truth: Array, scores: Array) -> float:

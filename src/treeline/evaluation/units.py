@@ -128,7 +128,7 @@ def predicted(
     lack a class.
     """
     whole = len(np.unique(truth)) if np.issubdtype(truth.dtype, np.integer) else 0
-    found: dict[str, list[Prediction]] = {name: [] for name in estimators}
+    pieces: dict[str, list[Prediction]] = {name: [] for name in estimators}
     rows_of = [np.flatnonzero(parts == part) for part in np.unique(parts)]
     for rows in rows_of:
         others = np.setdiff1d(np.arange(len(truth)), rows)
@@ -139,8 +139,8 @@ def predicted(
             )
         for name, estimator in estimators.items():
             refitted = clone(estimator).fit(frame.iloc[others], truth[others])
-            found[name].append(predict(refitted, frame.iloc[rows]))
-    return {name: _joined(each, np.concatenate(rows_of)) for name, each in found.items()}
+            pieces[name].append(predict(refitted, frame.iloc[rows]))
+    return {name: _joined(each, np.concatenate(rows_of)) for name, each in pieces.items()}
 
 
 def _joined(pieces: list[Prediction], rows: Array) -> Prediction:

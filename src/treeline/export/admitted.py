@@ -90,10 +90,10 @@ def check_missing(
 
 def _refusal(estimator: Any, rows: Matrix) -> str:
     try:
-        found = predict(estimator, rows)
+        prediction = predict(estimator, rows)
     except Exception as error:  # whatever its library raises
         return str(error).strip().split("\n")[0].split(". ")[0]
-    for numbers in (found.values, found.scores):
+    for numbers in (prediction.values, prediction.scores):
         if numbers is not None and not np.isfinite(np.asarray(numbers, dtype=float)).all():
             return "it answers with what is no number"
     return ""

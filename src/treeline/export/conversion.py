@@ -241,16 +241,16 @@ def _joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
 def _with_outputs(graph: onnx.ModelProto, pipeline: Pipeline) -> onnx.ModelProto:
     """Give the graph our outputs; labels and values become vectors of shape (n_rows,)."""
     body = graph.graph
-    found = [output.name for output in body.output]
+    outputs = [output.name for output in body.output]
     del body.output[:]
     body.initializer.append(onnx.numpy_helper.from_array(np.array([-1], np.int64), "flat"))
     classifier = hasattr(pipeline, "classes_")
     int64, float32 = onnx.TensorProto.INT64, onnx.TensorProto.FLOAT
     vector, kind = ("label", int64) if classifier else ("value", float32)
-    body.node.append(helper.make_node("Reshape", [found[0], "flat"], [vector]))
+    body.node.append(helper.make_node("Reshape", [outputs[0], "flat"], [vector]))
     body.output.append(helper.make_tensor_value_info(vector, kind, ["rows"]))
     if classifier and hasattr(pipeline, "predict_proba"):
-        body.node.append(helper.make_node("Identity", [found[1]], ["scores"]))
+        body.node.append(helper.make_node("Identity", [outputs[1]], ["scores"]))
         shape: list[str | int | None] = ["rows", len(pipeline.classes_)]
         body.output.append(helper.make_tensor_value_info("scores", float32, shape))
     onnx.checker.check_model(graph)

@@ -71,11 +71,13 @@ def route_missing(piece: onnx.ModelProto, trees: Sequence[Any]) -> None:
     for node in piece.graph.node:
         if not node.op_type.startswith("TreeEnsemble"):
             continue
-        found = {attribute.name: attribute for attribute in node.attribute}
-        numbers = list(zip(found["nodes_treeids"].ints, found["nodes_nodeids"].ints, strict=True))
+        attributes = {attribute.name: attribute for attribute in node.attribute}
+        numbers = list(
+            zip(attributes["nodes_treeids"].ints, attributes["nodes_nodeids"].ints, strict=True)
+        )
         own = {number: next(waiting) for number in dict.fromkeys(tree for tree, _ in numbers)}
         left = [int(_goes_left(own[tree])[node_id]) for tree, node_id in numbers]
-        if (known := found.get("nodes_missing_value_tracks_true")) is not None:
+        if (known := attributes.get("nodes_missing_value_tracks_true")) is not None:
             node.attribute.remove(known)
         node.attribute.append(helper.make_attribute("nodes_missing_value_tracks_true", left))
 

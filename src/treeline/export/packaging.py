@@ -196,17 +196,17 @@ def packaged(estimator: Any, draft: dict[str, Any], proof: Proof) -> Package:
     the artifact is. Raises ExportError where ONNX is required, or an engine repeats nothing.
     """
     try:
-        graph, parity, found = _repeated(estimator, proof)
+        graph, parity, prediction = _repeated(estimator, proof)
     except ExportError as error:
         if proof.onnx == "required":
             raise
         return _as_itself(estimator, draft, proof, note=str(error))
-    shown = {"runtime": "onnx", "parity": parity, **_shown(proof, found)}
+    shown = {"runtime": "onnx", "parity": parity, **_shown(proof, prediction)}
     signature = _signed({**draft, **shown}, plain_bytes(graph))
     return Package(signature, {ONNX_FILE: sealed(graph, signature.embedded())})
 
 
-def graph_found(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
+def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
     """Tell how closely an ONNX graph repeats an estimator, or why none does, for the gate.
 
     `test` is the prepared test split. Returns `rows` and `largest_difference`, or `missing`.
@@ -227,15 +227,15 @@ def _repeated(estimator: Any, proof: Proof) -> tuple[onnx.ModelProto, Parity, Pr
     graph = converted(estimator)
     try:
         runtime = OnnxRuntime.load({ONNX_FILE: plain_bytes(graph)})
-        found = runtime.predict(proof.matrix)
+        prediction = runtime.predict(proof.matrix)
     except Exception as error:  # onnxruntime raises a class of its own for each kind of fault
         raise ExportError(f"the ONNX graph cannot be run: {error}") from error
-    parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
+    parity = compared(predict(estimator, proof.matrix), prediction, tolerance=proof.tolerance)
     _refuse_difference("the ONNX graph", parity)
     splits = crossings(estimator, graph, proof.matrix, proof.features)
     made = admitted(proof.matrix, proof.features, splits=splits)
     _refuse_admitted(estimator, runtime, made, tolerance=proof.tolerance)
-    return graph, parity.model_copy(update={"admitted_rows": len(made)}), found
+    return graph, parity.model_copy(update={"admitted_rows": len(made)}), prediction
 
 
 def _refuse_admitted(
@@ -244,15 +244,15 @@ def _refuse_admitted(
     """Raise ExportError where a graph differs on a row that callers may send."""
     if not len(made):
         return
-    expected, found = predict(estimator, made.matrix), runtime.predict(made.matrix)
-    if _repeats(compared(expected, found, tolerance=tolerance)):
+    expected, given = predict(estimator, made.matrix), runtime.predict(made.matrix)
+    if _repeats(compared(expected, given, tolerance=tolerance)):
         return
     rows_of: dict[str, list[int]] = {}
     for row, kind in enumerate(made.kinds):
         rows_of.setdefault(kind, []).append(row)
     for kind, listed in rows_of.items():
         rows = np.array(listed)
-        parity = compared(_some(expected, rows), _some(found, rows), tolerance=tolerance)
+        parity = compared(_some(expected, rows), _some(given, rows), tolerance=tolerance)
         _refuse_difference(f"with {kind}, the ONNX graph", parity)
 
 
@@ -269,15 +269,15 @@ def _as_itself(estimator: Any, draft: dict[str, Any], proof: Proof, *, note: str
     else:
         files[PICKLE_FILE] = pickled(estimator)
     runtime: Runtime = resolve(RUNTIMES, name, place="export").load(files)
-    found = runtime.predict(proof.matrix)
-    parity = compared(predict(estimator, proof.matrix), found, tolerance=proof.tolerance)
+    prediction = runtime.predict(proof.matrix)
+    parity = compared(predict(estimator, proof.matrix), prediction, tolerance=proof.tolerance)
     served = "served as a pickle"
     admitted = f", where {setting_of(name)}=1 admits it"
     if name != PICKLE:
         _refuse_difference(f"the model in the {name} runtime", parity)
         served = f"served by the {name} runtime"
     noted = parity.model_copy(update={"note": f"{served}{admitted}: {note}"})
-    shown = {"runtime": name, "parity": noted, **_shown(proof, found)}
+    shown = {"runtime": name, "parity": noted, **_shown(proof, prediction)}
     payload = b"".join(files[each] for each in sorted(files))
     return Package(_signed({**draft, **shown}, payload), files)
 
@@ -296,24 +296,24 @@ def _refuse_difference(what: str, parity: Parity) -> None:
         )
 
 
-def compared(expected: Prediction, found: Prediction, *, tolerance: float) -> Parity:
+def compared(expected: Prediction, given: Prediction, *, tolerance: float) -> Parity:
     """Compare predictions for the same rows, whose scores have shape (n_rows, n_classes)."""
     if expected.values is not None:
-        assert found.values is not None  # both come from the same task
+        assert given.values is not None  # both come from the same task
         scale = np.maximum(np.abs(expected.values), 1)
-        difference = float(np.max(np.abs(expected.values - found.values) / scale))
+        difference = float(np.max(np.abs(expected.values - given.values) / scale))
         return Parity(
             rows=len(expected.values), largest_difference=_short(difference), tolerance=tolerance
         )
-    assert expected.labels is not None and found.labels is not None
+    assert expected.labels is not None and given.labels is not None
     difference = 0.0
-    if expected.scores is not None and found.scores is not None and len(found.scores):
-        difference = float(np.max(np.abs(expected.scores - found.scores)))
+    if expected.scores is not None and given.scores is not None and len(given.scores):
+        difference = float(np.max(np.abs(expected.scores - given.scores)))
     return Parity(
         rows=len(expected.labels),
         largest_difference=_short(difference),
         tolerance=tolerance,
-        labels_differing=int(np.sum(expected.labels != found.labels)),
+        labels_differing=int(np.sum(expected.labels != given.labels)),
     )
 
 
@@ -323,11 +323,11 @@ def first_record(test: pd.DataFrame, features: dict[str, Feature]) -> dict[str, 
     return {name: None if pd.isna(row[name]) else row[name] for name in features}
 
 
-def _shown(proof: Proof, found: Prediction) -> dict[str, Any]:
+def _shown(proof: Proof, prediction: Prediction) -> dict[str, Any]:
     """Return what the signature says of the predictions of the test split."""
-    scores = tuple(round(score, 7) for score in scores_of(found))
+    scores = tuple(round(score, 7) for score in scores_of(prediction))
     return {
-        "probabilities": found.scores is not None,
+        "probabilities": prediction.scores is not None,
         "example": Example(record=proof.first, scores=scores),
     }
 

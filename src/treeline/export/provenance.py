@@ -45,13 +45,13 @@ def code_digest(paths: Layout) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue  # an estimator of another library does not need it
-    return found
+    return versions
 
 
 def _digest_of(document: Any) -> str:

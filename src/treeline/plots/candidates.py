@@ -77,22 +77,22 @@ def rivals(training: Mapping[str, Any]) -> Iterator[Rival]:
         if len(tried) < 2:
             yield Rival(name, tuple(candidate["folds"][metric]), won)
             continue
-        found = [
+        unranked = [
             Rival(f"{name}: {_shown(each)}", folds, won and each == chosen, each != chosen)
             for each, folds in tried.items()
         ]
-        ranked = sorted(found, key=lambda rival: -sign * rival.mean)
+        ranked = sorted(unranked, key=lambda rival: -sign * rival.mean)
         yield from (r for place, r in enumerate(ranked) if place < FEW or sign * r.mean > base)
 
 
 def _best_of_each(trials: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Folds]:
     """Return the folds of the best trial of each estimator that a trainer chose, by its name."""
-    sign, found = METRICS[metric].sign, dict[str, Folds]()
+    sign, best = METRICS[metric].sign, dict[str, Folds]()
     for trial in trials:
         name, folds = trial["hyperparameters"].get("estimator"), tuple(trial["folds"][metric])
-        if name and (name not in found or sign * np.mean(folds) > sign * np.mean(found[name])):
-            found[name] = folds
-    return found
+        if name and (name not in best or sign * np.mean(folds) > sign * np.mean(best[name])):
+            best[name] = folds
+    return best
 
 
 def _shown(path: str) -> str:

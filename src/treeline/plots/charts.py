@@ -61,12 +61,12 @@ def thinned(series: Series, most: int) -> Series:
     """Return the series with at most `most` points, evenly spaced in order, both ends included."""
     if len(series.x) <= most or series.mark in WHOLE:
         return series
-    kept = np.linspace(0, len(series.x) - 1, most).round().astype(np.intp)
+    positions = np.linspace(0, len(series.x) - 1, most).round().astype(np.intp)
     return replace(
         series,
-        x=series.x[kept],
-        y=series.y[kept],
-        further={name: column[kept] for name, column in series.further.items()},
+        x=series.x[positions],
+        y=series.y[positions],
+        further={name: column[positions] for name, column in series.further.items()},
     )
 
 
@@ -164,9 +164,9 @@ def roc(judged: Judged, sides: list[Side]) -> Chart:
     """Receiver operating characteristic: the share of a class found, over that of false alarms."""
     series = []
     for side in sides:
-        false_alarms, found, _ = library.roc_curve(side.hit, side.score)
-        area = library.auc(false_alarms, found)
-        series.append(Series(side.name, false_alarms, found, "line", note=f"AUC {area:.3f}"))
+        false_alarms, recall, _ = library.roc_curve(side.hit, side.score)
+        area = library.auc(false_alarms, recall)
+        series.append(Series(side.name, false_alarms, recall, "line", note=f"AUC {area:.3f}"))
     series.append(Series("chance", SHARES, SHARES, "reference"))
     x_title, y_title = "false positive rate", "true positive rate"
     return Chart("roc", "ROC curve", _of(judged, sides), x_title, y_title, tuple(series), "unit")

@@ -52,14 +52,14 @@ class Pen:
 def pens(chart: Chart) -> list[tuple[Series, Pen]]:
     """Return what to draw of a chart, and how; marks for reference are grey and come last."""
     curves = [each for each in chart.series if each.mark not in GREY]
-    found = []
+    drawn = []
     for place, each in enumerate(curves[:CURVES]):
         colour, dashes = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
-        found.append((each, Pen(colour, dashes, _label(each))))
+        drawn.append((each, Pen(colour, dashes, _label(each))))
     for each in chart.series:
         if each.mark in GREY:
-            found.append((each, Pen(GREY[each.mark], (0, (4, 2)), _label(each))))
-    return found
+            drawn.append((each, Pen(GREY[each.mark], (0, (4, 2)), _label(each))))
+    return drawn
 
 
 def mark(axes: Axes, series: Series, pen: Pen) -> None:
@@ -185,7 +185,7 @@ DPI = 100
 WIDTH, HEIGHT = 5.4, 4.4  # inches; 540 pixels, legible when a phone halves them
 HEADER, LOWER, LINE, BAR = 0.66, 1.0, 0.2, 0.3  # inches of what a picture may hold
 LEGEND_CHARACTERS, TITLE_CHARACTERS, HEADER_CHARACTERS = 62, 36, 70  # what fits side by side
-SHADES_KEPT = 64  # of a palette: a third of the bytes, and no difference to be seen
+PALETTE_SHADES = 64  # of a palette: a third of the bytes, and no difference to be seen
 MANY = 10_000  # from here on an axis says 10k and 2M
 MARGIN = 0.02  # room around a frame from 0 to 1, lest lines on its edge be cut
 
@@ -307,6 +307,6 @@ def _columns(labels: list[str]) -> int:
 def _compressed(picture: Image.Image) -> bytes:
     """Return a picture as PNG without metadata."""
     drawn = BytesIO()
-    reduced = picture.convert("RGB").quantize(SHADES_KEPT, dither=Image.Dither.NONE)
+    reduced = picture.convert("RGB").quantize(PALETTE_SHADES, dither=Image.Dither.NONE)
     reduced.save(drawn, format="PNG", optimize=True)
     return drawn.getvalue()

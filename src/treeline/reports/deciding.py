@@ -24,12 +24,12 @@ def lead(evaluation: Mapping[str, Any], *, metric: str, champion: str) -> str:
     text = f"{rows}, **{champion}** has {metric} **{interval(judged)}** ({better} is better)"
     if rival is None:
         return f"{text}; the baseline has none."
-    found = evaluation["advantage"]["baseline"][metric]
+    advantage = evaluation["advantage"]["baseline"][metric]
     text += f", the baseline {number(rival['value'])}"
-    return f"{text}: {_told(found)}."
+    return f"{text}: {_lead_in_words(advantage)}."
 
 
-def _told(lead_: Mapping[str, Any]) -> str:
+def _lead_in_words(lead_: Mapping[str, Any]) -> str:
     if lead_["low"] is None:
         return f"a lead of {number(lead_['value'])}, which too few rows or groups tell nothing of"
     if lead_["low"] > 0:
@@ -49,11 +49,11 @@ def sections(evaluation: Mapping[str, Any], *, metric: str) -> list[str]:
 
 
 def _slices(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
-    found = evaluation.get("slices")
-    if not found:
+    slices = evaluation.get("slices")
+    if not slices:
         return
     sign = METRICS[metric].sign
-    worst = sorted(found, key=lambda each: sign * each["value"])[:SLICES]
+    worst = sorted(slices, key=lambda each: sign * each["value"])[:SLICES]
     rows = [
         [
             f"`{each['column']}` = {each['slice']}",
@@ -64,23 +64,23 @@ def _slices(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
         for each in worst
     ]
     yield "## Where it is weakest"
-    told = f"By {metric}, the worst {len(worst)} of {len(found)} slices"
-    luck = "; the worst of many is partly chance" if len(found) > MANY else ""
-    yield f"{told}{luck}:"
+    heading = f"By {metric}, the worst {len(worst)} of {len(slices)} slices"
+    luck = "; the worst of many is partly chance" if len(slices) > MANY else ""
+    yield f"{heading}{luck}:"
     yield table(["slice", "rows", metric, "lead over the baseline"], rows)
 
 
 def _thresholds(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
-    found = evaluation.get("thresholds")
-    if not found:
+    thresholds = evaluation.get("thresholds")
+    if not thresholds:
         return
-    costly = "costs" in found
+    costly = "costs" in thresholds
     if costly:
         yield "## Where to draw the line"
     header = ["called positive from", "rows called", "of them right", "of all positive found"]
     keys = ("called", "precision", "recall")
     if costly:
-        costs, best, given = found["costs"], found["cheapest"], found["of_costs"]
+        costs, best, given = thresholds["costs"], thresholds["cheapest"], thresholds["of_costs"]
         header.append("cost of 100 rows")
         yield (
             f"A false alarm costs {number(costs['false_alarm'])} and a miss "
@@ -92,7 +92,7 @@ def _thresholds(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
     rows = [
         [number(each["threshold"]), *(_percent(each[key]) for key in keys)]
         + ([number(each["cost"])] if costly else [])
-        for each in found["table"]
+        for each in thresholds["table"]
     ]
     shown = table(header, rows)
     yield from [shown] if costly else folded("Thresholds", shown)
@@ -103,39 +103,44 @@ def _percent(share: float | None) -> str:
 
 
 def _calibration(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
-    found = evaluation.get("calibration")
-    if not found:
+    calibration = evaluation.get("calibration")
+    if not calibration:
         return
     yield "## Can it be taken at its word?"
-    if "ece" in found:
+    if "ece" in calibration:
         yield (
-            f"Probabilities are off by {found['ece']:.1%} in the mean (expected calibration error, "
-            f"10 bins). Of the Brier score {number(found['reliability'])} is miscalibration, out "
-            f"of an uncertainty of {number(found['uncertainty'])}, of which the model resolves "
-            f"{number(found['resolution'])} (Murphy's decomposition)."
+            f"Probabilities are off by {calibration['ece']:.1%} in the mean (expected calibration "
+            f"error, 10 bins). Of the Brier score {number(calibration['reliability'])} is "
+            f"miscalibration, out of an uncertainty of {number(calibration['uncertainty'])}, of "
+            f"which the model resolves {number(calibration['resolution'])} (Murphy's "
+            "decomposition)."
         )
         return
     if (percent := percent_of(metric)) is not None:
         yield (
-            f"{found['at_most']:.1%} of the rows have a truth of at most what is predicted; "
+            f"{calibration['at_most']:.1%} of the rows have a truth of at most what is predicted; "
             f"{percent} % is meant."
         )
         return
-    slope = f"; the truth rises by {number(found['slope'])} for each 1" if "slope" in found else ""
-    side = "above" if found["bias"] >= 0 else "below"
-    yield f"Predictions are {number(abs(found['bias']))} {side} the truth in the mean{slope}."
+    slope = (
+        f"; the truth rises by {number(calibration['slope'])} for each 1"
+        if "slope" in calibration
+        else ""
+    )
+    side = "above" if calibration["bias"] >= 0 else "below"
+    yield f"Predictions are {number(abs(calibration['bias']))} {side} the truth in the mean{slope}."
 
 
 def _learning(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
-    found = evaluation.get("learning_curve")
-    if not found:
+    learning = evaluation.get("learning_curve")
+    if not learning:
         return
     yield "## Would more rows help?"
     rows = [
         [f"{each['rows']:,}", number(each["value"]) + _spread(each["deviation"])]
-        for each in found["curve"]
+        for each in learning["curve"]
     ]
-    yield TEXTS[found["more_rows_help"]]
+    yield TEXTS[learning["more_rows_help"]]
     yield table(["rows learnt from", f"{metric} on the test split"], rows)
 
 

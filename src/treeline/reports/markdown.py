@@ -25,11 +25,11 @@ def folded(title: str, *parts: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", *parts, "</details>"]
 
 
-def interval(found: Mapping[str, Any]) -> str:
+def interval(value: Mapping[str, Any]) -> str:
     """Return `value (low to high)`, or the value alone where it has no interval."""
-    if found["low"] is None:
-        return number(found["value"])
-    return f"{number(found['value'])} ({number(found['low'])} to {number(found['high'])})"
+    if value["low"] is None:
+        return number(value["value"])
+    return f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -83,17 +83,17 @@ def _same_by_chance(split: Mapping[str, Any]) -> str:
 def metrics(evaluation: Mapping[str, Any]) -> str:
     """Set the champion's metrics beside the baseline's, where it has them, with its lead."""
     rival, leads = evaluation["baseline"], evaluation["advantage"]["baseline"]
-    found_rows = [
+    cells = [
         [
             name,
-            interval(found),
+            interval(value),
             interval(rival[name]) if name in rival else NOTHING,
             interval(leads[name]) if name in leads else NOTHING,
         ]
-        for name, found in evaluation["champion"].items()
+        for name, value in evaluation["champion"].items()
     ]
     text = f"{rows_judged(evaluation)}, {_with_intervals(evaluation)}; a positive lead is better:"
-    return text + "\n\n" + table(["metric", "this model", "baseline", "lead"], found_rows)
+    return text + "\n\n" + table(["metric", "this model", "baseline", "lead"], cells)
 
 
 def rows_judged(evaluation: Mapping[str, Any]) -> str:
@@ -122,9 +122,11 @@ def _with_intervals(evaluation: Mapping[str, Any]) -> str:
 
 def importances(evaluation: Mapping[str, Any]) -> str:
     """List the features, the one that matters most first."""
-    found_rows = [
+    cells = [
         [f"`{entry['feature']}`", f"{number(entry['loss'])} ± {number(entry['deviation'])}"]
         for entry in evaluation["importances"]
     ]
-    told = "How much the champion metric worsens when one feature is shuffled among the test rows:"
-    return told + "\n\n" + table(["feature", "loss"], found_rows)
+    heading = (
+        "How much the champion metric worsens when one feature is shuffled among the test rows:"
+    )
+    return heading + "\n\n" + table(["feature", "loss"], cells)

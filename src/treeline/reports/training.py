@@ -73,13 +73,13 @@ def candidates(training: Mapping[str, Any]) -> str:
         for name, candidate in rivals.items()
     ]
     settings = rivals[champion]["hyperparameters"]
-    told = (
+    heading = (
         f"Judged by {metric}, mean ± deviation over the same cross-validation folds of the "
         "training split; the baseline takes part, and wins only where that is declared."
     )
     chosen = ", ".join(f"{key} {_setting(value)}" for key, value in settings.items())
     parts = [
-        told,
+        heading,
         table(["candidate", metric, *others, "settings tried"], rows),
         f"**{champion}** won" + (f" with {chosen}." if chosen else "."),
         *(_left_out(name, candidate.get("left_out")) for name, candidate in rivals.items()),

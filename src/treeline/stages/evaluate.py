@@ -37,7 +37,7 @@ from treeline.reports.markdown import interval
 from treeline.tables import read_frame, write_frame
 
 # By name, because converters take seconds to import, which only this declaration asks for.
-GRAPHS = {"required": "treeline.export.packaging:graph_found"}
+GRAPHS = {"required": "treeline.export.packaging:graph_agreement"}
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     document = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
     _check_known(document[CHAMPION], prediction, spec)
     document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
-    document |= deciding(rows, repeats, spec) | looked_into(champion, test, spec, paths)
+    document |= deciding(rows, repeats, spec) | diagnosed(champion, test, spec, paths)
     document["answers"] = answers(test.truth, prediction, len(classes or []))
     write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
     write_json(paths.evaluation, document)
@@ -94,10 +94,10 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     return f"{metric} {interval(document[CHAMPION][metric])}, {document['judged']['units']}"
 
 
-def looked_into(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def diagnosed(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> dict[str, Any]:
     """Return what asks the champion for more predictions of the test split, or for refits."""
     metric, seed = spec.champion.metric, spec.split.seed
-    found: dict[str, Any] = {
+    diagnostics: dict[str, Any] = {
         "importances": importances(
             test.frame,
             test.truth,
@@ -110,35 +110,37 @@ def looked_into(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> di
         classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
         train = Rows.of(read_frame(paths.train), spec, classes)
         learnt, judged = (train.frame, train.truth, train.units), (test.frame, test.truth)
-        found["learning_curve"] = learning_curve(champion, learnt, judged, metric=metric, seed=seed)
+        diagnostics["learning_curve"] = learning_curve(
+            champion, learnt, judged, metric=metric, seed=seed
+        )
     if spec.export.onnx in GRAPHS:
         look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
-        found["graph"] = look(champion, test.table, spec)
-    return found
+        diagnostics["graph"] = look(champion, test.table, spec)
+    return diagnostics
 
 
 def deciding(rows: Rows, repeats: list[Repeat], spec: ModelSpec) -> dict[str, Any]:
     """Return what lets a person decide: slices, and by the first repeat thresholds, calibration."""
     prediction = repeats[0].predictions[CHAMPION]
-    found: dict[str, Any] = {
+    diagnostics: dict[str, Any] = {
         "slices": sliced(rows.table, rows.truth, repeats, spec, units=rows.units),
         "calibration": calibration(rows.truth, prediction),
     }
     if spec.target.task == "binary" and prediction.scores is not None:
         positive = prediction.scores[:, 1]
-        found["thresholds"] = thresholds(rows.truth == 1, positive, spec.evaluation.costs)
-    return found
+        diagnostics["thresholds"] = thresholds(rows.truth == 1, positive, spec.evaluation.costs)
+    return diagnostics
 
 
 def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[Repeat]:
     """Return the predictions of all rows by refits, once for each repeat."""
     declared = spec.evaluation
     assert declared.folds is not None  # the caller has looked
-    found = []
+    repeats = []
     for repeat in range(declared.repeats):
         parts = parts_of(rows.units, declared.folds, seed=spec.split.seed, repeat=repeat)
-        found.append(Repeat(predicted(rows.frame, rows.truth, estimators, parts=parts), parts))
-    return found
+        repeats.append(Repeat(predicted(rows.frame, rows.truth, estimators, parts=parts), parts))
+    return repeats
 
 
 def _check_known(champion: Mapping[str, Any], prediction: Prediction, spec: ModelSpec) -> None:
