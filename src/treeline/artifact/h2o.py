@@ -65,8 +65,8 @@ def _texts(values: NDArray[np.float32], *, factor: bool) -> list[str]:
         return ["" if isnan(code) else level(int(code)) for code in values.tolist()]
     texts = values.astype("U16")
     texts[np.isnan(values)] = ""
-    found: list[str] = texts.tolist()
-    return found
+    shortest: list[str] = texts.tolist()
+    return shortest
 
 
 def prediction(answer: bytes, *, classes: int) -> Prediction:
@@ -80,10 +80,10 @@ def prediction(answer: bytes, *, classes: int) -> Prediction:
     names = [name.strip('"') for name in header.decode().split(",")]
     if not classes:
         return Prediction(values=_numbers(body, [names.index("predict")])[:, 0])
-    found = [name for name in names if name != "predict"]
-    shares = _numbers(body, [names.index(name) for name in found])
+    levels = [name for name in names if name != "predict"]
+    shares = _numbers(body, [names.index(name) for name in levels])
     scores = np.zeros((len(shares), classes))
-    scores[:, [int(name[1:]) for name in found]] = shares
+    scores[:, [int(name[1:]) for name in levels]] = shares
     return Prediction(labels=np.argmax(scores, axis=1), scores=scores)
 
 
@@ -156,7 +156,9 @@ class H2ORuntime:
         """Predict for a float32 matrix of shape (n_rows, n_features); raises EngineError."""
         server = shared()
         parts = [
-            server.retry_once_if_lost(partial(self._asked, matrix[start : start + MOST_ROWS]))
+            server.retry_once_if_lost(
+                partial(self._predict_part, matrix[start : start + MOST_ROWS])
+            )
             for start in range(0, max(1, len(matrix)), MOST_ROWS)
         ]
         return parts[0] if len(parts) == 1 else _joined(parts)
@@ -165,29 +167,29 @@ class H2ORuntime:
         """Return None: the binary carries no signature."""
         return None
 
-    def _asked(self, matrix: Matrix) -> Prediction:
+    def _predict_part(self, matrix: Matrix) -> Prediction:
         server, mark = shared(), uuid4().hex
-        rows, found = f"rows_{mark}", f"found_{mark}"
+        rows, predictions = f"rows_{mark}", f"predictions_{mark}"
         server.put_frame(rows, csv(matrix, self._description.kinds), self._columns)
         path = f"/3/Predictions/models/{quote(self._description.key)}/frames/{rows}"
         try:
             try:
-                server.ask("POST", path, predictions_frame=found)
+                server.request("POST", path, predictions_frame=predictions)
             except UnknownKeyError:
                 self._put()
-                server.ask("POST", path, predictions_frame=found)
-            return prediction(server.frame_csv(found), classes=self._description.classes)
+                server.request("POST", path, predictions_frame=predictions)
+            return prediction(server.frame_csv(predictions), classes=self._description.classes)
         finally:
-            server.forget([rows, found])
+            server.forget([rows, predictions])
 
     def _put(self) -> None:
         """Give the model to H2O, in which it has the name that it was trained under."""
         server, name = shared(), f"file_{uuid4().hex}"
         server.exchange("POST", f"/3/PostFile.bin?destination_frame={name}", self._body)
-        answer = server.ask("POST", "/99/Models.upload.bin/", dir=name)
-        found = answer["models"][0]["model_id"]["name"]
-        if found != self._description.key:
-            raise EngineError(f"it is called {found}, and was to be {self._description.key}")
+        answer = server.request("POST", "/99/Models.upload.bin/", dir=name)
+        key = answer["models"][0]["model_id"]["name"]
+        if key != self._description.key:
+            raise EngineError(f"it is called {key}, and was to be {self._description.key}")
 
 
 class H2OEstimator:
@@ -212,8 +214,8 @@ class H2OEstimator:
 
     def predict(self, frame: Any) -> Any:
         """Return codes or values of shape (n_rows,) for codes of shape (n_rows, n_features)."""
-        found = self._predicted(frame)
-        return found.values if found.labels is None else found.labels
+        prediction = self._predicted(frame)
+        return prediction.values if prediction.labels is None else prediction.labels
 
     def predict_proba(self, frame: Any) -> Any:
         """Return probabilities of shape (n_rows, n_classes)."""
@@ -256,7 +258,7 @@ def _joined(parts: list[Prediction]) -> Prediction:
     """Return the predictions of all parts as one."""
 
     def whole(name: str) -> Any:
-        found = [getattr(part, name) for part in parts]
-        return None if found[0] is None else np.concatenate(found)
+        arrays = [getattr(part, name) for part in parts]
+        return None if arrays[0] is None else np.concatenate(arrays)
 
     return Prediction(labels=whole("labels"), scores=whole("scores"), values=whole("values"))

@@ -53,9 +53,11 @@ class OnnxRuntime:
 
     def predict(self, matrix: Matrix) -> Prediction:
         """Predict for a float32 matrix of shape (n_rows, n_features)."""
-        found = dict(zip(self._outputs, self._session.run(None, {"features": matrix}), strict=True))
+        outputs = dict(
+            zip(self._outputs, self._session.run(None, {"features": matrix}), strict=True)
+        )
         return Prediction(
-            labels=found.get("label"), scores=found.get("scores"), values=found.get("value")
+            labels=outputs.get("label"), scores=outputs.get("scores"), values=outputs.get("value")
         )
 
     def embedded_signature(self) -> str | None:

@@ -33,10 +33,10 @@ def opened(path: Path, *, digests: Mapping[str, str]) -> Any:
     Raises ArtifactRejectedError before anything in it is run.
     """
     payload = path.read_bytes()
-    found = hashlib.sha256(payload).hexdigest()
-    if digests.get(path.name) != found:
+    actual = hashlib.sha256(payload).hexdigest()
+    if digests.get(path.name) != actual:
         raise ArtifactRejectedError(
-            f"{path}: its SHA-256 is {found}, and the training that git has wrote "
+            f"{path}: its SHA-256 is {actual}, and the training that git has wrote "
             f"{digests.get(path.name, 'none that it names')}: it is not opened, for it can run "
             "code; fetch it again (make pull), or train anew (make train MODEL=…)"
         )

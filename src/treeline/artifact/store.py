@@ -91,10 +91,10 @@ class ArtifactStore:
             if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
                 raise ArtifactRejectedError(f"{path}: missing; fetch it with: dvc pull {path}")
             files[name] = path.read_bytes()
-            found = hashlib.sha256(files[name]).hexdigest()
-            if found != expected:
+            actual = hashlib.sha256(files[name]).hexdigest()
+            if actual != expected:
                 raise ArtifactRejectedError(
-                    f"{path}: its SHA-256 begins {found[:12]}, the signature says "
+                    f"{path}: its SHA-256 begins {actual[:12]}, the signature says "
                     f"{expected[:12]}; fetch the right one with: dvc pull {path}"
                 )
         return files
@@ -130,7 +130,7 @@ def try_example(model: Model) -> None:
 
 def scores_of(prediction: Prediction) -> list[float]:
     """Return what the first row got: a probability per class, or a label code, or a value."""
-    for found in (prediction.scores, prediction.labels, prediction.values):
-        if found is not None:
-            return [float(score) for score in np.atleast_1d(found[0])]
+    for outputs in (prediction.scores, prediction.labels, prediction.values):
+        if outputs is not None:
+            return [float(score) for score in np.atleast_1d(outputs[0])]
     raise ArtifactRejectedError("the artifact predicts nothing: it has no output of a known name")

@@ -133,7 +133,7 @@ def _named(tracker: Tracker, record: Record, pushed: str | None) -> str:
     if before and not repository.is_ancestor(before, commit):
         named = tracker.challenge(record)
         return f"{named} (the champion is of {before[:12]}, which {commit[:12]} does not follow)"
-    return tracker.crown(record, commit=commit)
+    return tracker.promote(record, commit=commit)
 
 
 def _head() -> str | None:

@@ -102,22 +102,24 @@ class H2OServer:
         except LostError:
             return work()
 
-    def ask(self, method: str, path: str, **form: object) -> Answer:
+    def request(self, method: str, path: str, **form: object) -> Answer:
         """Return the JSON that H2O answers to a form; raises EngineError."""
         body = urlencode({name: _text(value) for name, value in form.items()}).encode()
-        found: Answer = json.loads(self.exchange(method, path, body, FORM))
-        return found
+        answer: Answer = json.loads(self.exchange(method, path, body, FORM))
+        return answer
 
     def submit(self, path: str, document: Mapping[str, Any]) -> Answer:
         """Return the JSON that H2O answers to a JSON document; raises EngineError."""
-        found: Answer = json.loads(self.exchange("POST", path, json.dumps(document).encode(), JSON))
-        return found
+        answer: Answer = json.loads(
+            self.exchange("POST", path, json.dumps(document).encode(), JSON)
+        )
+        return answer
 
     def exchange(self, method: str, path: str, body: bytes = b"", media: str = BYTES) -> bytes:
         """Return the body that H2O answers with; raises UnknownKeyError, LostError, EngineError."""
         request = method, path, body, {**self._headers(), "Content-Type": media}
         try:
-            status, found = self._exchanged(*request)
+            status, answer = self._exchanged(*request)
         except (OSError, HTTPException) as error:
             time.sleep(5 * LOOK_SECONDS)  # until its keeper has noticed
             self._program.raise_if_ended()
@@ -128,13 +130,13 @@ class H2OServer:
         if status == 404:
             raise UnknownKeyError(f"{NAME} knows no {path}")
         if status >= 400:
-            raise EngineError(f"{NAME} refused {method} {path}: {_complaint(found)}")
-        return found
+            raise EngineError(f"{NAME} refused {method} {path}: {_complaint(answer)}")
+        return answer
 
     def put_frame(self, name: str, rows: bytes, columns: Mapping[str, str]) -> None:
         """Make a frame of CSV without a header; `columns` are `enum` or `real` by name."""
         self.exchange("POST", f"/3/PostFile?destination_frame={name}_csv", rows)
-        self.ask(
+        self.request(
             "POST",
             "/3/Parse",
             destination_frame=name,
@@ -170,14 +172,14 @@ class H2OServer:
             try:
                 connection.request(*request)
                 answer = connection.getresponse()
-                found = answer.status, answer.read()
+                status_and_body = answer.status, answer.read()
             except (OSError, HTTPException):
                 connection.close()
                 if is_new:
                     raise
                 continue  # it was idle for too long, or is one to a JVM that has ended
             self._idle.append(connection)
-            return found
+            return status_and_body
 
     def _taken(self) -> tuple[HTTPConnection, bool]:
         """Return a connection that nobody else uses, and whether it is new.
@@ -206,7 +208,7 @@ def _text(value: object) -> str:
 def _complaint(body: bytes) -> str:
     """Return what H2O says is wrong, out of its JSON where it is some."""
     try:
-        found = json.loads(body)
-        return str(found.get("msg") or found.get("error_url") or found)[:1000]
+        document = json.loads(body)
+        return str(document.get("msg") or document.get("error_url") or document)[:1000]
     except (ValueError, AttributeError):
         return body[:1000].decode(errors="replace")

@@ -19,14 +19,14 @@ def require_java(engine: str, versions: range) -> Path:
     wanted = f"{engine} needs Java {versions[0]} to {versions[-1]}"
     remedy = "install such a JRE (Debian: openjdk-17-jre-headless) or let JAVA_HOME name one"
     home = os.environ.get("JAVA_HOME")
-    found = shutil.which("java", path=str(Path(home, "bin")) if home else None)
-    if found is None:
+    program = shutil.which("java", path=str(Path(home, "bin")) if home else None)
+    if program is None:
         raise EngineError(f"{wanted}, and none is in {home or 'PATH'}; {remedy}")
     said = subprocess.run(
-        [found, "-version"], capture_output=True, text=True, encoding="utf-8", check=False
+        [program, "-version"], capture_output=True, text=True, encoding="utf-8", check=False
     ).stderr
     match = VERSION.search(said)
     if match is None or int(match[1]) not in versions:
         version = match[1] if match else said.strip().split("\n")[0]
-        raise EngineError(f"{wanted}, and {found} is version {version}; {remedy}")
-    return Path(found)
+        raise EngineError(f"{wanted}, and {program} is version {version}; {remedy}")
+    return Path(program)

@@ -49,7 +49,7 @@ def keep(folder: Path, program: list[str], *, restarts: int) -> None:
         quick_deaths = 1 if time.monotonic() - begun > STEADY_SECONDS else quick_deaths + 1
     words = (folder / LOG).read_text(encoding="utf-8", errors="replace")[-LAST_WORDS:].strip()
     (folder / ENDED).write_text(f"it ended with code {code}: {words}", encoding="utf-8")
-    while not nobody_is_left(LOOK_SECONDS):
+    while not parent_has_ended(LOOK_SECONDS):
         pass
 
 
@@ -62,11 +62,11 @@ def run(folder: Path, program: list[str]) -> int | None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=die_with_keeper,  # noqa: PLW1509  (there is one thread only)
+            preexec_fn=end_with_keeper,  # noqa: PLW1509  (there is one thread only)
         )
     try:
         while started.poll() is None:
-            if nobody_is_left(LOOK_SECONDS):
+            if parent_has_ended(LOOK_SECONDS):
                 return None
         return started.returncode
     finally:
@@ -74,13 +74,13 @@ def run(folder: Path, program: list[str]) -> int | None:
         started.wait()
 
 
-def nobody_is_left(seconds: float) -> bool:
+def parent_has_ended(seconds: float) -> bool:
     """Tell whether nobody holds the other end of standard input; wait at most so long for it."""
     readable, _, _ = select([0], [], [], seconds)
     return bool(readable) and os.read(0, 1) == b""
 
 
-def die_with_keeper() -> None:
+def end_with_keeper() -> None:
     """Let the system kill this process when the keeper is killed, where it can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)

@@ -95,16 +95,16 @@ def answered(rows: DataFrame) -> dict[str, NDArray[Any]]:
 
     They have the shapes (n_rows,) and (n_rows, n_classes).
     """
-    asked = ["row", "prediction"]
+    names = ["row", "prediction"]
     if "probability" in rows.columns:
         rows = rows.withColumn("shares", vector_to_array(column("probability")))
-        asked.append("shares")
-    table = rows.select(*asked).toArrow().sort_by("row")
-    found = {"prediction": table["prediction"].to_numpy()}
-    if "shares" in asked:
+        names.append("shares")
+    table = rows.select(*names).toArrow().sort_by("row")
+    answers = {"prediction": table["prediction"].to_numpy()}
+    if "shares" in names:
         flat = table["shares"].combine_chunks().flatten()
-        found["probability"] = np.asarray(flat).reshape(table.num_rows, -1)
-    return found
+        answers["probability"] = np.asarray(flat).reshape(table.num_rows, -1)
+    return answers
 
 
 def streamed(rows: DataFrame) -> Iterator[pa.Table]:
@@ -126,7 +126,7 @@ def streamed(rows: DataFrame) -> Iterator[pa.Table]:
         yield pa.ipc.open_stream(packet["packed"]).read_all()
 
 
-def as_json(found: list[Any]) -> str:
+def as_json(objects: list[Any]) -> str:
     """Return Java objects and those they hold as JSON: their fields, public or not, by name.
 
     It is written by the Jackson library, which Spark brings along.
@@ -138,7 +138,7 @@ def as_json(found: list[Any]) -> str:
     visible = getattr(jackson.annotation, "JsonAutoDetect$Visibility")
     mapper.setVisibility(jackson.annotation.PropertyAccessor.FIELD, visible.ANY)
     mapper.setVisibility(jackson.annotation.PropertyAccessor.GETTER, visible.NONE)
-    return str(mapper.writeValueAsString(found))
+    return str(mapper.writeValueAsString(objects))
 
 
 def reason(error: BaseException) -> str:

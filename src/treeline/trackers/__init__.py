@@ -28,7 +28,7 @@ class Tracker(Protocol):
         The commit is empty where somebody else than this project made the champion.
         """
 
-    def crown(self, record: Record, *, commit: str) -> str:
+    def promote(self, record: Record, *, commit: str) -> str:
         """Make what a training exported the champion; return the tracker's name for it."""
 
     def challenge(self, record: Record) -> str:

@@ -139,14 +139,14 @@ class MlflowTracker:
     def __init__(self) -> None:
         """Open the store; raises TrackingError when it is away."""
         self._uri = addresses.tracking_uri()
-        with self._told():
+        with self._tracking_errors():
             addresses.look_for(self._uri)
             relocate(Path.cwd())
             self._client = MlflowClient(self._uri)
 
     def record(self, record: Record, files: Path) -> str:
         """Record a training with the files below a folder, and register what it exported."""
-        with self._told():
+        with self._tracking_errors():
             run = self._run(self._experiment(record), record)
             if run.info.status != FINISHED:
                 self._trials(run, record)
@@ -160,14 +160,14 @@ class MlflowTracker:
 
     def champion(self, model: str) -> str | None:
         """Return the commit that the champion is of, None without one, empty if not known."""
-        with self._told():
+        with self._tracking_errors():
             version = self._aliases(model).get(CHAMPION)
             held = self._client.get_model_version(model, version) if version else None
         return None if held is None else str(held.tags.get(COMMIT, ""))
 
-    def crown(self, record: Record, *, commit: str) -> str:
+    def promote(self, record: Record, *, commit: str) -> str:
         """Make what a training exported the champion, and say of which commit it is."""
-        with self._told():
+        with self._tracking_errors():
             version = self._version(record)
             self._client.set_model_version_tag(record.model, version, COMMIT, commit)
             aliases = self._aliases(record.model)
@@ -179,7 +179,7 @@ class MlflowTracker:
 
     def challenge(self, record: Record) -> str:
         """Make it the challenger, unless it is the champion."""
-        with self._told():
+        with self._tracking_errors():
             version = self._version(record)
             aliases = self._aliases(record.model)
             if aliases.get(CHAMPION) == version:
@@ -191,17 +191,17 @@ class MlflowTracker:
     # --- runs ------------------------------------------------------------------------------------
 
     def _experiment(self, record: Record) -> str:
-        found = self._client.get_experiment_by_name(record.model)
-        if found is not None and found.lifecycle_stage == "active":
-            return str(found.experiment_id)
+        experiment = self._client.get_experiment_by_name(record.model)
+        if experiment is not None and experiment.lifecycle_stage == "active":
+            return str(experiment.experiment_id)
         place = addresses.artifact_location(self._uri, record.model)
         tags = {NOTE: record.description, **PAGE}
         return str(self._client.create_experiment(record.model, place, tags))
 
     def _run(self, experiment: str, record: Record) -> Run:
-        found = self._runs(experiment, f"tags.`{DIGEST}` = '{record.digest}'")
-        if found:
-            return found[0]
+        runs = self._runs(experiment, f"tags.`{DIGEST}` = '{record.digest}'")
+        if runs:
+            return runs[0]
         tags = {DIGEST: record.digest, NOTE: record.note, **record.tags}
         tags |= {"mlflow.source.type": "PROJECT", "mlflow.source.name": "dvc repro"}
         tags |= {"mlflow.source.git.commit": record.origin.commit} if record.origin.commit else {}
@@ -210,11 +210,11 @@ class MlflowTracker:
 
     def _runs(self, experiment: str, condition: str) -> list[Run]:
         page = self._client.search_runs([experiment], condition)
-        found = list(page)
+        runs = list(page)
         while page.token:
             page = self._client.search_runs([experiment], condition, page_token=page.token)
-            found += page
-        return found
+            runs += page
+        return runs
 
     def _trials(self, parent: Run, record: Record) -> None:
         experiment, of = parent.info.experiment_id, parent.info.run_id
@@ -276,24 +276,24 @@ class MlflowTracker:
         )
 
     def _version(self, record: Record) -> str:
-        found = self._versions(record)
-        if not found:
+        versions = self._versions(record)
+        if not versions:
             raise TrackingError(
                 f"{record.model}: no version is registered; it was removed meanwhile"
             )
-        return found[0]
+        return versions[0]
 
     def _versions(self, record: Record) -> list[str]:
         wanted = record.exported and record.exported.signature
-        found = self._client.search_model_versions(f"name = '{record.model}'")
-        return [str(each.version) for each in found if each.tags.get(SIGNATURE) == wanted]
+        versions = self._client.search_model_versions(f"name = '{record.model}'")
+        return [str(each.version) for each in versions if each.tags.get(SIGNATURE) == wanted]
 
     def _aliases(self, model: str) -> dict[str, str]:
         aliases = self._client.get_registered_model(model).aliases
         return {name: str(version) for name, version in aliases.items()}
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _tracking_errors(self) -> Iterator[None]:
         """Raise as TrackingError, with the address, whatever MLflow and its store complain of."""
         try:
             yield

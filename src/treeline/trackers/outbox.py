@@ -32,7 +32,7 @@ def held() -> Iterator[None]:
         yield
 
 
-def post(record: Record, found: Written) -> Path:
+def post(record: Record, written: Written) -> Path:
     """Keep a record and its files until it is sent; return the folder.
 
     Where the same training waits already, it stays as it is.
@@ -40,7 +40,7 @@ def post(record: Record, found: Written) -> Path:
     folder = FOLDER / f"{record.model}-{record.digest[:12]}"
     if not (folder / RECORD).exists():
         with replacing_folder(folder) as draft:
-            for name, path in found.files.items():
+            for name, path in written.files.items():
                 (draft / FILES / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, draft / FILES / name)
             write_text(draft / RECORD, record.model_dump_json(indent=2))
@@ -49,11 +49,11 @@ def post(record: Record, found: Written) -> Path:
 
 def waiting() -> list[tuple[Record, Path]]:
     """Return what waits, with the folder of its files, in the order in which it was trained."""
-    found = [
+    records = [
         (Record.model_validate_json(path.read_bytes()), path.parent / FILES)
         for path in sorted(FOLDER.glob(f"[!.]*/{RECORD}"))
     ]
-    return sorted(found, key=lambda each: each[0].origin.ended)
+    return sorted(records, key=lambda each: each[0].origin.ended)
 
 
 def sent(files: Path) -> None:

@@ -127,7 +127,7 @@ def written(spec: ModelSpec, paths: Layout) -> Written:
         metrics=documents[paths.metrics],
         verdict=verdict,
         outputs=outputs,
-        files={**_told(paths), **_exported(paths, signature)},
+        files={**_report_files(paths), **_exported(paths, signature)},
         signature=signature,
     )
 
@@ -168,38 +168,38 @@ def _signature(paths: Layout, documents: Mapping[Path, Any], verdict: Verdict) -
     training = documents[paths.training]
     champion = training["candidates"][training["champion"]]
     if paths.signature.exists():
-        found = Signature.read(paths.signature)
-        lineage = found.lineage
-        if (found.verdict, found.metrics) == (verdict, documents[paths.metrics]) and (
+        signature = Signature.read(paths.signature)
+        lineage = signature.lineage
+        if (signature.verdict, signature.metrics) == (verdict, documents[paths.metrics]) and (
             lineage.champion,
             lineage.hyperparameters,
         ) == (training["champion"], champion["hyperparameters"]):
-            return found
+            return signature
     raise TrackingError(
         f"{paths.signature}: not of this training, which is not exported yet: make repro"
     )
 
 
-def _told(paths: Layout) -> dict[str, Path]:
+def _report_files(paths: Layout) -> dict[str, Path]:
     """Return what people look at, whether or not the model was exported."""
     single = [paths.training, paths.candidates, paths.evaluation, paths.verdict, paths.report]
-    found = {path.name: path for path in single if path.exists()}
+    files = {path.name: path for path in single if path.exists()}
     for folder in (paths.images, paths.plots):
-        found |= {f"{folder.name}/{path.name}": path for path in sorted(folder.glob("*.*"))}
-    return found
+        files |= {f"{folder.name}/{path.name}": path for path in sorted(folder.glob("*.*"))}
+    return files
 
 
 def _exported(paths: Layout, signature: Signature | None) -> dict[str, Path]:
     """Return what a version of the model is made of: the signature, and the files it names."""
     if signature is None:
         return {}
-    found = {f"{VERSION}/{paths.signature.name}": paths.signature}
+    files = {f"{VERSION}/{paths.signature.name}": paths.signature}
     for name, expected in signature.files.items():
         path = paths.model / name
         if not path.is_file() or digest(path) != expected:
             raise TrackingError(f"{path}: not the one that {paths.signature} names: make repro")
-        found[f"{VERSION}/{name}"] = path
-    return found | ({paths.card.name: paths.card} if paths.card.exists() else {})
+        files[f"{VERSION}/{name}"] = path
+    return files | ({paths.card.name: paths.card} if paths.card.exists() else {})
 
 
 LINEAGE = ("raw.parquet", "train.parquet", "test.parquet", "model.pkl", "artifact")
@@ -207,26 +207,26 @@ OWN = "treeline"  # what the tags of this project begin with
 TYPES = {"number": "double", "integer": "double", "boolean": "boolean", "category": "string"}
 
 
-def recorded(found: Written, origin: Origin) -> Record:
+def recorded(written: Written, origin: Origin) -> Record:
     """Return the record of a training.
 
     Metrics of the test split are `test/…`, with `test_low/…` and `test_high/…` around them and
     those of the baseline as `baseline/…`; `cv/…` are means over the folds.
     """
-    training = found.training
+    training = written.training
     champion = training["candidates"][training["champion"]]
     draft = Record(
-        model=found.name,
-        description=found.spec.description,
-        params=_params(found, champion),
-        metrics={**_judged_metrics(found.evaluation), **means(champion["folds"])},
+        model=written.name,
+        description=written.spec.description,
+        params=_params(written, champion),
+        metrics={**_judged_metrics(written.evaluation), **means(champion["folds"])},
         folds=champion["folds"],
-        tags=_tags(found),
-        note=_note(found),
-        datasets=tuple(_datasets(found)),
-        trials=tuple(_trials(found)),
-        files={name: digest(path) for name, path in found.files.items()},
-        exported=_exported_version(found),
+        tags=_tags(written),
+        note=_note(written),
+        datasets=tuple(_datasets(written)),
+        trials=tuple(_trials(written)),
+        files={name: digest(path) for name, path in written.files.items()},
+        exported=_exported_version(written),
         origin=origin,
     )
     content = draft.model_dump_json(exclude={"origin", "digest"})
@@ -243,18 +243,18 @@ def plain(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
 
 
-def _params(found: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
-    spec = found.spec
+def _params(written: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
+    spec = written.spec
     return {
-        "champion": found.training["champion"],
+        "champion": written.training["champion"],
         "champion.estimator": champion["estimator"],
         **{f"champion.{name}": value for name, value in champion["hyperparameters"].items()},
-        "metric": found.training["metric"],
+        "metric": written.training["metric"],
         "target": spec.target.name,
         "task": spec.target.task,
         "source": spec.source.kind,
         "features": len(spec.features),
-        **{f"rows.{name}": rows for name, rows in found.summary["rows"].items()},
+        **{f"rows.{name}": rows for name, rows in written.summary["rows"].items()},
         **{f"split.{name}": value for name, value in spec.split.model_dump().items()},
         **{f"search.{name}": value for name, value in spec.search.model_dump().items()},
     }
@@ -262,60 +262,60 @@ def _params(found: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
 
 def _judged_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
     """Return champion and baseline on the test split, as flat metrics."""
-    found: dict[str, float] = {}
+    metrics: dict[str, float] = {}
     for name, it in evaluation[CHAMPION].items():
-        found |= {f"test/{name}": it["value"]}
+        metrics |= {f"test/{name}": it["value"]}
         if it["low"] is not None:
-            found |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
-    return found | {f"baseline/{name}": it["value"] for name, it in evaluation[BASELINE].items()}
+            metrics |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
+    return metrics | {f"baseline/{name}": it["value"] for name, it in evaluation[BASELINE].items()}
 
 
-def _tags(found: Written) -> dict[str, str]:
+def _tags(written: Written) -> dict[str, str]:
     tags = {
-        f"{OWN}.model": found.name,
+        f"{OWN}.model": written.name,
         f"{OWN}.release": treeline.__version__,
-        f"{OWN}.verdict": "passed" if found.verdict.passed else "refused",
+        f"{OWN}.verdict": "passed" if written.verdict.passed else "refused",
     }
-    for path in map(Path, found.outputs):
+    for path in map(Path, written.outputs):
         if path.name in LINEAGE:
-            tags[f"dvc.{path.name}"] = found.outputs[str(path)]
-    if found.signature is not None:
-        lineage = found.signature.lineage
-        tags |= {f"{OWN}.version": found.signature.version}
-        tags |= {f"{OWN}.runtime": found.signature.runtime}
+            tags[f"dvc.{path.name}"] = written.outputs[str(path)]
+    if written.signature is not None:
+        lineage = written.signature.lineage
+        tags |= {f"{OWN}.version": written.signature.version}
+        tags |= {f"{OWN}.runtime": written.signature.runtime}
         tags |= {f"{OWN}.data.{name}": value for name, value in lineage.data.items()}
         tags |= {f"{OWN}.params": lineage.params, f"{OWN}.code": lineage.code}
         tags |= {f"{OWN}.libraries": ", ".join(map(" ".join, lineage.libraries.items()))}
     return tags
 
 
-def _note(found: Written) -> str:
+def _note(written: Written) -> str:
     """Return what stands first where people look: what the model is for, and the verdict."""
-    verdict = "The gate let it pass:" if found.verdict.passed else "**The gate refused it:**"
-    reasons = [f"- {reason}" for reason in found.verdict.reasons]
-    return "\n".join([found.spec.description, "", verdict, "", *reasons]).strip()
+    verdict = "The gate let it pass:" if written.verdict.passed else "**The gate refused it:**"
+    reasons = [f"- {reason}" for reason in written.verdict.reasons]
+    return "\n".join([written.spec.description, "", verdict, "", *reasons]).strip()
 
 
-def _datasets(found: Written) -> Iterator[Dataset]:
-    columns = {name: TYPES[feature.type] for name, feature in found.spec.features.items()}
-    values = found.spec.target.task == "regression"
-    columns[found.spec.target.name] = "double" if values else "string"
+def _datasets(written: Written) -> Iterator[Dataset]:
+    columns = {name: TYPES[feature.type] for name, feature in written.spec.features.items()}
+    values = written.spec.target.task == "regression"
+    columns[written.spec.target.name] = "double" if values else "string"
     for part in ("train", "test"):
-        path = f"dataset/{found.name}/{part}.parquet"
-        if path in found.outputs:
+        path = f"dataset/{written.name}/{part}.parquet"
+        if path in written.outputs:
             yield Dataset(
-                name=f"{found.name} {part}",
+                name=f"{written.name} {part}",
                 context="training" if part == "train" else "testing",
                 path=path,
-                digest=found.outputs[path],
-                rows=found.summary["rows"][part],
+                digest=written.outputs[path],
+                rows=written.summary["rows"][part],
                 columns=columns,
             )
 
 
-def _trials(found: Written) -> Iterator[Trial]:
-    for name, candidate in found.training["candidates"].items():
-        declared = found.spec.candidates.get(name, Candidate(estimator=candidate["estimator"]))
+def _trials(written: Written) -> Iterator[Trial]:
+    for name, candidate in written.training["candidates"].items():
+        declared = written.spec.candidates.get(name, Candidate(estimator=candidate["estimator"]))
         fixed = {} if declared.trainer in CHOOSING else declared.options
         for number, trial in enumerate(candidate["trials"], start=1):
             yield Trial(
@@ -327,7 +327,7 @@ def _trials(found: Written) -> Iterator[Trial]:
                     f"{OWN}.trainer": declared.trainer,
                     f"{OWN}.estimator": candidate["estimator"],
                     f"{OWN}.best": str(_is_best(trial, candidate)).lower(),
-                    f"{OWN}.champion": str(name == found.training["champion"]).lower(),
+                    f"{OWN}.champion": str(name == written.training["champion"]).lower(),
                 },
             )
 
@@ -341,12 +341,12 @@ def _is_best(trial: Mapping[str, Any], candidate: Mapping[str, Any]) -> bool:
     )
 
 
-def _exported_version(found: Written) -> Exported | None:
-    if found.signature is None:
+def _exported_version(written: Written) -> Exported | None:
+    if written.signature is None:
         return None
-    content = found.signature.document()
+    content = written.signature.document()
     return Exported(
-        version=found.signature.version,
+        version=written.signature.version,
         signature=hashlib.sha256(content.encode()).hexdigest(),
-        metrics=found.signature.metrics,
+        metrics=written.signature.metrics,
     )

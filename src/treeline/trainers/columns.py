@@ -71,8 +71,8 @@ class TypedColumns(TransformerMixin, BaseEstimator):
 
     def transform(self, frame: pd.DataFrame | NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 of shape (n_rows, n_columns_out), number columns first."""
-        found = self.plain_.transform(_matrix(in_order(frame, self.names_)))
-        return np.asarray(found, dtype=np.float32)
+        transformed = self.plain_.transform(_matrix(in_order(frame, self.names_)))
+        return np.asarray(transformed, dtype=np.float32)
 
     def sources(self) -> list[str]:
         """Return the name of the column that each column comes from, of length n_columns_out.

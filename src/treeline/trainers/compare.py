@@ -167,15 +167,15 @@ def contenders(task: Task, *, scores: bool) -> dict[str, type]:
     """
     kind = KINDS[task]
     out = {name for names in EXCLUDED.values() for name in names}
-    found = {
+    classes = {
         _path(made): made for name, made in all_estimators(type_filter=kind) if name not in out
     }
     for path in BESIDES[kind]:
         try:
-            found[path] = load_class(path, place="compare")
+            classes[path] = load_class(path, place="compare")
         except UnknownNameError:
             continue  # not installed here
-    fit = {path: made for path, made in found.items() if _is_suitable(made, scores=scores)}
+    fit = {path: made for path, made in classes.items() if _is_suitable(made, scores=scores)}
     return dict(sorted(fit.items(), key=lambda item: item[1].__name__))
 
 
@@ -246,7 +246,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """How the entries are tried; `left_out` fills with what failed, and why."""
 
     options: Comparing
@@ -255,26 +255,28 @@ class Board:
 
     def judged(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return the entries that could be judged with their defaults, best first."""
-        found = []
+        judged = []
         for number, entry in enumerate(entries, start=1):
             tried = self._with_trials(entry, _defaults, entry.path)
-            print(f"{entry.context.name}: {number}/{len(entries)} {self._told(tried)}", flush=True)
-            found += [tried] if tried.trials else []
-        return sorted(found, key=lambda entry: -entry.merit)
+            print(
+                f"{entry.context.name}: {number}/{len(entries)} {self._outcome(tried)}", flush=True
+            )
+            judged += [tried] if tried.trials else []
+        return sorted(judged, key=lambda entry: -entry.merit)
 
     def tuned(self, ranked: Sequence[Entry]) -> list[Entry]:
         """Return all entries, the best few of those that can be tuned with more trials."""
         able = [entry.path for entry in ranked if ranges_of(entry.made)][: self.options.tune]
-        found = []
+        entries = []
         for entry in ranked:
             tried = entry
             if entry.path in able:
                 tuned = entry.context.candidate.model_copy(update={"search": ranges_of(entry.made)})
                 searching = replace(entry, context=replace(entry.context, candidate=tuned))
                 tried = self._with_trials(searching, self.strategy, f"{entry.path} (tuned)")
-                print(f"{entry.context.name}: tuned {self._told(tried)}", flush=True)
-            found.append(tried)
-        return found
+                print(f"{entry.context.name}: tuned {self._outcome(tried)}", flush=True)
+            entries.append(tried)
+        return entries
 
     def _with_trials(self, entry: Entry, work: Work, name: str) -> Entry:
         """Let an entry be tried; whatever an estimator raises is noted, and it goes without."""
@@ -289,7 +291,7 @@ class Board:
             return entry
         return replace(entry, trials=(*entry.trials, *sound))
 
-    def _told(self, entry: Entry) -> str:
+    def _outcome(self, entry: Entry) -> str:
         if not entry.trials:
             return f"{entry.path}: left out: {self.left_out[entry.path]}"
         metric = entry.context.metric
@@ -320,12 +322,12 @@ class CompareTrainer:
             return SearchContext(pipeline, training, tried, tuning, metric, place, judge)
 
         suitable = contenders(training.task, scores=METRICS[metric].judges == "scores")
-        kept = _kept(suitable, options.exclude, place)
-        slow = _slow(kept, rows=len(training.frame))
-        board = Board(options, strategy_of(tuning, place=place), left_out=slow)
+        admitted = _not_excluded(suitable, options.exclude, place)
+        slow = _slow(admitted, rows=len(training.frame))
+        board = Leaderboard(options, strategy_of(tuning, place=place), left_out=slow)
         entries = [
             Entry(path, made, context(candidate_of(path, made, training.features, candidate)))
-            for path, made in kept.items()
+            for path, made in admitted.items()
             if path not in slow
         ]
         with warnings.catch_warnings():
@@ -337,7 +339,7 @@ class CompareTrainer:
         return predict(estimator, frame)
 
 
-def _fitted(board: Board, entries: Sequence[Entry], *, started: float, place: str) -> Fitted:
+def _fitted(board: Leaderboard, entries: Sequence[Entry], *, started: float, place: str) -> Fitted:
     tried = board.tuned(board.judged(entries))
     if not tried:
         failures = "; ".join(f"{path}: {why}" for path, why in board.left_out.items())
@@ -376,7 +378,9 @@ def _named(entry: Entry, trial: Trial) -> Trial:
     return replace(trial, hyperparameters={**fixed, **trial.hyperparameters})
 
 
-def _kept(suitable: Mapping[str, type], exclude: Sequence[str], place: str) -> dict[str, type]:
+def _not_excluded(
+    suitable: Mapping[str, type], exclude: Sequence[str], place: str
+) -> dict[str, type]:
     """Return the classes that nobody excluded; raises TrainingError for a name that is none."""
     names = {path: made.__name__ for path, made in suitable.items()}
     if unknown := set(exclude) - {*names, *names.values()}:

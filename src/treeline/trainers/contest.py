@@ -88,8 +88,8 @@ def memory_free(meminfo: Path = Path("/proc/meminfo")) -> int | None:
         lines = meminfo.read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
-    found = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
-    return int(found[0]) * 1024 if found else None
+    free = [line.split()[1] for line in lines if line.startswith("MemAvailable:")]
+    return int(free[0]) * 1024 if free else None
 
 
 def announced(spec: ModelSpec, rows: int, *, free: int | None) -> str:
@@ -111,7 +111,7 @@ def announced(spec: ModelSpec, rows: int, *, free: int | None) -> str:
 def contest(
     training: TrainingSet, spec: ModelSpec, *, place: str, report: Callable[[str, Fitted], None]
 ) -> Contest:
-    """Fit every candidate and rank them by the declared metric; `told` is called after each.
+    """Fit every candidate and rank them by the declared metric; `report` is called after each.
 
     The baseline takes part in the table, and wins where it may and nothing leads it clearly. Raises
     TrainingError.
@@ -121,14 +121,14 @@ def contest(
     for name, candidate in declared.items():
         where = f"{place}.candidates.{name}"
         trainer: Trainer = resolve(TRAINERS, candidate.trainer, place=f"{where}.trainer")()
-        found = trainer.fit(
+        fit = trainer.fit(
             training,
             candidate=coded(candidate, training.classes, place=where),
             search=spec.search,
             metric=metric,
             place=where,
         )
-        fitted[name] = _declared(found, training.classes)
+        fitted[name] = _declared(fit, training.classes)
         report(name, fitted[name])
     champion = _champion(fitted, metric, baseline_may_win=spec.champion.baseline_may_win)
     return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
@@ -212,7 +212,7 @@ def document(record: Mapping[str, Any]) -> str:
     """Return the JSON of a record, indented, with the folds of a metric on one line."""
     text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
     return (
-        NUMBERS.sub(lambda found: "[" + ", ".join(found[1].replace(",", " ").split()) + "]", text)
+        NUMBERS.sub(lambda match: "[" + ", ".join(match[1].replace(",", " ").split()) + "]", text)
         + "\n"
     )
 

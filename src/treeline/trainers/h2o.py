@@ -68,8 +68,8 @@ class H2OTrainer:
         with _started(options, search, place) as server:
             _put_training(server, training)
             keys = _fitted(server, _request(options, search, metric), place)
-            found = [(key, _trial(server, key, training)) for key in sorted(keys)]
-            key, best = max(found, key=lambda pair: merit(pair[1], metric, place))
+            judged = [(key, _trial(server, key, training)) for key in sorted(keys)]
+            key, best = max(judged, key=lambda pair: merit(pair[1], metric, place))
             body = server.exchange("GET", f"/3/Models.fetch.bin/{quote(key)}")
         described = Description(
             h2o=VERSION,
@@ -80,7 +80,7 @@ class H2OTrainer:
         return Fitted(
             estimator=H2OEstimator(described, body, list(training.features)),
             best=best,
-            trials=[trial for _, trial in found],
+            trials=[trial for _, trial in judged],
             seconds=time.perf_counter() - started,
             chosen=f"h2o.automl.H2OAutoML:{key.partition('_')[0]}",
         )
@@ -156,14 +156,14 @@ def _fitted(server: H2OServer, request: Answer, place: str) -> list[str]:
     state = _ended(server, server.submit("/99/AutoMLBuilder", request)["job"], place)
     if state["status"] != "DONE":
         raise TrainingError(f"{place}: AutoML failed: {state.get('exception')}")
-    answer = server.ask("GET", f"/99/AutoML/{quote(state['dest']['name'], safe='')}")
-    found = [model["name"] for model in answer["leaderboard"]["models"]]
-    if not found:
+    answer = server.request("GET", f"/99/AutoML/{quote(state['dest']['name'], safe='')}")
+    names = [model["name"] for model in answer["leaderboard"]["models"]]
+    if not names:
         raise TrainingError(
             f"{place}: AutoML has fitted no model within its budget; give it more `seconds`, or a "
             "number of `models`"
         )
-    return found
+    return names
 
 
 def _ended(server: H2OServer, job: Answer, place: str) -> Answer:
@@ -172,7 +172,7 @@ def _ended(server: H2OServer, job: Answer, place: str) -> Answer:
     name = place.rpartition(".")[2]
     with tqdm(total=1, desc=f"{name} (AutoML)", disable=None, leave=False) as bar:
         while True:
-            state: Answer = server.ask("GET", path)["jobs"][0]
+            state: Answer = server.request("GET", path)["jobs"][0]
             bar.update(max(0.0, state["progress"] - bar.n))
             if state["status"] in ("DONE", "FAILED", "CANCELLED"):
                 return state
@@ -206,8 +206,8 @@ def _of(rows: NDArray[np.intp], whole: Prediction) -> Prediction:
 
 
 def _model(server: H2OServer, key: str) -> Answer:
-    found: Answer = server.ask("GET", f"/3/Models/{quote(key)}")["models"][0]
-    return found
+    model: Answer = server.request("GET", f"/3/Models/{quote(key)}")["models"][0]
+    return model
 
 
 def _changed(model: Answer) -> dict[str, Any]:

@@ -42,11 +42,11 @@ def judged(
             sent = context.broadcast((pipeline, training))
             tasks = context.parallelize(list(settings), len(settings)).map(partial(_tried, sent))
             with shown(spark, name):
-                found = tasks.collect()
+                outcomes = tasks.collect()
             sent.unpersist()
         except FAILURES as error:
             raise EngineError(f"Spark could not run the trials: {reason(error)}") from error
-    return [_told(outcome) for outcome in found]
+    return [_trial_of(outcome) for outcome in outcomes]
 
 
 def _tried(sent: Any, setting: dict[str, Any]) -> Trial | Exception:
@@ -61,7 +61,7 @@ def _tried(sent: Any, setting: dict[str, Any]) -> Trial | Exception:
         return _carried(error)
 
 
-def _told(outcome: Trial | Exception) -> Trial:
+def _trial_of(outcome: Trial | Exception) -> Trial:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

@@ -39,16 +39,16 @@ def proposed(context: SearchContext) -> list[Trial]:
     space = {name: _distribution(values) for name, values in context.candidate.search.items()}
     judged: dict[str, Trial] = {}
     for _ in tqdm(range(context.search.trials), desc=context.name, disable=None, leave=False):
-        asked = study.ask(space)
-        setting = _setting(asked.params, context.candidate.search)
+        proposal = study.ask(space)
+        setting = _setting(proposal.params, context.candidate.search)
         known = judged.get(repr(setting))
         trial = known or context.trials([setting])[0]
         judged[repr(setting)] = trial
         merit = context.merit(trial)
         if isfinite(merit):
-            study.tell(asked, merit)
+            study.tell(proposal, merit)
         else:
-            study.tell(asked, state=TrialState.FAIL)
+            study.tell(proposal, state=TrialState.FAIL)
     return list(judged.values())
 
 

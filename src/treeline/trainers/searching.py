@@ -73,7 +73,7 @@ def trial(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        found = cross_validate(
+        validated = cross_validate(
             configured(pipeline, setting),
             training.frame,
             training.target,
@@ -82,7 +82,9 @@ def trial(
             n_jobs=jobs,
             error_score="raise",
         )
-    per_fold = {name: found[f"test_{name}"].tolist() for name in names if f"test_{name}" in found}
+    per_fold = {
+        name: validated[f"test_{name}"].tolist() for name in names if f"test_{name}" in validated
+    }
     return Trial(hyperparameters=setting, folds=per_fold)
 
 
@@ -144,16 +146,16 @@ class SearchContext:
 
 def strategy_of(search: Search, *, place: str) -> Callable[[SearchContext], list[Trial]]:
     """Return the declared strategy; raises MissingExtraError where its package is missing."""
-    found: Callable[[SearchContext], list[Trial]] = resolve(
+    strategy: Callable[[SearchContext], list[Trial]] = resolve(
         STRATEGIES, search.strategy, place=f"{_block(place)}.strategy"
     )
-    return found
+    return strategy
 
 
 def judge_of(search: Search, *, place: str) -> Judge:
     """Return what runs the trials; raises MissingExtraError where its package is missing."""
-    found: Judge = resolve(ENGINES, search.engine, place=f"{_block(place)}.engine")
-    return found
+    judge: Judge = resolve(ENGINES, search.engine, place=f"{_block(place)}.engine")
+    return judge
 
 
 def listed(context: SearchContext) -> list[Trial]:
@@ -191,8 +193,8 @@ def halved(context: SearchContext) -> list[Trial]:
 
 def _scorer(context: SearchContext) -> Scorer:
     def scored(estimator: Pipeline, frame: pd.DataFrame, target: NDArray[Any]) -> float:
-        found = score(target, predict(estimator, frame), [context.metric])
-        return context.merit(Trial({}, {name: [value] for name, value in found.items()}))
+        values = score(target, predict(estimator, frame), [context.metric])
+        return context.merit(Trial({}, {name: [value] for name, value in values.items()}))
 
     return scored
 

@@ -61,7 +61,7 @@ class SparkTrainer:
                 raise
             except Exception as error:  # whatever a declared class raises is told with its place
                 raise TrainingError(
-                    f"{place}: {candidate.estimator} failed: {_told(error)}"
+                    f"{place}: {candidate.estimator} failed: {_cause(error)}"
                 ) from error
         plain = Pipeline([*fitted.steps[:-1], ("estimator", fitted[-1].fitted_)])
         seconds = time.perf_counter() - started
@@ -72,7 +72,7 @@ class SparkTrainer:
         return predict(estimator, frame)
 
 
-def _told(error: Exception) -> str:
+def _cause(error: Exception) -> str:
     if isinstance(error, FAILURES):
         return reason(error)
     return f"{type(error).__name__}: {str(error).strip()}"

@@ -95,13 +95,13 @@ class OnSpark(BaseEstimator):
 
     def _hold(self, plain: Any, matrix: Matrix, answers: dict[str, Matrix]) -> None:
         """Raise TrainingError unless the translation answers as Spark did for the same rows."""
-        found, expected = predict(plain, matrix), answers["prediction"]
-        if found.values is not None:
+        given, expected = predict(plain, matrix), answers["prediction"]
+        if given.values is not None:
             scale = np.maximum(np.abs(expected), 1)
-            differing, largest = 0, float(np.max(np.abs(found.values - expected) / scale))
+            differing, largest = 0, float(np.max(np.abs(given.values - expected) / scale))
         else:
-            differing = int(np.sum(found.labels != expected))
-            largest = float(np.max(np.abs(found.scores - answers["probability"])))
+            differing = int(np.sum(given.labels != expected))
+            largest = float(np.max(np.abs(given.scores - answers["probability"])))
         if differing or largest > TOLERANCE:
             raise TrainingError(
                 f"{self.place}: {self.path}: what was taken over from Spark differs from it in "

@@ -45,12 +45,12 @@ class Trees:
     def sums(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
         """Return the weighted sum of the trees' values, shape (n_rows, n_outputs)."""
         rows = np.asarray(matrix)
-        found = np.zeros((len(rows), self.value.shape[1]))
+        sums = np.zeros((len(rows), self.value.shape[1]))
         for part in self._parts(len(rows)):
             leaves = self._leaves(rows[part])
             for weight, leaf in zip(self.weights, leaves.T, strict=True):
-                found[part] += weight * self.value[leaf]
-        return found
+                sums[part] += weight * self.value[leaf]
+        return sums
 
     def __repr__(self) -> str:
         return f"<{len(self.roots)} trees of {len(self.feature)} nodes>"
