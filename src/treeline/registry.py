@@ -97,15 +97,15 @@ def load_class(path: str, *, place: str) -> type:
     """
     module, _, name = path.rpartition(".")
     try:
-        found = getattr(import_module(module), name)
+        loaded = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UnknownNameError(
             f"{place}: {path!r} cannot be imported ({error}); give the full dotted path of a class "
             "that is installed, or of one of yours in src/own"
         ) from error
-    if not isinstance(found, type):
+    if not isinstance(loaded, type):
         raise UnknownNameError(f"{place}: {path!r} is not a class; give the dotted path of one")
-    return found
+    return loaded
 
 
 def is_own(path: str) -> bool:

@@ -30,14 +30,14 @@ def _on_standard_error() -> Iterator[None]:
     """Send what this process and those it starts print on standard output to standard error."""
     sys.stdout.flush()
     output, errors = sys.stdout.fileno(), sys.stderr.fileno()
-    kept = os.dup(output)
+    original = os.dup(output)
     os.dup2(errors, output)
     try:
         yield
     finally:
         sys.stdout.flush()
-        os.dup2(kept, output)
-        os.close(kept)
+        os.dup2(original, output)
+        os.close(original)
 
 
 class Choices(click.ParamType[str]):

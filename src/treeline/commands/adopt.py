@@ -16,7 +16,8 @@ from treeline.files import replacing, write_text
 from treeline.preparation.columns import declared_columns
 from treeline.sources.files import FileTables
 
-KEPT = ("columns", "where", "delimiter", "missing", "key")  # what a source says whatever its kind
+# What a source says whatever its kind.
+SHARED_KEYS = ("columns", "where", "delimiter", "missing", "key")
 
 
 def adopt(model: str, file: Path, *, params: Path = PARAMS) -> FileSource:
@@ -35,7 +36,7 @@ def adopt(model: str, file: Path, *, params: Path = PARAMS) -> FileSource:
     target = Path(FILES) / file.name
     yaml, document = _round_trip(params)
     source = document["models"][model]["source"]
-    for key in [key for key in source if key not in KEPT]:
+    for key in [key for key in source if key not in SHARED_KEYS]:
         del source[key]
     source.insert(0, "kind", "file")
     source.insert(1, "path", str(target))

@@ -83,9 +83,9 @@ def _trained(declared: Iterable[str]) -> list[str]:
     return [name for name in declared if name not in failed]
 
 
-def _write(found: Answer, paths: Layout) -> None:
+def _write(answer: Answer, paths: Layout) -> None:
     """Write the answer in the place of an earlier one."""
     paths.comparison.unlink(missing_ok=True)
-    if found.found is not None:
-        write_json(paths.comparison, found.found)
-    write_text(paths.comparison.with_suffix(".md"), found.text + "\n")
+    if answer.found is not None:
+        write_json(paths.comparison, answer.found)
+    write_text(paths.comparison.with_suffix(".md"), answer.text + "\n")

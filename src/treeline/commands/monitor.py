@@ -68,36 +68,36 @@ def look_at(
     ages: Ages | None = None,
 ) -> Record:
     """Read one window of a log, and judge it."""
-    signature, asked = watched.signature, watched.asked(since, until)
+    signature, query = watched.signature, watched.asked(since, until)
     first = log.first(signature.name, signature.version)
-    found = window(log.chunks(asked), signature, asked, slices=watched.slices)
-    answers, basis = _answers_before(watched, log, asked, first)
+    seen = window(log.chunks(query), signature, query, slices=watched.slices)
+    answers, basis = _answers_before(watched, log, query, first)
     beside = Beside(
         first=first,
         answers=answers,
         basis=basis,
-        ahead=log.ahead(asked),
+        ahead=log.ahead(query),
         refused=log.refused(signature.name),
         ages=ages or Ages(),
     )
-    return judged(watched, asked, found, beside)
+    return judged(watched, query, seen, beside)
 
 
 def _answers_before(
-    watched: Watched, log: PredictionLog, asked: Asked, first: float | None
+    watched: Watched, log: PredictionLog, query: Asked, first: float | None
 ) -> tuple[dict[str, Any] | None, str]:
     """Return what answers are compared with: the test rows, or the first window of the version."""
     if "answers" in watched.evaluation:
         return watched.evaluation["answers"], TEST_ROWS
     length = seconds_of(watched.monitor.window)
-    if first is None or first + length > asked.since:
+    if first is None or first + length > query.since:
         return None, NOTHING
-    earlier = Asked(asked.model, first, first + length, first)
+    earlier = Asked(query.model, first, first + length, first)
     signature = watched.signature
-    found = window(log.chunks(earlier), signature, earlier, slices=())
-    if found.answers is None:
+    seen = window(log.chunks(earlier), signature, earlier, slices=())
+    if seen.answers is None:
         return None, NOTHING
-    return of_window(found.answers, len(signature.classes)), FIRST_WINDOW
+    return of_window(seen.answers, len(signature.classes)), FIRST_WINDOW
 
 
 def ages_of(name: str, now: float) -> Ages:
@@ -111,8 +111,8 @@ def _days(path: Path, now: float) -> float | None:
         done = attempt("git", "log", "-1", "--format=%ct", "--", str(path))
     except DeliveryError:
         return None
-    told = done.stdout.strip()
-    return round((now - int(told)) / DAY_SECONDS, 2) if told.isdigit() else None
+    seconds = done.stdout.strip()
+    return round((now - int(seconds)) / DAY_SECONDS, 2) if seconds.isdigit() else None
 
 
 def write(record: Record, *, metric: str, folder: Path) -> None:

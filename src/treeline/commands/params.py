@@ -47,20 +47,20 @@ class Mistakes:
 
 def mistakes(params: Params) -> list[str]:
     """Return what would fail, one text for each mistake."""
-    found = Mistakes()
+    collected = Mistakes()
     for name, spec in params.models.items():
         place = f"models.{name}"
-        _source(spec, f"{place}.source", found)
-        with found.noted(f"{place}.split.engine"):
+        _source(spec, f"{place}.source", collected)
+        with collected.noted(f"{place}.split.engine"):
             resolve(PREPARERS, spec.split.engine, place=f"{place}.split.engine")
         for key, candidate in spec.candidates.items():
-            _candidate(candidate, spec, f"{place}.candidates.{key}", found)
-    return found.texts
+            _candidate(candidate, spec, f"{place}.candidates.{key}", collected)
+    return collected.texts
 
 
-def _source(spec: ModelSpec, place: str, found: Mistakes) -> None:
+def _source(spec: ModelSpec, place: str, collected: Mistakes) -> None:
     kind = spec.source.kind
-    with found.noted(place):
+    with collected.noted(place):
         source = resolve(SOURCES, kind, place=f"{place}.kind", extra=EXTRAS.get(kind))
         if kind in AT_HAND:
             declared_columns(_first_rows(source, spec), spec)
@@ -77,33 +77,33 @@ def _first_rows(source: Any, spec: ModelSpec) -> pd.DataFrame:
     raise SourceError("it has no rows")
 
 
-def _candidate(candidate: Candidate, spec: ModelSpec, place: str, found: Mistakes) -> None:
-    with found.noted(f"{place}.trainer"):
+def _candidate(candidate: Candidate, spec: ModelSpec, place: str, collected: Mistakes) -> None:
+    with collected.noted(f"{place}.trainer"):
         resolve(TRAINERS, candidate.trainer, place=f"{place}.trainer")
         strategy_of(spec.search, place=place)
         judge_of(spec.search, place=place)
     for key in ("preprocessors", "numbers"):
         for step in getattr(candidate, key):
-            with found.noted(f"{place}.{key}"):
+            with collected.noted(f"{place}.{key}"):
                 _look(made(step, place=f"{place}.{key}"), spec)
-    with found.noted(place):
+    with collected.noted(place):
         if candidate.trainer == "spark":
             kind_of(candidate.estimator, task=spec.target.task, place=f"{place}.estimator")
         elif candidate.trainer not in CHOOSING:
             named = options.checkable_columns(candidate, spec.features, place=place)
-            _estimator(named, f"{place}.estimator", found)
+            _estimator(named, f"{place}.estimator", collected)
 
 
-def _estimator(candidate: Candidate, place: str, found: Mistakes) -> None:
+def _estimator(candidate: Candidate, place: str, collected: Mistakes) -> None:
     candidate = checkable_classes(candidate, place=place.removesuffix(".estimator"))
     step = Step.model_validate({"class": candidate.estimator, "options": candidate.options})
     estimator = made(step, place=place)
     if not isinstance(estimator, BaseEstimator):
         return
-    with found.noted(f"{place.removesuffix('.estimator')}.options"):
+    with collected.noted(f"{place.removesuffix('.estimator')}.options"):
         _check(estimator)
     for name, values in candidate.search.items():
-        with found.noted(f"{place.removesuffix('.estimator')}.search.{name}"):
+        with collected.noted(f"{place.removesuffix('.estimator')}.search.{name}"):
             for value in _ends(values):
                 _check(_changed(estimator, {name: value}))
 
@@ -148,8 +148,8 @@ def _check(estimator: BaseEstimator) -> None:
 def check() -> Params:
     """Return the declaration; raises ConfigError, which names every mistake in it."""
     params = read_params()
-    if found := mistakes(params):
-        raise ConfigError("\n".join(f"{PARAMS}: {mistake}" for mistake in found))
+    if wrong := mistakes(params):
+        raise ConfigError("\n".join(f"{PARAMS}: {mistake}" for mistake in wrong))
     return params
 
 

@@ -47,7 +47,7 @@ class Split(Closed):
         return after
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if len(set(self.key)) != len(self.key):
             raise ValueError("`key` names one column twice")
         if self.key and self.group is not None:
@@ -110,7 +110,7 @@ class Evaluation(Closed):
     learning_curve: bool = False
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.repeats > 1 and not isinstance(self.folds, int):
             raise ValueError("`repeats` draws the parts of `folds` anew; declare a number of those")
         return self

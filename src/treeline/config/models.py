@@ -48,7 +48,7 @@ class Span(Closed):
     integer: bool = False
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         if self.low >= self.high:
             raise ValueError(f"`low` {self.low:g} must be below `high` {self.high:g}")
         if self.log and self.low <= 0:
@@ -256,12 +256,12 @@ class ModelSpec(Closed):
         if twice := carried & {*self.features, target}:
             raise ValueError(f"`source.columns` repeats {sorted(twice)}, declared elsewhere")
         known = {*self.features, *carried, target}
-        asked = {"split.group": [self.split.group] if self.split.group else []}
-        asked["split.key"] = list(self.split.key)
-        asked["split.after"] = list(self.split.after or ())
-        asked["source.where"] = list(self.source.where)
-        asked["evaluation.slices"] = list(self.evaluation.slices or ())
-        for place, names in asked.items():
+        named = {"split.group": [self.split.group] if self.split.group else []}
+        named["split.key"] = list(self.split.key)
+        named["split.after"] = list(self.split.after or ())
+        named["source.where"] = list(self.source.where)
+        named["evaluation.slices"] = list(self.evaluation.slices or ())
+        for place, names in named.items():
             if unknown := [name for name in names if name not in known]:
                 raise ValueError(
                     f"`{place}` names {unknown[0]!r}, which is no declared column; "
@@ -273,7 +273,7 @@ class ModelSpec(Closed):
         return self
 
     @model_validator(mode="after")
-    def _somebody_can_win(self) -> Self:
+    def _a_candidate_can_win(self) -> Self:
         if self.champion.baseline_may_win and BASELINE not in self.candidates:
             raise ValueError(
                 "`champion.baseline` may win, and there is none; declare `candidates.baseline`"
@@ -366,14 +366,14 @@ class ModelSpec(Closed):
     @model_validator(mode="after")
     def _metrics_are_known(self) -> Self:
         task = self.target.task
-        asked = {
+        named = {
             "champion.metric": [self.champion.metric],
             "gate.beats_by": [self.gate.beats_by] if self.gate.beats_by else [],
             "gate.floor": self.gate.floor,
             "gate.ceiling": self.gate.ceiling,
             "gate.may_drop_by": self.gate.may_drop_by,
         }
-        for place, names in asked.items():
+        for place, names in named.items():
             known = metrics_of(task, *names)
             if unknown := [name for name in names if name not in known]:
                 quantiles = ", pinball_1 to pinball_99" if task == "regression" else ""

@@ -22,7 +22,7 @@ _NEEDED = {  # what each of pydantic's complaints about a type asks for
     "model": "a block of keys",
 }
 _TYPE_FAULTS = ("type", "parsing", "from")  # `int_type`, `float_parsing`, `int_from_float`
-_TOLD = {
+_MESSAGES = {
     "extra_forbidden": "not a known key; check its spelling, or remove it",
     "missing": "missing; add it",
     "union_tag_not_found": "`kind` is missing; add it",
@@ -34,12 +34,13 @@ def problems(error: ValidationError, document: Any) -> list[str]:
 
     A value that fits none of several types is one mistake, and reported once.
     """
-    found: dict[tuple[Any, ...], list[ErrorDetails]] = {}
+    details: dict[tuple[Any, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
-        found.setdefault(_place(detail, document), []).append(detail)
-    deepest = [place for place in found if not any(_is_within(other, place) for other in found)]
+        details.setdefault(_place(detail, document), []).append(detail)
+    deepest = [place for place in details if not any(_is_within(other, place) for other in details)]
     return [
-        f"{'.'.join(map(str, place)) or 'document'}: {_told(found[place])}" for place in deepest
+        f"{'.'.join(map(str, place)) or 'document'}: {_description(details[place])}"
+        for place in deepest
     ]
 
 
@@ -74,14 +75,14 @@ def _is_within(place: Sequence[Any], other: Sequence[Any]) -> bool:
     return len(place) > len(other) and tuple(place[: len(other)]) == tuple(other)
 
 
-def _told(details: Sequence[ErrorDetails]) -> str:
+def _description(details: Sequence[ErrorDetails]) -> str:
     """Return what is wrong with one value: what it breaks, or else the types it might have had."""
     broken = [detail for detail in details if _needed(detail) is None]
     detail, value = (broken or details)[0], details[0]["input"]
     message = _message(detail) if broken else f"should be {_either(map(_needed, details))}"
     shown = "nothing" if value is None else repr(value)
-    told_already = isinstance(value, str) and shown in message
-    if isinstance(value, dict) or detail["type"] == "missing" or told_already:
+    is_quoted = isinstance(value, str) and shown in message
+    if isinstance(value, dict) or detail["type"] == "missing" or is_quoted:
         return message
     return f"{message} (found {shown[:SHOWN_CHARACTERS]})"
 
@@ -103,4 +104,4 @@ def _message(detail: ErrorDetails) -> str:
     if kind == "string_pattern_mismatch" and detail["loc"][-1] == "[key]":
         return f"{RULE}; call it {slug_of(str(detail['input']))!r}"
     message = detail["msg"].removeprefix("Value error, ").replace("Input should", "should", 1)
-    return _TOLD.get(kind, message)
+    return _MESSAGES.get(kind, message)
