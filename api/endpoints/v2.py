@@ -201,7 +201,7 @@ class InferEndpoint:
 
     async def _plain(self, model: PlainModel, sent: InferBody) -> Response:
         started, body = perf_counter(), sent.body
-        question, wanted, feeds = await self._beside(body, asked_of, model, sent)
+        question, wanted, feeds = await self._beside(body, question_of, model, sent)
         outputs = await self._graphs.compute(model.graph, feeds, place="inputs")
         head = {"id": new_id(), "model": model.name, "version": model.version}
 
@@ -215,7 +215,7 @@ class InferEndpoint:
                 redacted = not hidden.isdisjoint(question.inputs)
                 document = NOTHING if redacted else to_json(fingerprint(body))
             seconds = perf_counter() - started
-            self._recorder.ran(model, document, told_of(given, head), seconds=seconds)
+            self._recorder.ran(model, document, logged_outputs(given, head), seconds=seconds)
             return response
 
         return await self._beside(body, respond)
@@ -226,7 +226,7 @@ class InferEndpoint:
         return await asyncio.get_running_loop().run_in_executor(threads, call, *arguments)
 
 
-def asked_of(
+def question_of(
     model: PlainModel, sent: InferBody
 ) -> tuple[Question, dict[str, bool], dict[str, Array]]:
     """Return what is asked, which outputs are wanted and how, and what the graph is given."""
@@ -235,7 +235,7 @@ def asked_of(
     return question, question.chosen(model.outputs()), model.feeds(question.inputs)
 
 
-def told_of(tensors: Sequence[Tensor], head: dict[str, str]) -> bytes:
+def logged_outputs(tensors: Sequence[Tensor], head: dict[str, str]) -> bytes:
     """Return what is recorded of outputs, all by name: their values, or their digests."""
     arrays = {tensor.name: tensor.array for tensor in tensors}
     if sum(array.nbytes for array in arrays.values()) <= MOST_LOGGED_BYTES:

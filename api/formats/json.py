@@ -48,8 +48,8 @@ class JsonRecords:
         Joined they are one list, read at once: a newline remains between them, which no text of
         JSON may hold, so a record cannot go over the end of its line.
         """
-        found_lines = (line for line in chunk.split(b"\n") if line.strip())
-        listed = list(enumerate(found_lines, first))
+        filled_lines = (line for line in chunk.split(b"\n") if line.strip())
+        listed = list(enumerate(filled_lines, first))
         records = None
         usual = chunk.count(b":") <= len(listed) * self._colons
         if usual and all(

@@ -42,7 +42,7 @@ class ImageInput(Closed):
         return len(self.channels)
 
     @model_validator(mode="after")
-    def _hangs_together(self) -> Self:
+    def _is_consistent(self) -> Self:
         for name, given in (("mean", self.mean), ("deviation", self.deviation)):
             if len(given) not in (1, self.depth):
                 raise ValueError(

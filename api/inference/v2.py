@@ -128,7 +128,7 @@ def _within(tensor: Tensor, feature: Feature) -> Tensor:
 
 Json = dict[str, Any]
 MOST_ROWS = 250_000  # each gets an id, and all answers are in memory
-KEPT_ROWS = 1000  # whose records are kept, to be recorded one by one
+RECORDED_ROWS = 1000  # recorded one by one; the records of more are not made
 CLASSES = {BOOL: bool, "INT64": np.int64, "FP64": np.float64, BYTES: object}
 PLATFORMS = {"h2o": "h2o_binary", "onnx": "onnxruntime_onnx", "pickle": "python_pickle"}
 ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
@@ -138,7 +138,7 @@ ID, PROBABILITY, PROBABILITIES = "id", "probability", "probabilities"
 class PredictedRows:
     """What was predicted for n rows: the id of row i, from 1, is `<id_prefix>-<i>`.
 
-    `records` are those of the rows, unless they are more than KEPT_ROWS.
+    `records` are those of the rows, unless they are more than RECORDED_ROWS.
     """
 
     id_prefix: str
@@ -195,7 +195,7 @@ class TypedModel:
             text = f"have {count} rows; send at most {MOST_ROWS} at a time, or a batch"
             raise InvalidInputError([Problem("inputs", text)])
         matrix = admitted(columns, features, count)
-        return matrix, records_of(columns, count) if count <= KEPT_ROWS else []
+        return matrix, records_of(columns, count) if count <= RECORDED_ROWS else []
 
     def predicted(self, matrix: Matrix) -> Prediction:
         """Predict in this thread."""

@@ -145,7 +145,7 @@ RUNTIME_DOMAINS = (
 )
 MOST_VALUES = 1000  # inputs and outputs, each of which is repeated in contracts and documents
 MOST_NAME = 200  # characters of what is repeated there
-MOST_FOUND = 10_000  # faults of one kind, which are counted no further
+MOST_PROBLEMS = 10_000  # faults of one kind, which are counted no further
 MOST_CLASSES = 5000  # of a ZipMap, which its card repeats
 MOST_CLASS_CHARACTERS = 80_000
 MODEL = "model"
@@ -191,7 +191,9 @@ def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
         *(inputs(model), names(model), classes(model)),
     )
     by_text = {
-        (each.place, each.message): each for check in checks for each in islice(check, MOST_FOUND)
+        (each.place, each.message): each
+        for check in checks
+        for each in islice(check, MOST_PROBLEMS)
     }
     problems = list(by_text.values())
     if (more := len(problems) - MOST_PROBLEMS) > 0:

@@ -116,7 +116,7 @@ class RegistryReloader:
 
     def away(self) -> str:
         """Return why the registry cannot be asked; empty where it answers."""
-        at = self.shelf.asked_at()
+        at = self.shelf.answered_at()
         if reason := self.shelf.away():
             return reason
         silent = time.time() - (at if at is not None else self._began)

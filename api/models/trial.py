@@ -124,7 +124,7 @@ def feeds(
     return given
 
 
-MOST_TOLD = 2000  # characters of a reason, which may repeat what the file says
+REASON_CHARACTERS = 2000  # characters of a reason, which may repeat what the file says
 
 
 class Question(BaseModel):
@@ -151,7 +151,7 @@ def main(question: Question) -> Outcome:
     except MemoryError:
         problems = [without_memory(question)]
     except TreelineError as error:
-        refusal = Problem("model", str(error)[:MOST_TOLD])
+        refusal = Problem("model", str(error)[:REASON_CHARACTERS])
         problems = [without_memory(question) if starved(error) else refusal]
     return Outcome(faults=[Fault(**fault_of(problem)) for problem in problems], signature=signature)
 

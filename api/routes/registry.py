@@ -119,7 +119,7 @@ class Delegated(Response):
 async def read_registry(request: Request) -> Registry:
     """Models, versions, aliases, tags and metrics, as the registry told of them last."""
     following = services_of(request).followed
-    at = following.shelf.asked_at()
+    at = following.shelf.answered_at()
     return Registry(
         address=following.address,
         asked=None if at is None else datetime.fromtimestamp(at, UTC),

@@ -16,7 +16,7 @@ from api.sandbox.limits import Limits
 from api.sandbox.wire import BEGUN, CALL_BYTES, Replies, called, receive, send
 
 READY = "ready"
-TOLD_BY = (1, 2)  # standard output and error
+STREAMS = (1, 2)  # standard output and error
 
 
 def main(declaration: str) -> None:
@@ -54,7 +54,7 @@ def reply_to(parts: list[bytearray], replies: Replies, allowed: Limits) -> list[
 def say_no_more() -> None:
     """Leave standard output and error, which are the log of the worker."""
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for target in TOLD_BY:
+    for target in STREAMS:
         os.dup2(nowhere, target)
     os.close(nowhere)
 

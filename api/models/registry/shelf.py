@@ -185,7 +185,7 @@ class Shelf:
             return self._away.read_text(encoding="utf-8").strip()
         return ""
 
-    def asked_at(self) -> float | None:
+    def answered_at(self) -> float | None:
         """Return when the registry last answered, in seconds since 1970; None: never."""
         with suppress(OSError):
             return self._answered_at.stat().st_mtime
