@@ -19,12 +19,15 @@ SERVERS = "grep -l treeline.stages.forking /proc/[0-9]*/cmdline 2> /dev/null"
 BEGIN = f"{STAGE} code && {STAGE} digest && {STAGE} collect {NAME} && {STAGE} prepare {NAME}"
 
 
+# DVC does not carry the name of a stage; what it starts does.
+NAMED = "export DVC_STAGE='a stage'"
+
+
 def shell(script: str, *, fork: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a script as DVC runs commands; `fork` says whether stages may be forked."""
-    environment = {**os.environ, "DVC_STAGE": "a stage", "TREELINE_FORK": "yes" if fork else "no"}
     return subprocess.run(
-        ["sh", "-c", f"{script}; exit $?"],
-        env=environment,
+        ["sh", "-c", f"{NAMED}; {script}; exit $?"],
+        env={**os.environ, "TREELINE_FORK": "yes" if fork else "no"},
         capture_output=True,
         text=True,
         check=False,
@@ -67,6 +70,20 @@ def test_the_server_ends_with_the_process_that_it_works_for(project: Project) ->
     wait_until(lambda: not servers_of(project.root), seconds=60, what="the server has ended")
 
 
+def test_a_shell_around_each_stage_keeps_the_one_server(project: Project) -> None:
+    """Where the environment names no SHELL, DVC starts one that lives as long as a stage."""
+    stages = (f"sh -c '{STAGE} {each}; exit $?'" for each in ("code", "digest", f"collect {NAME}"))
+    script = " && ".join((NAMED, *stages, "echo made && read end"))
+    with subprocess.Popen(
+        ["sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as dvc:
+        assert dvc.stdout is not None
+        assert "made\n" in dvc.stdout, "a stage failed"
+        [server] = servers_of(project.root)
+        assert (server / "cmdline").read_text().split("\0")[-2] == str(dvc.pid)
+        dvc.communicate("\n")
+
+
 def test_a_fork_that_fails_gives_its_error_and_its_exit_code(project: Project) -> None:
     source = project.root / "dataset/sources/file/seedlings.csv"
     source.write_text(ROWS.replace("Acer", "Acre", 1) + "\n")
@@ -81,10 +98,9 @@ def test_who_ends_a_stage_ends_its_fork(project: Project) -> None:
     source = project.root / "dataset/sources/file/seedlings.csv"
     source.unlink()
     os.mkfifo(source)  # whoever reads it waits
-    script = f"{STAGE} collect {NAME} & echo $!; wait $!; echo $?"
+    script = f"{NAMED}; {STAGE} collect {NAME} & echo $!; wait $!; echo $?"
     with subprocess.Popen(
         ["sh", "-c", script],
-        env={**os.environ, "DVC_STAGE": "a stage"},
         stdout=subprocess.PIPE,
         text=True,
     ) as run:

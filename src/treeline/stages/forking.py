@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 SWITCH = "TREELINE_FORK"  # `no`: each stage imports for itself
@@ -78,12 +79,13 @@ def _connected() -> socket.socket | None:
 
     Returns None where another user has taken its address.
     """
-    address = f"\0treeline-{os.getuid()}-{os.getppid()}"  # of Linux: it leaves no file behind
+    dvc = _process_of_dvc()
+    address = f"\0treeline-{os.getuid()}-{dvc}"  # of Linux: it leaves no file behind
     connection = socket.socket(socket.AF_UNIX)
     try:
         connection.connect(address)
     except ConnectionRefusedError:
-        _start(address)
+        _start(address, dvc)
         connection.connect(address)
     if _user_of(connection) != os.getuid():
         connection.close()
@@ -91,13 +93,31 @@ def _connected() -> socket.socket | None:
     return connection
 
 
-def _start(address: str) -> None:
+def _process_of_dvc() -> int:
+    """Return the process that all stages of this run have above them.
+
+    Between DVC and a stage may stand a shell that ends with the stage: dash, which DVC takes where
+    the environment names no SHELL. It carries the name of the stage, and DVC does not.
+    """
+    mark = f"{BY_DVC}={os.environ[BY_DVC]}".encode()
+    process = os.getppid()
+    with suppress(OSError):  # a process of another user does not say what it carries
+        while mark in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+            status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+            above = int(status.rpartition(")")[2].split()[1])
+            if above <= 1:  # an orphan: nobody above it is of this run
+                break
+            process = above
+    return process
+
+
+def _start(address: str, dvc: int) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
         listener.listen()
         number = listener.fileno()
         subprocess.Popen(
-            [sys.executable, "-m", "treeline.stages.forking", str(number), str(os.getppid())],
+            [sys.executable, "-m", "treeline.stages.forking", str(number), str(dvc)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
