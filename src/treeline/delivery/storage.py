@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -14,6 +15,7 @@ from treeline.errors import StorageError
 URL = "DVC_REMOTE_URL"  # in the environment: where CI keeps data and models
 CREDENTIALS = "GDRIVE_CREDENTIALS_DATA"
 VERIFY = "verify"  # an option of a remote: its bytes are hashed before they are taken
+LOCAL = Path(".dvc/config.local")
 NAME = "shared"  # of the remote made from that URL, in .dvc/config.local
 
 
@@ -147,9 +149,10 @@ def irreplaceable(lacking: list[str]) -> list[str]:
 
 def _using(url: str) -> dict[str, str]:
     """Make the URL the default remote of this clone, and return the settings there are then."""
-    known = settings()
+    known = settings() if LOCAL.exists() else {}  # nothing is known in a clone just made
     if (known.get("core.remote"), known.get(f"remote.{NAME}.url")) != (NAME, url):
         run("dvc", "remote", "add", "--local", "--force", "--default", NAME, url)
+        run("dvc", "config", "--local", f"remote.{NAME}.{VERIFY}", "true", error=StorageError)
         known = settings()
     if url.startswith("gdrive://") and _is_service_account(os.environ.get(CREDENTIALS, "")):
         option = f"remote.{NAME}.gdrive_use_service_account"
@@ -171,7 +174,19 @@ def _inside(address: str) -> bool:
 
 
 def settings() -> dict[str, str]:
-    """Return DVC's settings, the clone's own over the committed ones, addresses made absolute."""
+    """Return DVC's settings, the clone's own over the committed ones, addresses made absolute.
+
+    DVC takes half a second of processor to say them, so it is asked again only when a file of
+    this clone says something else.
+    """
+    files = (LOCAL.with_name("config"), LOCAL)
+    return dict(
+        _settings(Path.cwd(), *(each.read_bytes() if each.exists() else b"" for each in files))
+    )
+
+
+@lru_cache(maxsize=1)
+def _settings(folder: Path, committed: bytes, local: bytes) -> dict[str, str]:
     lines = run("dvc", "config", "--list", error=StorageError).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
