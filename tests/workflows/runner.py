@@ -24,8 +24,13 @@ CARRIED = (
 )  # fmt: skip
 ONE_MODEL = "default: sugar\nmodels:\n" + PARAMS[PARAMS.index("  sugar:") :]
 
-# What a repository's own checks and tests find is not the matter of most scenarios.
+# What a repository's own checks and tests find is not the matter of most scenarios, and the job
+# of a wheel that is not tested needs no models.
 WITHOUT_TESTS = """\
+ifeq ($(GITHUB_JOB),wheel)
+pull:
+\t@echo "left out here: make $@"
+endif
 check test test-documents test-models test-wheel:
 \t@echo "left out here: make $@"
 %:

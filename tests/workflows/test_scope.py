@@ -14,7 +14,6 @@ from tests.workflows.runner import WITHOUT_TESTS, Forge
 
 SCOPE = run_path(str(ROOT / ".ci" / "scope.py"))
 BRANCH = "change"
-LEFT_OUT = WITHOUT_TESTS.replace("check", "check pull", 1)
 TREE = [
     "100644 blob 1\tsrc/treeline/gate.py",
     "100644 blob 2\tparams.yaml",
@@ -81,7 +80,7 @@ def test_only_a_run_of_this_repository_vouches_for_code(row: dict[str, Any], tru
 def tested(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> tuple[Forge, Run]:
     """Return a forge whose main has been tested, and the run that did."""
     forge = start.copied(tmp_path_factory.mktemp("tested") / "all")
-    (forge.clone.root / "GNUmakefile").write_text(LEFT_OUT)
+    (forge.clone.root / "GNUmakefile").write_text(WITHOUT_TESTS)
     forge.push("Leave out more")
     forge.settings.prepare = None
     [run] = forge.press("test.yml")
@@ -154,7 +153,7 @@ def test_what_a_fork_says_has_passed_is_tested_again(later: Forge) -> None:
 def test_tests_that_fail_vouch_for_nothing(later: Forge) -> None:
     (later.clone.root / "api" / "new.py").write_text("NEW = 1\n")
     makefile = later.clone.root / "GNUmakefile"
-    makefile.write_text("test-wheel:\n\t@exit 1\n" + LEFT_OUT.replace(" test-wheel", ""))
+    makefile.write_text("test-wheel:\n\t@exit 1\n" + WITHOUT_TESTS.replace(" test-wheel", ""))
     later.push("Break the wheel")
     before = len(later.store.artifacts)
     [run] = later.press("test.yml")
