@@ -31,15 +31,17 @@ def signatures_of(root: Path) -> list[Signature]:
     return [Signature.read(path) for path in paths]
 
 
-def complaints(url: str, signatures: Sequence[Signature]) -> list[str]:
+def complaints(url: str, signatures: Sequence[Signature], *, others: bool = False) -> list[str]:
     """Return how a service differs from its signatures; nothing when it serves exactly them.
+
+    With `others` it may serve other models besides, as those that were uploaded to it.
 
     `url` is where it answers, without a path. It is asked whether it is ready with the same
     models in the same versions, then for the prediction of every example, then the default model.
     A service that is not ready is not asked for predictions.
     """
     base = url.rstrip("/")
-    if found := _unready(exchange("GET", f"{base}/readyz"), signatures):
+    if found := _unready(exchange("GET", f"{base}/readyz"), signatures, others=others):
         return found
     asked = [(f"/v1/models/{signature.name}/predict", signature) for signature in signatures]
     asked += [("/v1/predict", signature) for signature in signatures if signature.default]
@@ -78,7 +80,7 @@ def _predicted(url: str, signature: Signature) -> Answer:
     return exchange("POST", url, document=signature.example.record)
 
 
-def _unready(answer: Answer, signatures: Sequence[Signature]) -> list[str]:
+def _unready(answer: Answer, signatures: Sequence[Signature], *, others: bool) -> list[str]:
     served = answer.member("models")
     if answer.status != 200 or not isinstance(served, dict):
         return [f"GET /readyz: {_told(answer)}"]
@@ -86,7 +88,7 @@ def _unready(answer: Answer, signatures: Sequence[Signature]) -> list[str]:
     return [
         f"GET /readyz: {name}: served is {served.get(name, 'no version')}, "
         f"expected is {shipped.get(name, 'no such model')}"
-        for name in sorted({*served, *shipped})
+        for name in sorted({*shipped, *(() if others else served)})
         if served.get(name) != shipped.get(name)
     ]
 
