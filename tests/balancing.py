@@ -79,7 +79,7 @@ def changed(text: str, former: str, other: str) -> str:
 def balancing(folder: Path, replica: int, *, connections: int = 200) -> Iterator[Balancer]:
     """Run the shipped configuration, changed in where it listens and whom it asks alone."""
     command, port = need_haproxy(), free_port()
-    text = changed(SHIPPED.read_text(), "bind :8080", f"bind 127.0.0.1:{port}")
+    text = changed(SHIPPED.read_text(), 'bind "${LISTEN-:8080}"', f"bind 127.0.0.1:{port}")
     asked = "server-template replica 1-32 api:8000"
     path = folder / "haproxy.cfg"
     path.write_text(changed(text, asked, f"server replica 127.0.0.1:{replica}"))
