@@ -46,7 +46,7 @@ LONGEST_FIRST = (
 # What is here takes long, or starts processes; a new file is not slow until it is added.
 SLOW = (
     *(f"tests/{folder}/" for folder in (
-        "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor", "engines",
+        "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor", "engines",
         "estimators", "fuzz", "kubernetes", "notebooks", "pipeline", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (

@@ -20,7 +20,10 @@
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── PublishingError         the trained models could not be written back to git
     │   ├── SigningError            a release could not be signed
-    │   └── DeploymentError         an image failed its check, or its deployment was not healthy
+    │   ├── DeploymentError         an image failed its check, or its deployment was not healthy
+    │   └── AgentError              a server that follows releases could not do what is due
+    │       ├── RegistryAwayError       who says what is to run cannot be asked now
+    │       └── ReleaseRefusedError     a release may not run there
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
     │   └── ArtifactRejectedError   its files contradict its signature
@@ -112,6 +115,18 @@ class SigningError(DeliveryError):
 
 class DeploymentError(DeliveryError):
     """An image failed its check, or its deployment did not become healthy."""
+
+
+class AgentError(DeliveryError):
+    """A server that follows releases could not do what is due; its next run tries again."""
+
+
+class RegistryAwayError(AgentError):
+    """Who says what is to run cannot be asked now."""
+
+
+class ReleaseRefusedError(AgentError):
+    """A release may not run: it is not what its digest says, or nobody trusted has signed it."""
 
 
 class ArtifactError(TreelineError):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import click
 
 from treeline import __version__
-from treeline.cli import delivery, pipeline
+from treeline.cli import delivery, pipeline, server
 from treeline.errors import TreelineError
 
 INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
@@ -44,6 +44,7 @@ MISUSED = 2
 GROUPS = {
     "Models": pipeline.COMMANDS,
     "Training and delivery, as the workflows do them": delivery.COMMANDS,
+    "A server that follows releases": server.COMMANDS,
 }
 
 

@@ -1,0 +1,150 @@
+"""A release → a container of Docker or Podman, which take the same words.
+
+The container gets the two folders it may write, and no socket of the engine's. What an engine says
+is read as exit code or as JSON.
+"""
+
+import json
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+from treeline.agent.processes import attempt, run
+from treeline.agent.settings import AgentSettings
+from treeline.agent.state import Placement, Release, SlotName
+from treeline.contract.signature import Signature
+from treeline.errors import AgentError
+
+PORT = 8000  # inside the container
+MODELS = "/app/model"
+SIGNATURE_FILE = "signature.json"
+STOP_SECONDS = 40  # the service gives its requests twenty
+LAST_LINES = "20"
+LABEL = "treeline.release"  # the digest that a container was made from
+RESTRICTIONS = (
+    "--read-only",
+    *("--tmpfs", "/tmp"),
+    *("--cap-drop", "ALL"),
+    *("--security-opt", "no-new-privileges"),
+    *("--restart", "unless-stopped"),
+)
+
+
+class ContainerHost:
+    """An engine on this machine, reached by its command."""
+
+    def __init__(self, settings: AgentSettings) -> None:
+        self._settings = settings
+
+    @classmethod
+    def from_settings(cls, settings: AgentSettings) -> Self:
+        """Return the engine that `host` names."""
+        return cls(settings)
+
+    def fetch(self, release: Release) -> None:
+        """Pull an image by its digest: the engine holds every layer to it."""
+        self._run("pull", "--quiet", release.image)
+
+    def start(self, placement: Placement) -> None:
+        """Run an image in the container of a slot, at the slot's port of the loopback device."""
+        name, digest = self._name(placement.slot), placement.release.digest
+        found = self._inspect(name)
+        if found is not None and found["Config"]["Labels"].get(LABEL) != digest:
+            self.clear(placement.slot)
+            found = None
+        if found is None:
+            self._create(name, placement)
+        self._run("start", name)
+
+    def signatures(self, placement: Placement) -> Sequence[Signature]:
+        """Read the signatures out of the container's image, running nothing of it."""
+        name = self._name(placement.slot)
+        command = (self._settings.host, "cp", f"{name}:{MODELS}", "-")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as copy:
+            try:
+                with tarfile.open(fileobj=copy.stdout, mode="r|") as archive:
+                    texts = {
+                        member.name: file.read()
+                        for member in archive
+                        if PurePosixPath(member.name).name == SIGNATURE_FILE
+                        and (file := archive.extractfile(member)) is not None
+                    }
+            except tarfile.TarError as error:
+                raise AgentError(f"`{' '.join(command)}` gave no archive: {error}") from error
+            finally:
+                copy.kill()
+        return [Signature.parse(texts[name], place=name) for name in sorted(texts)]
+
+    def runs(self, placement: Placement) -> bool:
+        """Tell whether the container runs."""
+        found = self._inspect(self._name(placement.slot))
+        return (
+            found is not None
+            and found["Config"]["Labels"].get(LABEL) == placement.release.digest
+            and bool(found["State"]["Running"])
+        )
+
+    def restarts(self, slot: SlotName) -> int:
+        """Return how often the engine has started the container again."""
+        found = self._inspect(self._name(slot))
+        return 0 if found is None else int(found["RestartCount"])
+
+    def last_words(self, slot: SlotName) -> str:
+        """Return the last lines of the container's log."""
+        done = attempt(self._settings.host, "logs", "--tail", LAST_LINES, self._name(slot))
+        return (done.stdout + done.stderr).strip()
+
+    def stop(self, slot: SlotName) -> None:
+        """End the container, and keep it."""
+        if self._inspect(self._name(slot)) is not None:
+            self._run("stop", "-t", str(STOP_SECONDS), self._name(slot))
+
+    def clear(self, slot: SlotName) -> None:
+        """End the container and remove it; the volume stays."""
+        self.stop(slot)
+        if self._inspect(self._name(slot)) is not None:
+            self._run("rm", "--force", self._name(slot))
+
+    def forget(self, image: str) -> bool:
+        """Remove an image by its digest."""
+        if attempt(self._settings.host, "image", "inspect", image).returncode:
+            return False
+        return attempt(self._settings.host, "image", "rm", image).returncode == 0
+
+    def _create(self, name: str, placement: Placement) -> None:
+        network, volume = self._settings.prefix, self._settings.prefix
+        if attempt(self._settings.host, "network", "inspect", network).returncode:
+            self._run("network", "create", network)
+        words = [
+            *("--name", name, "--label", f"{LABEL}={placement.release.digest}"),
+            *("--network", network, "--volume", f"{volume}:/var/lib/treeline"),
+            *("--publish", f"127.0.0.1:{self._settings.port_of(placement.slot)}:{PORT}"),
+            *("--env", f"FORWARDED_ALLOW_IPS={self._gateway(network)}"),
+        ]
+        if self._settings.environment_file is not None:
+            words += ["--env-file", str(self._settings.environment_file)]
+        words += ["--env", f"PORT={PORT}", *RESTRICTIONS, *self._settings.options]
+        self._run("create", *words, placement.release.image)
+
+    def _gateway(self, network: str) -> str:
+        """Return the address as which the front is seen from inside: the network's own."""
+        found = json.loads(self._run("network", "inspect", network))[0]
+        nets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
+        addresses = [each.get("gateway") or each.get("Gateway") for each in nets]
+        return ",".join(address for address in addresses if address)
+
+    def _name(self, slot: SlotName) -> str:
+        return f"{self._settings.prefix}-{slot}"
+
+    def _inspect(self, name: str) -> dict[str, Any] | None:
+        done = attempt(self._settings.host, "container", "inspect", name)
+        if done.returncode:
+            # The same code where there is none and where no engine answers.
+            self._run("version", "--format", "json")
+            return None
+        return dict(json.loads(done.stdout)[0])
+
+    def _run(self, *words: str) -> str:
+        return run(self._settings.host, *words)

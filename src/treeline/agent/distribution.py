@@ -1,0 +1,228 @@
+"""The name of an image and a registry → its manifest and its blobs, each held to its digest.
+
+The agent asks the registry itself (OCI distribution API): Docker and Podman say what a tag is in
+different words, and a machine without containers has neither.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, parse_http_list, parse_keqv_list, urlopen
+
+from treeline import __version__
+from treeline.errors import RegistryAwayError, ReleaseRefusedError
+
+TIMEOUT_SECONDS = 30.0
+MANIFEST_BYTES = 4 << 20  # what registries take at most
+CHUNK_BYTES = 1 << 20
+LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
+NAME = re.compile(
+    r"(?P<registry>[a-z0-9.-]+(:\d+)?)/(?P<repository>[a-z0-9._/-]+?)"
+    r"(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+INDEXES = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+)
+MANIFESTS = (
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+
+@dataclass(frozen=True)
+class ImageName:
+    """A name taken apart: the registry, the repository in it, and a tag or a digest."""
+
+    registry: str
+    repository: str
+    reference: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageName":
+        """Take a name apart; raises ReleaseRefusedError where it is none, or names no registry."""
+        match = NAME.fullmatch(text)
+        if match is None or not re.search(r"[.:]|^localhost$", match["registry"]):
+            raise ReleaseRefusedError(
+                f"{text!r} is no name of an image; give registry/owner/name:tag"
+            )
+        reference = match["digest"] or match["tag"] or "latest"
+        return cls(match["registry"], match["repository"], reference)
+
+    @property
+    def place(self) -> str:
+        """The name without tag and digest."""
+        return f"{self.registry}/{self.repository}"
+
+    def at(self, digest: str) -> str:
+        """Return the name of exactly one image of this repository."""
+        return f"{self.place}@{digest}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest or an index: its digest, computed here from its bytes, and its content."""
+
+    digest: str
+    document: dict[str, Any]
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it lists a manifest for each platform."""
+        return "manifests" in self.document
+
+    def for_platform(self, architecture: str) -> str:
+        """Return the digest of the manifest for Linux on a processor.
+
+        Raises ReleaseRefusedError where the index has none.
+        """
+        for each in self.document["manifests"]:
+            platform = each.get("platform", {})
+            if (platform.get("os"), platform.get("architecture")) == ("linux", architecture):
+                return str(each["digest"])
+        raise ReleaseRefusedError(f"{self.digest}: the image is not made for linux/{architecture}")
+
+
+class RegistryClient:
+    """One repository of a registry, as the holder of a login, or as anybody."""
+
+    def __init__(self, name: ImageName, *, login_file: Path | None = None) -> None:
+        scheme = "http" if LOCAL.fullmatch(name.registry) else "https"
+        host = "registry-1.docker.io" if name.registry == "docker.io" else name.registry
+        self._base = f"{scheme}://{host}/v2/{name.repository}"
+        self._basic = _basic(login_file, name.registry) if login_file else ""
+        self._authorization = ""
+
+    def manifest(self, reference: str) -> Manifest:
+        """Fetch the manifest of a tag or a digest.
+
+        Raises RegistryAwayError where it cannot be had now, and ReleaseRefusedError where its bytes
+        are not those that the digest stands for.
+        """
+        url = f"{self._base}/manifests/{reference}"
+        with self._open(url, accept=", ".join((*INDEXES, *MANIFESTS))) as answer:
+            body = answer.read(MANIFEST_BYTES + 1)
+            said = answer.headers.get("Docker-Content-Digest") or ""
+        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+        expected = reference if reference.startswith("sha256:") else said or digest
+        if digest != expected:
+            raise ReleaseRefusedError(
+                f"{url}: the registry says {expected}, what it sent is {digest}; "
+                "nothing of it was run"
+            )
+        return Manifest(digest, _document(body, url))
+
+    def config(self, manifest: Manifest) -> dict[str, Any]:
+        """Fetch the configuration of an image, which says when it was made, and from what."""
+        digest = str(manifest.document.get("config", {}).get("digest", ""))
+        url = f"{self._base}/blobs/{digest}"
+        with self._open(url) as answer:
+            body = answer.read(MANIFEST_BYTES + 1)
+        _hold(digest, hashlib.sha256(body).hexdigest(), url)
+        return _document(body, url)
+
+    def download(self, digest: str, target: BinaryIO) -> None:
+        """Write a blob to a file that is open; raises ReleaseRefusedError where it is another."""
+        url = f"{self._base}/blobs/{digest}"
+        sha256 = hashlib.sha256()
+        try:
+            with self._open(url) as answer:
+                while chunk := answer.read(CHUNK_BYTES):
+                    sha256.update(chunk)
+                    target.write(chunk)
+        except (HTTPException, TimeoutError, ConnectionError) as error:
+            raise RegistryAwayError(f"{url}: broke off: {error}") from error
+        _hold(digest, sha256.hexdigest(), url)
+
+    def _open(self, url: str, *, accept: str = "*/*") -> Any:
+        """Open an address, with a token of the registry's where it wants one."""
+        try:
+            return self._request(url, accept)
+        except HTTPError as error:
+            with error:
+                challenge = error.headers.get("WWW-Authenticate") or ""
+            if error.code != 401 or not challenge:
+                raise RegistryAwayError(f"{url}: {error.code} {error.reason}") from error
+        self._authorization = self._answer_to(challenge)
+        try:
+            return self._request(url, accept)
+        except HTTPError as error:
+            with error:
+                reason = f"{error.code} {error.reason}"
+            raise RegistryAwayError(
+                f"{url}: {reason}; where the image is not for everybody, log in "
+                "(`docker login`) and name the file in `login_file`"
+            ) from error
+
+    def _request(self, url: str, accept: str) -> Any:
+        request = Request(url, headers={"Accept": accept, "User-Agent": f"treeline/{__version__}"})
+        if self._authorization:
+            request.add_unredirected_header("Authorization", self._authorization)
+        try:
+            return urlopen(request, timeout=TIMEOUT_SECONDS)
+        except HTTPError:
+            raise
+        except (URLError, OSError, HTTPException, ValueError) as error:
+            raise RegistryAwayError(f"{url}: no answer: {error}") from error
+
+    def _answer_to(self, challenge: str) -> str:
+        """Return the header by which a challenge is met."""
+        scheme, _, words = challenge.partition(" ")
+        if scheme.lower() != "bearer":
+            return self._basic
+        terms = parse_keqv_list(parse_http_list(words))
+        realm = terms.get("realm", "")
+        query = urlencode([(name, terms[name]) for name in ("service", "scope") if name in terms])
+        request = Request(f"{realm}?{query}")
+        if self._basic:
+            request.add_unredirected_header("Authorization", self._basic)
+        try:
+            with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                document = json.loads(answer.read(MANIFEST_BYTES))
+        except (OSError, HTTPException, ValueError) as error:
+            raise RegistryAwayError(f"{realm}: gave no token: {error}") from error
+        return f"Bearer {document.get('token') or document.get('access_token')}"
+
+
+def fetch_file(url: str) -> bytes:
+    """Fetch a small file that is for everybody; raises RegistryAwayError where it cannot be had."""
+    request = Request(url, headers={"User-Agent": f"treeline/{__version__}"})
+    try:
+        with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            return bytes(answer.read(MANIFEST_BYTES))
+    except (OSError, HTTPException, ValueError) as error:
+        raise RegistryAwayError(f"{url}: cannot be had: {error}") from error
+
+
+def _basic(path: Path, registry: str) -> str:
+    """Return the header of a login that Docker or Podman has written down; empty without one."""
+    try:
+        logins: Mapping[str, Any] = json.loads(path.read_text("utf-8")).get("auths", {})
+        login = str(logins.get(registry, {}).get("auth", ""))
+        base64.b64decode(login, validate=True)
+    except (OSError, ValueError, AttributeError) as error:
+        raise RegistryAwayError(f"login_file: {path}: cannot be read: {error}") from error
+    return f"Basic {login}" if login else ""
+
+
+def _hold(digest: str, sha256: str, url: str) -> None:
+    if digest != f"sha256:{sha256}":
+        raise ReleaseRefusedError(f"{url}: what the registry sent is sha256:{sha256}")
+
+
+def _document(body: bytes, url: str) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise ReleaseRefusedError(f"{url}: is no JSON object")
+    return document

@@ -1,0 +1,48 @@
+"""A release and whom this machine trusts → nothing, or the reason why it may not run.
+
+Who deploys signs the digest of the image; the envelope lies beside the list of deployments. So
+who can write to the registry alone, or to the list alone, changes nothing that runs here.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from urllib.parse import urljoin
+
+from treeline.agent.distribution import ImageName, fetch_file
+from treeline.agent.settings import AgentSettings
+from treeline.agent.state import Release
+from treeline.errors import ReleaseRefusedError, UntrustedArtifactError
+from treeline.signing import IMAGE, verifying_function
+
+ENVELOPE_FILE = "image.dsse.json"
+Check = Callable[[Release], None]
+
+
+def envelope_address(settings: AgentSettings) -> str:
+    """Return where the signature of the newest image is: as set, or beside the list."""
+    return settings.envelope_url or urljoin(settings.list_url, ENVELOPE_FILE)
+
+
+def check_of(settings: AgentSettings) -> Check:
+    """Return what raises ReleaseRefusedError for a release that may not run here.
+
+    It raises RegistryAwayError where the signature cannot be had now. Raises MissingExtraError
+    where the libraries that verify are not installed.
+    """
+    signers = settings.trusted_signers
+    if signers is None:
+        return lambda release: None
+    verify, address = verifying_function(place="trusted_signers"), envelope_address(settings)
+
+    def check(release: Release) -> None:
+        envelope = fetch_file(address)
+        try:
+            statement = verify(envelope, signers, place=address, now=datetime.now(UTC))
+            if statement.about != IMAGE:
+                raise UntrustedArtifactError(f"{address}: is no statement about an image")
+            name = ImageName.parse(release.image)
+            statement.check(name.place, release.digest.removeprefix("sha256:"), place=address)
+        except UntrustedArtifactError as error:
+            raise ReleaseRefusedError(f"{release.image} may not run here: {error}") from error
+
+    return check

@@ -1,0 +1,43 @@
+"""The subcommand of a server that follows releases, where nothing else of this package is needed.
+
+It imports what it runs when it runs, so that help and completion start at once.
+"""
+
+from pathlib import Path
+
+import click
+
+from treeline.cli.options import example
+
+AGENT_FILE = Path("/etc/treeline/agent.toml")
+BY_HAND = "somebody went back by hand: treeline agent back"
+
+
+@click.command(epilog=example("treeline agent run"))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="TREELINE_AGENT",
+    default=AGENT_FILE,
+    show_default=True,
+    help="The settings of the agent [TREELINE_AGENT].",
+)
+@click.argument("action", type=click.Choice(["run", "status", "back", "retry"]), default="run")
+def agent(action: str, config: Path) -> str:
+    """Follow the releases on this machine: run what is due.
+
+    `run` asks what is to run, puts it in service beside what is there, and goes back when it fails.
+    `status` says what is in service, `back` returns to the former release, `retry` forgets what was
+    refused.
+    """
+    from treeline.agent.assembling import agent_of, status_of
+
+    if action == "status":
+        return status_of(config)
+    following = agent_of(config)
+    if action == "back":
+        return following.go_back(BY_HAND)
+    return following.retry() if action == "retry" else following.run()
+
+
+COMMANDS = (agent,)

@@ -1,0 +1,67 @@
+"""What runs in the small images of these tests: it answers as the signatures beside it say.
+
+It is no part of the tests' process: the file is copied into the images. BEHAVIOUR says what else it
+does: `well`; `unready`, never ready; `ends`, at once; `tires`, wrong once the front leads to it.
+"""
+
+import json
+import os
+import signal
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+BEHAVIOUR = os.environ.get("BEHAVIOUR", "well")
+FOLDER = Path(__file__).parent
+SIGNATURES = [json.loads(path.read_text()) for path in FOLDER.glob("model/*/signature.json")]
+
+
+class Service(BaseHTTPRequestHandler):
+    """Readiness, and predictions of the one record it knows."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        models = {each["name"]: each["version"] for each in SIGNATURES}
+        if BEHAVIOUR == "unready":
+            self.answer(503, {"detail": "not ready, and never will be"})
+        else:
+            self.answer(200, {"models": models})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        signature = SIGNATURES[0]
+        scores = signature["example"]["scores"]
+        wrong = BEHAVIOUR == "tires" and "X-Forwarded-For" in self.headers
+        self.answer(
+            200,
+            {
+                "version": signature["version"],
+                "probability": 0.5 if wrong else scores[-1],
+                "image": os.environ.get("IMAGE_NAME", ""),
+            },
+        )
+
+    def answer(self, status: int, document: dict[str, object]) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Server(ThreadingHTTPServer):
+    """Takes many connections at a time."""
+
+    request_queue_size = 128
+
+
+if __name__ == "__main__":
+    if BEHAVIOUR == "ends":
+        sys.exit("there is nothing to serve")
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process has no default
+    address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8000")))
+    Server(address, Service).serve_forever()
