@@ -135,6 +135,10 @@ class LogOffError(TreelineError):
     """The prediction log is switched off."""
 
 
+class PredictionUnknownError(TreelineError):
+    """The prediction log has no prediction with that id."""
+
+
 class NotRemovableError(TreelineError):
     """The name belongs to a model that was exported, not uploaded."""
 
@@ -199,6 +203,7 @@ STATUS: dict[type[TreelineError], Kind] = {
     ScopeMissingError: Kind(403, "scope-missing", "The API key may not do that"),
     NoKeysError: Kind(403, "no-keys", "The service has no API keys"),
     ArtifactNotFoundError: Kind(404, "model-not-found", "There is no such model"),
+    PredictionUnknownError: Kind(404, "prediction-not-found", "There is no such prediction"),
     NotAcceptableError: Kind(406, "not-acceptable", "No accepted format can be written"),
     BodyLateError: Kind(408, "body-late", "The body came too slowly"),
     LogOffError: Kind(409, "log-off", "There is no prediction log"),

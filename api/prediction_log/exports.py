@@ -62,6 +62,7 @@ class PredictionQuery(BaseModel):
     until: Time = Field(None, description="Before this time")
     model: Text = Field(None, description="Only of this model")
     version: Text = Field(None, description="Only of this version")
+    id: Text = Field(None, description="Only the one with this id")
     format: FormatName | None = Field(None, description="Instead of the header `Accept`")
 
 

@@ -124,6 +124,8 @@ def query_of(filters: PredictionQuery, last: Row | None) -> Select[Any]:
         query = query.where(columns.model == filters.model)
     if filters.version is not None:
         query = query.where(columns.version == filters.version)
+    if filters.id is not None:
+        query = query.where(columns.id == filters.id)
     if last is not None:
         query = query.where(place > tuple_(last["time"], last["id"]))
     return query
