@@ -16,6 +16,7 @@
     ├── ExportError             the estimator could not be turned into an artifact
     ├── ComparisonError         candidate and incumbent could not be set side by side
     │   └── IncumbentAbsentError    the incumbent's artifact is to be had nowhere
+    ├── ProvenanceError         where a model comes from is not to be read in this clone
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── PublishingError         the trained models could not be written back to git
@@ -95,6 +96,10 @@ class IncumbentAbsentError(ComparisonError):
 
 class TooFewRowsError(ComparisonError):
     """No test row, or none of a class, is left that the incumbent has not learnt from."""
+
+
+class ProvenanceError(TreelineError):
+    """Where a model comes from is not to be read in this clone."""
 
 
 class DeliveryError(TreelineError):

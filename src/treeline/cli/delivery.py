@@ -286,9 +286,9 @@ def monitor(
 
     if not log:
         raise click.UsageError("Give --log, or set TREELINE_LOG.")
-    usual = "TREELINE_SERVICE_KEY" if log.startswith("http") else "TREELINE_SQL_PASSWORD"
+    secret = secret or _usual_secret(log)
     with working(as_json=as_json):
-        records = command(models, log=log, secret=secret or usual, since=since, until=until)
+        records = command(models, log=log, secret=secret, since=since, until=until)
     if as_json:
         print(to_json([each.summary() for each in records]))
     else:
@@ -299,7 +299,61 @@ def monitor(
     return ALARM if any(each.state == "alarm" for each in records) else 0
 
 
+@click.command(epilog=example("treeline why 7b4599068f47"))
+@click.option(
+    "--log",
+    envvar="TREELINE_LOG",
+    default="",
+    help="URL of the service, or of the database of its log [TREELINE_LOG].",
+)
+@click.option(
+    "--secret",
+    metavar="VARIABLE",
+    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
+)
+@as_json
+@click.argument("named", metavar="ID_OR_VERSION")
+def why(*, named: str, log: str, secret: str | None, as_json: bool) -> int:
+    """Say what is behind a prediction: model, release, commit, data.
+
+    With --log (or TREELINE_LOG) ID_OR_VERSION is the `id` of an answer; without, it is the version
+    of a model, which answers have too, and the clone alone is read. What is not known is said.
+    """
+    from treeline.commands.why import why as command
+
+    with working(as_json=as_json):
+        answer = command(named, log=log, secret=secret or _usual_secret(log))
+    print(to_json(answer.to_dict()) if as_json else answer.text)
+    return 0
+
+
+@click.command(epilog=example("treeline replay tree-survival"))
+@click.option("--random", "by_chance", is_flag=True, help="Any version that was ever released.")
+@as_json
+@click.argument("named", metavar="[MODEL_OR_VERSION]", default="")
+def replay(*, named: str, by_chance: bool, as_json: bool) -> int:
+    """Make an old version again, and say whether it is the same.
+
+    Code and declaration are those of its commit, libraries those installed here. Ends with exit
+    code 1 where neither bytes nor predictions agree.
+    """
+    from treeline.commands.replay import replay_version, to_dict, to_text
+
+    if bool(named) == by_chance:
+        raise click.UsageError("Name a model or a version, or give --random.")
+    with working(as_json=as_json):
+        done = replay_version(
+            named, by_chance=by_chance, on_stage=lambda stage: click.echo(f"{stage} …", err=True)
+        )
+    print(to_json(to_dict(done)) if as_json else to_text(done))
+    return 0 if done.good else 1
+
+
+def _usual_secret(log: str) -> str:
+    return "TREELINE_SERVICE_KEY" if log.startswith("http") else "TREELINE_SQL_PASSWORD"
+
+
 COMMANDS = (
     pull, stale, retrain, publish, report, comment, propose, notify, outcome, pending, release,
-    ship, deploy, monitor, gc, doctor,
+    ship, deploy, monitor, why, replay, gc, doctor,
 )  # fmt: skip

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 from sqlalchemy.exc import ArgumentError
 
 from treeline.errors import SourceError
 from treeline.monitoring.logs import CHUNK_ROWS, Asked
-from treeline.monitoring.rows import Logged
+from treeline.monitoring.rows import Logged, LoggedPrediction
 from treeline.sources.predictions import LOG_VERSION
 from treeline.sources.sql.database import Database
 
@@ -25,6 +26,16 @@ LEFT JOIN feedback AS f ON f.id = p.id
 LEFT JOIN feedback_by_key AS k ON k.model = p.model AND k.key = p.key
 WHERE p.model = {model} AND p.time >= {reach} AND p.time < {until}
   AND (p.time >= {since} OR f.time >= {since} OR k.time >= {since})"""
+
+ONE = """\
+SELECT p.id, p.time, p.model, p.version, CAST(p.features AS text), CAST(p.prediction AS text),
+  p.probability, CAST(p.probabilities AS text),
+  CAST(CASE WHEN f.time IS NULL OR k.time > f.time THEN k.truth ELSE f.truth END AS text),
+  CASE WHEN f.time IS NULL OR k.time > f.time THEN k.time ELSE f.time END, p.key
+FROM predictions AS p
+LEFT JOIN feedback AS f ON f.id = p.id
+LEFT JOIN feedback_by_key AS k ON k.model = p.model AND k.key = p.key
+WHERE p.id = {id}"""
 
 # By the index of times, which ends at the first row, as a minimum over a version would not.
 FIRST = """\
@@ -69,6 +80,29 @@ class DatabaseLog:
             for part in streamed.exec_driver_sql(sql).partitions(CHUNK_ROWS):
                 yield _logged(part)
 
+    def prediction(self, id: str) -> LoggedPrediction | None:
+        """Return the prediction with an id, None where the log has none."""
+        self._check()
+        with self._database.connected() as connection:
+            row = connection.exec_driver_sql(self._filled(ONE, {"id": id})).one_or_none()
+        if row is None:
+            return None
+        documents = (row[4], row[5], row[7], row[8])
+        features, prediction, probabilities, truth = map(_parsed, documents)
+        return LoggedPrediction(
+            id=row[0],
+            time=row[1],
+            model=row[2],
+            version=row[3],
+            features=features,
+            prediction=prediction,
+            probability=row[6],
+            probabilities=probabilities,
+            truth=truth,
+            truth_time=row[9],
+            key=row[10],
+        )
+
     def refused(self, model: str) -> dict[str, int]:
         """Return nothing: what was refused is in no log."""
         return {}
@@ -97,6 +131,10 @@ class DatabaseLog:
                 f"{LOG_VERSION}; monitor with the release that the service runs"
             )
         self._checked = True
+
+
+def _parsed(text: str | None) -> Any:
+    return None if text is None else from_json(text)
 
 
 def _logged(rows: Sequence[Any]) -> Logged:

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from treeline.monitoring.rows import Logged
+from treeline.monitoring.rows import Logged, LoggedPrediction
 from treeline.registry import resolve
 
 CHUNK_ROWS = 20_000
+ID_PATTERN = r"[A-Za-z0-9._:/+=@-]{1,200}"
 
 # By the scheme of the URL, so that a driver is imported only where it is needed.
 LOGS = {
@@ -45,6 +46,13 @@ class PredictionLog(Protocol):
 
     def chunks(self, asked: Asked) -> Iterator[Logged]:
         """Yield the rows of all versions, at most CHUNK_ROWS at a time, in any order."""
+        ...
+
+    def prediction(self, id: str) -> LoggedPrediction | None:
+        """Return the prediction with an id, None where the log has none.
+
+        `id` matches ID_PATTERN.
+        """
         ...
 
     def refused(self, model: str) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Logged rows as columns: what readers give, and what is counted. Pure."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -21,6 +21,27 @@ Cell = TypeVar("Cell")
 
 NO_CLASS = -1  # the code of what is no class of the model, and of a truth that is not known
 LARGEST_LINE = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class LoggedPrediction:
+    """One prediction as the log has it; `time` and `truth_time` are seconds since 1970.
+
+    `features`, `prediction`, `probabilities` and `truth` are what their JSON says. `features` are
+    null where they are redacted as a whole, `truth` where none has come in.
+    """
+
+    id: str
+    time: float
+    model: str
+    version: str
+    features: Any
+    prediction: Any
+    probability: float | None
+    probabilities: Mapping[str, float] | None
+    truth: Any
+    truth_time: float | None
+    key: str | None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pydantic_core import from_json, to_json
 from treeline import __version__
 from treeline.errors import SourceBusyError, SourceError
 from treeline.monitoring.logs import CHUNK_ROWS, Asked
-from treeline.monitoring.rows import Logged
+from treeline.monitoring.rows import Logged, LoggedPrediction
 
 PLACE = "--log"
 TIMEOUT_SECONDS = 120.0
@@ -58,6 +58,17 @@ class ServiceLog:
                 logged = _logged([row for row in part if _is_wanted(row, asked)])
                 if len(logged.times):
                     yield logged
+
+    def prediction(self, id: str) -> LoggedPrediction | None:
+        """Return the prediction with an id, None where the log has none."""
+        with self._lines({"id": id}) as lines:
+            row = next((from_json(line) for line in lines), None)
+        if row is None:
+            return None
+        del row["latency_seconds"]
+        for name in ("time", "truth_time"):
+            row[name] = row[name] and _seconds(row[name])
+        return LoggedPrediction(**row)
 
     def refused(self, model: str) -> dict[str, int]:
         """Return how many requests were refused for each field, since the service was started."""

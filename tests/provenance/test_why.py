@@ -1,0 +1,141 @@
+"""From an answer, or from a version alone, the clone leads back to everything behind it."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.settings import Settings
+from tests.checkout import Checkout
+from treeline.commands.why import why
+from treeline.delivery.releasing import Entry, entered
+from treeline.deployment.records import DEPLOYMENTS, Deployment
+from treeline.errors import ProvenanceError
+
+RECORD = {"petal length (cm)": 1.4, "petal width (cm)": 0.2}
+LONG_AGO, LATER = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def released(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """Return a clone whose models are released, and deployed twice: long ago, and in the future."""
+    monkeypatch.chdir(clone.root)
+    commit = clone.run("git", "rev-parse", "HEAD").stdout.strip()
+    signatures = {path.parent.name: path for path in clone.root.glob("model/*/signature.json")}
+    versions = {name: version_of(path) for name, path in signatures.items()}
+    entry = Entry(commit, versions, dict.fromkeys(versions, commit))
+    _push(clone, entered(entry))
+    for number, when in enumerate((LONG_AGO, LATER)):
+        deployment = Deployment(
+            commit=commit,
+            models=versions,
+            passed=entry.passed,
+            image=f"example/image@sha256:{number}",
+            target="webhook",
+            url="https://models.example.org",
+            run="https://example.org/runs/7",
+            when=when,
+            outcome="in service",
+            reason="",
+            release=None,
+        )
+        _push(clone, DEPLOYMENTS.entry(asdict(deployment), message="In service"))
+    return clone
+
+
+def _push(clone: Checkout, refspec: str) -> None:
+    """Let the clone know the new tip of a list, as a fetch does."""
+    commit, _, branch = refspec.partition(":refs/heads/")
+    clone.run("git", "update-ref", f"refs/remotes/origin/{branch}", commit)
+
+
+def version_of(signature: Path) -> str:
+    return str(json.loads(signature.read_text())["version"])
+
+
+def answered(clone: Checkout, state: Path) -> tuple[str, str]:
+    """Return the id of an answer that is in the log, and the version that gave it."""
+    settings = Settings(model_dir=clone.root / "model", state_dir=state)
+    with TestClient(create_app(settings)) as client:
+        answer = client.post("/v1/models/flowers/predict", json=RECORD).json()
+        client.app.services.log.settle(seconds=10)  # type: ignore[attr-defined]
+    return answer["id"], answer["version"]
+
+
+def test_an_answer_leads_to_log_commit_release_deployment_declaration_and_data(
+    released: Checkout, tmp_path: Path
+) -> None:
+    name, version = answered(released, tmp_path / "state")
+    log = f"sqlite:///{tmp_path / 'state' / 'predictions.sqlite'}"
+    found = why(name, log=log, secret="NONE")
+    document = json.loads(json.dumps(found.to_dict()))
+    assert document["prediction"]["features"] == RECORD
+    assert document["version"] == document["signature"]["version"] == version
+    head = released.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert document["commit"]["id"] == document["releases"][0]["passed"] == head
+    assert document["answered_by"]["image"] == "example/image@sha256:0"
+    assert [each["when"] for each in document["deployments"]] == [LATER, LONG_AGO]
+    assert "LogisticRegression" in document["declaration"]
+    cached = {each["path"] for each in document["data"] if each["cached"]}
+    assert {f"dataset/flowers/{part}.parquet" for part in ("raw", "train", "test")} <= cached
+    assert [each.partition(":")[0] for each in document["missing"]] == ["run"]
+    for part in (name, version, head[:12], "the one that answered", "petal length", "raw.parquet"):
+        assert part in found.text
+
+
+def test_a_version_alone_is_enough_and_what_the_clone_does_not_know_is_said(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone.root)
+    version = version_of(clone.root / "model" / "flowers" / "signature.json")
+    clone.run("git", "commit", "--amend", "--quiet", "--message", "Train flowers\n\nRun: 4711")
+    origin = why(version, log="", secret="NONE").origin
+    assert (origin.model, origin.version) == ("flowers", version)
+    assert origin.commit is not None
+    assert origin.commit.run == "4711"
+    said = [each.partition(":")[0] for each in origin.missing]
+    assert said == ["release", "deployment"]
+
+
+def test_data_that_is_not_what_the_signature_names_is_said(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone.root)
+    version = version_of(clone.root / "model" / "flowers" / "signature.json")
+    train = next(
+        each
+        for each in why(version, log="", secret="NONE").origin.data
+        if each.path.endswith("train.parquet")
+    )
+    cache = Path(clone.run("dvc", "cache", "dir").stdout.strip(), "files", "md5")
+    stored = cache / train.md5[:2] / train.md5[2:]
+    os.chmod(stored, 0o600)
+    stored.write_bytes(b"other rows")
+    missing = why(version, log="", secret="NONE").origin.missing
+    assert any("train.parquet in the cache is not what" in each for each in missing)
+
+
+def test_what_is_known_nowhere_is_named(released: Checkout, tmp_path: Path) -> None:
+    answered(released, tmp_path)
+    log = f"sqlite:///{tmp_path / 'predictions.sqlite'}"
+    cases = {
+        ("0123456789ab", ""): "no signature in the history",
+        ("0123456789ab", log): "the log has no such prediction",
+        ("100%", log): "no id of a prediction",
+    }
+    for (named, url), words in cases.items():
+        with pytest.raises(ProvenanceError, match=words):
+            why(named, log=url, secret="NONE")
+
+
+def test_a_shallow_clone_says_so(clone: Checkout, tmp_path: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    clone.run(
+        "git", "clone", "--quiet", "--depth", "1", f"file://{clone.root}", str(tmp_path / "s")
+    )
+    monkeypatch.chdir(tmp_path / "s")
+    with pytest.raises(ProvenanceError, match="git fetch --unshallow"):
+        why("0123456789ab", log="", secret="NONE")
