@@ -46,8 +46,9 @@ LONGEST_FIRST = (
 # What is here takes long, or starts processes; a new file is not slow until it is added.
 SLOW = (
     *(f"tests/{folder}/" for folder in (
-        "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor", "engines",
-        "estimators", "fuzz", "kubernetes", "notebooks", "pipeline", "trackers", "workflows",
+        "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor",
+        "engines", "estimators", "fuzz", "kubernetes", "notebooks", "pipeline", "provenance",
+        "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "event_loop", "exports", "feedback", "freshness", "full_disks",
