@@ -2,7 +2,8 @@
 #   docker build -t treeline .                            ONNX models: no pandas, no scikit-learn
 #   docker build -t treeline --build-arg RUNTIME=pickle . pickled ones too (set API_ALLOW_PICKLE=1)
 #   docker build -t treeline --build-arg RUNTIME=h2o .    those of H2O too, with Java (set API_ALLOW_H2O=1)
-#   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing
+#   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing, signing
+#   docker build -t treeline --build-arg SIGNING=yes .    besides, what verifies signed releases
 #   docker run --read-only --tmpfs /tmp -v treeline:/var/lib/treeline -p 8000:8000 treeline
 
 ARG RUNTIME=serve
@@ -15,11 +16,14 @@ RUN python -m venv --without-pip /opt/venv
 COPY requirements/build.txt build.txt
 RUN python -m pip install --require-hashes --only-binary :all: --requirement build.txt
 COPY requirements/${RUNTIME}.txt requirements.txt
+ARG SIGNING=
+COPY requirements/signing.txt signing.txt
 # H2O comes as source only; what is in it is a jar. A tenth of what the libraries weigh is their own
 # tests, tools of their makers and what compiles: no code of ours runs it, and the images without it
 # are tested. What a pickle runs is anybody's, and reaches further (`from numpy import *` imports
 # numpy.f2py): from its image nothing is taken away.
-RUN python -m pip wheel --no-deps --no-build-isolation --require-hashes \
+RUN if [ -n "$SIGNING" ]; then cat signing.txt >> requirements.txt; fi \
+    && python -m pip wheel --no-deps --no-build-isolation --require-hashes \
         --only-binary :all: --no-binary h2o --wheel-dir wheels --requirement requirements.txt \
     && python -m pip --python /opt/venv install --no-deps --no-index wheels/*.whl \
     && rm -rf wheels \
@@ -67,6 +71,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     API_STATE_DIR=/var/lib/treeline \
     API_LOG_FORMAT=json \
+    XDG_CACHE_HOME=/tmp/cache \
+    XDG_DATA_HOME=/tmp/data \
     HOST=0.0.0.0 \
     PORT=8000
 RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin treeline \

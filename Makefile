@@ -34,6 +34,8 @@ export BASE COMMIT LOG MODEL NAME PORT PULL_REQUEST
 # The tracker's client is installed where one is chosen, or asked for.
 TRACKER := $(if $(MLFLOW_TRACKING_URI)$(shell sed -n '/^tracker: *mlflow/p' params.yaml),$(VENV)/.tracking)
 follow = $(if $(TRACKER),treeline track --if-chosen)
+# What signs releases is installed where they are signed.
+SIGNER := $(if $(SIGNING)$(SIGNING_KEY),$(VENV)/.signing)
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
@@ -130,7 +132,7 @@ retrain: setup ## Train MODEL, or all, and note what fails for the report
 stale: setup ## Ask every source again and say whether a training is due
 	@treeline stale
 
-publish: setup ## Store what was trained, commit it, push it, release it
+publish: setup $(SIGNER) ## Store what was trained, commit it, push it, release it
 	@treeline publish
 
 report: setup ## Write what the training did to build/run/report.md
@@ -158,7 +160,7 @@ release: setup ## Fetch the released commit, or VERSION, and its models into bui
 ship: setup ## Build the image of build/release, check it, push it as IMAGE
 	@treeline ship
 
-deploy: setup ## Deploy that image (DEPLOY_TO), ask the endpoint, go back if it fails
+deploy: setup $(SIGNER) ## Deploy that image (DEPLOY_TO), ask the endpoint, go back if it fails
 	@treeline deploy
 
 gc: setup ## Remove data and models that no branch, tag or release needs (ARGS="--remote --dry")
@@ -252,21 +254,25 @@ $(VENV)/.train: pyproject.toml requirements/build.txt requirements/train.txt
 	@$(call install,train)
 $(VENV)/.dev: pyproject.toml requirements/build.txt requirements/dev.txt
 	@$(call install,dev)
-	@touch "$(VENV)/.train" "$(VENV)/.tracking" "$(VENV)/.full"
+	@touch "$(VENV)/.train" "$(VENV)/.tracking" "$(VENV)/.full" "$(VENV)/.signing"
 $(VENV)/.tracking: pyproject.toml requirements/build.txt requirements/tracking.txt
 	@$(call install,tracking)
+$(VENV)/.signing: pyproject.toml requirements/build.txt requirements/signing.txt
+	@$(call install,signing)
 $(VENV)/.full: $(VENV)/.train pyproject.toml requirements/build.txt requirements/full.txt
 	@$(call install,full)
+	@touch "$(VENV)/.signing"
 $(VENV)/.lab: pyproject.toml requirements/build.txt requirements/lab.txt
 	@$(call install,lab)
 	@touch "$(VENV)/.train" "$(VENV)/.tracking"
 $(VENV)/.engines: pyproject.toml requirements/build.txt requirements/engines.txt
 	@$(call install,engines)
-	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.lab" "$(VENV)/.tracking" "$(VENV)/.full"
+	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.lab" "$(VENV)/.tracking" "$(VENV)/.full" \
+		"$(VENV)/.signing"
 
 # An environment that was moved or copied points to where it came from.
 ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
-.PHONY: $(VENV)/.train $(VENV)/.full $(VENV)/.dev $(VENV)/.lab $(VENV)/.tracking $(VENV)/.engines
+.PHONY: $(VENV)/.train $(VENV)/.full $(VENV)/.dev $(VENV)/.lab $(VENV)/.tracking $(VENV)/.signing $(VENV)/.engines
 endif
 
 # A folder that is no environment of ours is never emptied: it may hold somebody's work.

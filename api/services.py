@@ -27,17 +27,19 @@ from api.settings import Settings
 from api.telemetry.gauges import Observed
 from api.telemetry.metrics import Metrics, keeping_fresh
 from treeline.artifact.store import ArtifactStore
+from treeline.signing.trust import TrustedModels
 
 Part = Callable[[], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True)
 class Services:
-    """What a running application has, each under its own type; `registry` and `log` may be off."""
+    """What a running application has, each under its own type; what may be off is None then."""
 
     settings: Settings
     metrics: Metrics
     catalogue: Catalogue
+    trust: TrustedModels | None
     reloader: ModelReloader
     unloading: UnloadedModels
     uploads: UploadReloader
@@ -74,8 +76,12 @@ class Services:
         bodies, guard = Bodies(settings, load), Guard(settings)
         log = PredictionLog(settings) if settings.prediction_log else None
         graphs, reading = Graphs(settings), DocumentReaders(settings, Question, Tensor)
+        trust = TrustedModels.of(settings.trusted_signers)
         store = ArtifactStore(
-            settings.model_dir, admitted=settings.admitted, left_out=settings.leave_out
+            settings.model_dir,
+            admitted=settings.admitted,
+            left_out=settings.leave_out,
+            trust=trust,
         )
         reloader = ModelReloader(
             settings.model_dir,
@@ -86,7 +92,7 @@ class Services:
         )
         catalogue = reloader.catalogue
         registry = (
-            RegistryReloader(settings, catalogue, metrics.swap, graphs)
+            RegistryReloader(settings, catalogue, metrics.swap, graphs, trust=trust)
             if settings.registry
             else None
         )
@@ -105,6 +111,7 @@ class Services:
             settings=settings,
             metrics=metrics,
             catalogue=catalogue,
+            trust=trust,
             reloader=reloader,
             unloading=unloading,
             uploads=uploads,

@@ -42,6 +42,10 @@ class Settings(BaseSettings):
     allow_h2o: bool = False
     """Whether models of H2O are loaded too: they start a JVM. Loading one can run code."""
 
+    trusted_signers: str = ""
+    """Whose signature a release must have for its models to be opened: the path of a file of public
+    keys or signers, or what stands in it; empty: nobody's (docs/signing.md)."""
+
     watch_seconds: Seconds = 5
     """How often the models on disk are looked at for changes; 0: never."""
 

@@ -26,6 +26,7 @@ from treeline.contract.encoding import Encoder, Matrix, Record
 from treeline.contract.features import Feature, Value
 from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
+from treeline.signing.trust import TrustedModels
 
 SPOOLED = frozenset({"arrow", "parquet"})
 PART_ROWS = 65_536
@@ -40,7 +41,8 @@ class Job:
     `names` are the columns of a CSV; `extra` says what becomes of columns that are no features.
     `path` is the file of a table that is read in parts, which is empty where the table is held in
     memory. A table may have `most_rows` rows, and take `memory_bytes` while it is read. `redacted`
-    features reach no disk. An `exported` model is one of git's, which is below `model_dir`.
+    features reach no disk. An `exported` model is one of git's, which is below `model_dir`
+    and which `trust` must admit, where there is one.
     """
 
     model_dir: Path
@@ -59,6 +61,7 @@ class Job:
     reporting: bool = False
     exported: bool = True
     logged: bool = False
+    trust: TrustedModels | None = None
     redacted: frozenset[str] = frozenset()
 
 

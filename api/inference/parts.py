@@ -39,7 +39,7 @@ from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
 from treeline.contract.encoding import Encoder, Matrix
 from treeline.contract.signature import Signature
-from treeline.errors import ArtifactError, Problem
+from treeline.errors import ArtifactError, ConfigError, Problem
 from treeline.registry import resolve
 
 READERS = {"rows": "api.formats.arrow:rows", "inspect": "api.formats.arrow:inspect"}
@@ -332,8 +332,9 @@ def model_of(job: Job) -> tuple[Model, Contract] | None:
     key = (job.model_dir, job.name, job.version)
     if key not in MODELS:
         try:
-            model = ArtifactStore(job.model_dir, admitted=job.admitted).load(job.name)
-        except (ArtifactError, OSError):
+            store = ArtifactStore(job.model_dir, admitted=job.admitted, trust=job.trust)
+            model = store.load(job.name)
+        except (ArtifactError, ConfigError, OSError):
             return None
         if model.signature.version != job.version:
             return None

@@ -113,8 +113,9 @@ class ModelReloader:
     def _marks(self, name: str) -> Marks:
         """Return what changes when a file of a model does: its name, time, size and inode."""
         folder = self._folder / name
+        vouching = self._store.vouching() if folder.is_dir() else ()
         marks = []
-        for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*")]):
+        for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*"), *vouching]):
             try:
                 status = path.stat()
             except OSError:  # it went between the two looks at it

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from threading import Lock
 
 from api.background import Keeper, again, beside
@@ -35,8 +36,10 @@ from api.models.registry.shelf import (
 )
 from api.settings import Settings
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError, MissingExtraError
 from treeline.registry import way_out
+from treeline.signing.trust import TrustedModels
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +48,26 @@ def opened_from(
     shelf: Shelf, name: str, artifact: str, running: Running, *, created: datetime
 ) -> Entry:
     """Load an artifact; raises ArtifactError, RetryError and OSError."""
-    root = shelf.root(artifact)
-    signature = None
-    path = root / name / FILE
-    if (root / name / SIGNATURE_FILE).exists():
-        signature = ArtifactStore(root).signature(name)
-        (file,) = signature.files
-        path = root / name / file
-    if not path.is_file() or not path.resolve().is_relative_to((root / name).resolve()):
-        raise ArtifactRejectedError(f"{name}: {artifact[:12]} is not on the shelf as it was put")
+    signature, path = found_on(shelf, name, artifact)
     upload = Upload(sha256=artifact, size_bytes=path.stat().st_size, uploaded=created)
-    graph = GraphFile(name, str(path.resolve()), artifact)
+    graph = GraphFile(name, str(path), artifact)
     return opened(graph, upload, running, origin="registry", signature=signature)
+
+
+def found_on(shelf: Shelf, name: str, artifact: str) -> tuple[Signature | None, Path]:
+    """Return the signature of an artifact, where it has one, and the path of its graph.
+
+    Raises ArtifactError.
+    """
+    folder = shelf.root(artifact).resolve() / name
+    signature, file = None, FILE
+    if (folder / SIGNATURE_FILE).exists():
+        signature = ArtifactStore(folder.parent).signature(name)
+        (file,) = signature.files
+    path = (folder / file).resolve()
+    if not path.is_file() or not path.is_relative_to(folder):
+        raise ArtifactRejectedError(f"{name}: {artifact[:12]} is not on the shelf as it was put")
+    return signature, path
 
 
 FOLLOWER = "api.models.registry.follower"
@@ -74,6 +85,8 @@ class RegistryReloader:
         catalogue: Catalogue,
         changed: Callable[[str, str], None],
         graphs: Running,
+        *,
+        trust: TrustedModels | None = None,
     ) -> None:
         """Serve what was served last; `changed` is called after each change, as of exported ones.
 
@@ -95,6 +108,7 @@ class RegistryReloader:
         self.retired: Callable[[Entry, str], None] = lambda entry, artifact: None
         """Hears of what is served no more, and its artifact."""
         self._catalogue, self._changed, self.graphs = catalogue, changed, graphs
+        self._trust = trust
         self._served: dict[str, tuple[str, Entry]] = {}
         self._problems: dict[str, str] = {}
         self._mark: Mark | None = None
@@ -206,12 +220,21 @@ class RegistryReloader:
 
         One that would answer under the version of git's model of that name is refused.
         """
-        loading = partial(opened_from, self.shelf, name, artifact, self.graphs, created=created)
+        loading = partial(self._opened, name, artifact, created=created)
         entry = entry_or_reason(name, "registry", loading, later=(RetryError,))
         if entry.ready and entry.version == self._catalogue.version_in_git(name):
             reason = f"{name}: it has the version of the model in git, {entry.version}"
             return Entry(name, reason=reason, origin="registry")
         return entry
+
+    def _opened(self, name: str, artifact: str, *, created: datetime) -> Entry:
+        """Load a version; with it is signed what its graph carries, our signature among it."""
+        if self._trust is not None:
+            _, path = found_on(self.shelf, name, artifact)
+            folder = self.shelf.root(artifact).resolve()
+            names = {path.relative_to(folder).as_posix(): artifact}
+            self._trust.admit(folder / name, names)
+        return opened_from(self.shelf, name, artifact, self.graphs, created=created)
 
     def _retire(self, name: str) -> None:
         artifact, former = self._served.pop(name, ("", None))

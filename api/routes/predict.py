@@ -267,6 +267,7 @@ def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format
         model_dir=settings.model_dir.absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
         exported=not predictor.apart,
+        trust=services.trust,
         name=signature.name,
         version=signature.version,
         batch_id=new_id(predictor.tag),

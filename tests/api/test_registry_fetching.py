@@ -17,11 +17,14 @@ from api.models.registry.fetching import RegistryFetcher, RequestedVersion
 from api.models.registry.shelf import Model, Offers, Served, Shelf, Version
 from api.models.registry.versions import Versions
 from api.settings import Settings
+from tests.signed import key_pair, sign_folder
 from tests.tiny_models import ARTIFACT, SURVIVAL, build_graph, sign, write_model
 from treeline.artifact.store import ArtifactStore
 from treeline.contract.signature import VERSION_DIGITS, Signature
 from treeline.errors import ArtifactRejectedError
 from treeline.files import digest
+from treeline.signing import STATEMENT_FILE
+from treeline.signing.trust import TrustedModels
 
 pytestmark = pytest.mark.skipif(find_spec("mlflow") is None, reason="needs mlflow: make setup-dev")
 
@@ -134,3 +137,19 @@ def test_a_version_that_is_that_of_git_is_neither_served_nor_answers_by_its_numb
     assert answering.origin == "exported"
     with pytest.raises(ArtifactRejectedError, match="has the version of the model in git"):
         asyncio.run(versions.entry(SURVIVAL.name, "1"))
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_with_trusted_signers_a_version_must_be_one_of_a_signed_release(
+    settings: Settings, graphs: Graphs, signed: bool
+) -> None:
+    key = key_pair()
+    registered = shelved(settings)
+    folder = Shelf(settings.state_dir).root(registered.files[ARTIFACT])
+    if signed:
+        sign_folder(folder, key).replace(folder / SURVIVAL.name / STATEMENT_FILE)
+    catalogue, trust = Catalogue({}), TrustedModels.of(key.public)
+    RegistryReloader(settings, catalogue, lambda name, outcome: None, graphs, trust=trust).look()
+    entry = catalogue.entry(SURVIVAL.name)
+    assert entry.ready == signed
+    assert signed or "wants the models signed" in entry.reason

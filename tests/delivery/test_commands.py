@@ -21,7 +21,7 @@ LIST = "refs/remotes/origin/released"
 DIGEST = f"registry.example/forest@sha256:{'0' * 64}"
 RECORD = (
     "from treeline.delivery import releasing;"
-    f"r.record(releasing.last(), image='{DIGEST}', target='koyeb', url='')"
+    f"r.record(releasing.last(), '{DIGEST}', r.Place('koyeb', ''))"
 )
 REFUSE = """
 from treeline.delivery import refusals

@@ -5,6 +5,8 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from ruamel.yaml import YAML
 
 from tests.checkout import ROOT
 from tests.delivery.forge import Forge, behind_password, declared
+from tests.signed import key_pair
 from treeline.delivery import notes
 from treeline.delivery.publishing import INPUTS, message_of, publish
 from treeline.delivery.releasing import OUTPUTS, SHIPPED
-from treeline.errors import PublishingError, StorageError
+from treeline.errors import PublishingError, SigningError, StorageError
+from treeline.signing import STATEMENT_FILE, verifying_function
 
 TOKEN = "ghs_7f3cTheTokenOfTheRun"
 PROTECTED = """\
@@ -51,6 +55,39 @@ def test_what_was_trained_is_stored_committed_and_released(trained: Forge) -> No
         "passed": dict.fromkeys(["flowers", "sugar"], published.commit),
     }
     assert trained.clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_release_is_signed_with_the_digests_of_its_contracts_artifacts_and_comparisons(
+    trained: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = key_pair()
+    monkeypatch.setenv("SIGNING_KEY", key.private)
+    compared = {"flowers": {"good": True, "version": "flowers-1", "reason": ""}}
+    notes.write(notes.COMPARED, {"accepted": False, "models": compared})
+    (trained.clone.root / "model/flowers/comparison.json").write_text("{}")
+    publish(reason="")
+    envelope = trained.ask("show", f"released:{STATEMENT_FILE}").encode()
+    verify = verifying_function(place="a test")
+    statement = verify(envelope, key.public, place="released", now=datetime.now(UTC))
+    assert statement.content == trained.released()
+    contract = trained.ask("show", "main:model/sugar/signature.json")
+    assert statement.digests["model/sugar/signature.json"] == sha256(contract.encode()).hexdigest()
+    assert statement.digests["model/flowers/comparison.json"] == sha256(b"{}").hexdigest()
+    artifact = json.loads(contract)["files"]
+    assert {f"model/sugar/{file}": digest for file, digest in artifact.items()}.items() <= (
+        statement.digests.items()
+    )
+
+
+def test_a_release_that_cannot_be_signed_is_not_published(
+    trained: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = trained.tip()
+    monkeypatch.setenv("SIGNING_KEY", "no key at all")
+    with pytest.raises(SigningError, match="SIGNING_KEY: is neither a private key"):
+        publish(reason="")
+    assert trained.tip() == before
+    assert trained.branches() == ["main"]
 
 
 def test_a_persons_commit_is_their_own_starts_a_run_and_holds_nothing_but_outputs(

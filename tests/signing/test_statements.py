@@ -69,11 +69,11 @@ REFUSED: dict[str, tuple[Change, str, str]] = {
     "unsigned": (
         lambda text: json.dumps(json.loads(text) | {"signatures": []}),
         OURS.public,
-        "none of the signers",
+        "none of the trusted signers",
     ),
     "no envelope": (lambda text: "{}", OURS.public, "is no signed statement"),
     "no JSON": (lambda text: "signed!", OURS.public, "is no signed statement"),
-    "signed by another key": (as_it_is, OTHERS.public, "none of the signers"),
+    "signed by another key": (as_it_is, OTHERS.public, "none of the trusted signers"),
     "another digest": (
         with_payload(lambda text: text.replace("a" * 64, "b" * 64)),
         OURS.public,

@@ -28,7 +28,8 @@ from api.settings import Settings
 from treeline.artifact.store import SIGNATURE_FILE
 from treeline.contract.signature import VERSION_DIGITS, Signature
 from treeline.errors import ArtifactRejectedError
-from treeline.files import digest, replacing_folder, write_text
+from treeline.files import digest, replacing_folder, write_bytes, write_text
+from treeline.signing import STATEMENT_FILE
 
 ADMITTED = frozenset({"onnx"})  # a pickle is opened by its digest in git only, and H2O likewise
 MOST_SIGNATURE_BYTES = 10 << 20
@@ -63,6 +64,15 @@ class FetchedVersion:
     version: str
 
 
+@dataclass(frozen=True)
+class DownloadedVersion:
+    """The files of a version: its graph, our signature, the signed statement of its release."""
+
+    graph: Path
+    signature: Path | None
+    statement: Path | None
+
+
 class RegistryFetcher:
     """Brings versions to the shelf."""
 
@@ -74,8 +84,8 @@ class RegistryFetcher:
         """Fetch one version; raises ArtifactRejectedError, and what the source raises."""
         with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
             draft = Path(place)
-            graph, said = self._downloaded(source, requested, draft / "version")
-            artifact = digest(graph)
+            found = self._downloaded(source, requested, draft / "version")
+            graph, said, artifact = found.graph, found.signature, digest(found.graph)
             target = self._shelf.root(artifact) / requested.name
             if not target.exists():  # else it has passed before
                 signature = checked(requested, artifact, beside(said))
@@ -86,13 +96,15 @@ class RegistryFetcher:
                 folder = laid_out(draft / requested.name, graph, signature)
                 with replacing_folder(target) as new:
                     shutil.copytree(folder, new, dirs_exist_ok=True)
+            if found.statement is not None:  # which may come when the version has long been there
+                write_bytes(target / STATEMENT_FILE, found.statement.read_bytes())
         os.utime(target.parent)  # what is old and not served is removed
         return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
 
     def _downloaded(
         self, source: Files, requested: RequestedVersion, draft: Path
-    ) -> tuple[Path, Path | None]:
-        """Fetch the graph, and our signature or None; raises ArtifactRejectedError."""
+    ) -> DownloadedVersion:
+        """Fetch the graph, and what belongs to it; raises ArtifactRejectedError."""
         draft.mkdir()
         there = dict(islice(source.files(requested.registered, requested.number), MOST_FILES))
         graphs = [path for path in there if path.endswith(".onnx")]
@@ -102,14 +114,16 @@ class RegistryFetcher:
                 f"version {requested.number} has {files} among its {len(there)} files, and one is "
                 "served; log the model with mlflow.onnx, or export it"
             )
-        signatures = [path for path in there if Path(path).name == SIGNATURE_FILE]
-        graph = self._download(
-            source, requested, graphs[0], draft, most=self._most(there[graphs[0]])
-        )
-        if len(signatures) != 1:
-            return graph, None
-        path = signatures[0]
-        return graph, self._download(source, requested, path, draft, most=MOST_SIGNATURE_BYTES)
+        most = self._most(there[graphs[0]])
+        graph = self._download(source, requested, graphs[0], draft, most=most)
+
+        def only(name: str) -> Path | None:
+            paths = [path for path in there if Path(path).name == name]
+            if len(paths) != 1:
+                return None
+            return self._download(source, requested, paths[0], draft, most=MOST_SIGNATURE_BYTES)
+
+        return DownloadedVersion(graph, only(SIGNATURE_FILE), only(STATEMENT_FILE))
 
     def _most(self, size: int | None) -> int:
         most = self._settings.max_upload_bytes

@@ -8,6 +8,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -30,6 +31,16 @@ class Model:
     runtime: Runtime
 
 
+class Trust(Protocol):
+    """What says whether the files of a model may be opened."""
+
+    def admit(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Raise UntrustedArtifactError unless files, by path below the folder, are trusted."""
+
+    def files(self, folder: Path) -> list[Path]:
+        """Return the files that decide it, beside those of the models."""
+
+
 class ArtifactStore:
     """The models exported below one folder, read-only."""
 
@@ -39,9 +50,14 @@ class ArtifactStore:
         *,
         admitted: frozenset[str] = frozenset({"onnx"}),
         left_out: Collection[str] = (),
+        trust: Trust | None = None,
     ) -> None:
-        """Read below `root` all but the names `left_out`; open what an `admitted` runtime runs."""
+        """Read below `root` all but the names `left_out`; open what an `admitted` runtime runs.
+
+        Without `trust` whatever agrees with its signature is opened.
+        """
         self._root = root
+        self._trust = trust
         self._admitted = admitted
         self._left_out = frozenset(left_out)
 
@@ -50,21 +66,33 @@ class ArtifactStore:
         there = {path.parent.name for path in self._root.glob(f"*/{SIGNATURE_FILE}")}
         return sorted(there - self._left_out)
 
+    def vouching(self) -> list[Path]:
+        """Return the files that decide whether models are trusted; none where all are."""
+        return [] if self._trust is None else self._trust.files(self._root)
+
     def signature(self, name: str) -> Signature:
         """Read the signature of a model; raises ArtifactNotFoundError, ArtifactRejectedError."""
+        return self._read(name)[0]
+
+    def _read(self, name: str) -> tuple[Signature, str]:
+        """Return the signature of a model, and the SHA-256 of its file."""
         path = self._root / name / SIGNATURE_FILE
         if name not in self.names():
             raise ArtifactNotFoundError(
                 f"{path}: no such model; exported are: {', '.join(self.names()) or 'none'}"
             )
-        signature = Signature.read(path)
+        document = path.read_bytes()
+        signature = Signature.parse(document, place=str(path))
         if signature.name != name:
             raise ArtifactRejectedError(f"{path}: belongs to {signature.name!r}, not {name!r}")
-        return signature
+        return signature, hashlib.sha256(document).hexdigest()
 
     def load(self, name: str) -> Model:
         """Check, open and try a model; raises ArtifactNotFoundError, ArtifactRejectedError."""
-        signature = self.signature(name)
+        signature, document = self._read(name)
+        if self._trust is not None:
+            files = {f"{name}/{file}": digest for file, digest in signature.files.items()}
+            self._trust.admit(self._root, {f"{name}/{SIGNATURE_FILE}": document, **files})
         if signature.runtime not in self._admitted:
             raise ArtifactRejectedError(
                 f"{name}: needs the {signature.runtime} runtime, and admitted is only "

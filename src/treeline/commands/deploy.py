@@ -9,17 +9,19 @@ import os
 from pathlib import Path
 
 from treeline.contract.signature import Signature
-from treeline.delivery import actions
+from treeline.delivery import actions, statements
+from treeline.delivery.releasing import Entry
 from treeline.deployment import images, records, targets
 from treeline.deployment.asking import signatures_of
 from treeline.deployment.deploying import Endpoint, Limits, deploy
+from treeline.deployment.records import Place
 from treeline.errors import DeploymentError
 
 
 def deploy_release(folder: Path) -> None:
-    """Deploy the image of the checkout that was shipped; raises DeploymentError.
+    """Deploy the image of the checkout that was shipped; raises DeploymentError and SigningError.
 
-    What comes of it is recorded, where the checkout is a release.
+    What comes of it is recorded, where the checkout is a release, and signed where that is set up.
     """
     if not (name := _setting("IMAGE")):
         actions.notice(
@@ -29,18 +31,23 @@ def deploy_release(folder: Path) -> None:
     image, latest = _image(folder, name), f"{name}:latest"
     kind, target = targets.chosen(os.environ)
     lacking = targets.lacking(target, os.environ)
+    place = Place("" if lacking else kind, _setting("ENDPOINT_URL"))
+    images.pull(image)
+    entry, by_digest = images.entry_of(folder), images.with_digest(image)
+    statement = _statement(by_digest, entry)
     try:
         outcome = _deployed(image, folder, latest, None if lacking else target)
     except DeploymentError as error:
         actions.summarise(f"## Not deployed\n\n{error}\n")
-        _record(folder, image, "" if lacking else kind, failure=str(error))
+        if entry is not None:
+            records.record(entry, image, place, failure=str(error))
         raise
     if lacking:
         actions.notice(f"nothing was put in service on {kind}: {' and '.join(lacking)} not set")
-    images.pull(image)
     images.tag(image, latest)
     images.push(latest)
-    _record(folder, images.with_digest(image), "" if lacking else kind)
+    if entry is not None:  # the deployment of any other checkout is nobody's
+        records.record(entry, by_digest, place, statement=statement)
     outcome += f" `{latest}` is this image now."
     actions.summarise(f"## Deployed\n\n{outcome}\n")
     print(outcome)
@@ -78,11 +85,11 @@ def _deployed(image: str, folder: Path, latest: str, target: type[targets.Target
     )
 
 
-def _record(folder: Path, image: str, kind: str, *, failure: str = "") -> None:
-    """Record what came of a release; the deployment of any other checkout is nobody's."""
-    if (entry := images.entry_of(folder)) is not None:
-        url = _setting("ENDPOINT_URL")
-        records.record(entry, image=image, target=kind, url=url, failure=failure)
+def _statement(image: str, entry: Entry | None) -> str:
+    """Return the signed statement of an image, empty where there is none; raises SigningError."""
+    if entry is None or "@" not in image:
+        return ""
+    return statements.signed(statements.of_image(image, entry), workflow=statements.DEPLOYING)
 
 
 def _limits() -> Limits:

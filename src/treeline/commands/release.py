@@ -15,8 +15,10 @@ from treeline.delivery.releasing import Entry
 from treeline.deployment import images, records
 from treeline.errors import DeliveryError, StorageError
 from treeline.files import write_json, write_text
+from treeline.signing import STATEMENT_FILE
 
 FOLDER = images.RELEASE
+MODELS = "model"
 
 
 def pending(version: str, *, unlisted: bool) -> str:
@@ -72,6 +74,8 @@ def _clone(entry: Entry) -> None:
             raise DeliveryError(f"{commit[:12]}: has no {signature}, though it was released")
         write_text(FOLDER / signature, text)
     write_json(FOLDER / images.ENTRY, entry.to_dict())
+    if statement := releasing.statement_of(entry):
+        write_text(FOLDER / MODELS / STATEMENT_FILE, statement)
 
 
 def _pull(entry: Entry) -> None:

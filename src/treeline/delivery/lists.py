@@ -1,11 +1,13 @@
 """A branch of git as a list of small JSON documents: one file, a commit for each entry.
 
+Another file may lie beside it, such as who has signed the entry.
+
 It is no branch of the code, because a workflow's token may not push one in which workflow files
 change. The entries are read from where `git fetch` has put them, without touching the checkout.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,21 @@ class JsonList:
             if (document := self.at(revision)) is not None:
                 yield document
 
-    def entry(self, document: dict[str, Any], *, message: str) -> str:
-        """Make the commit of a new entry, here; return the refspec that pushes it."""
-        content = json.dumps(document, indent=2) + "\n"
-        commit = repository.entry(self.file.name, content, after=self.tip(), message=message)
+    def beside(self, document: dict[str, Any], name: str) -> str | None:
+        """Return the text of another file of the newest entry with a document, None without one."""
+        tip = self.tip()
+        for revision in repository.history(tip) if tip else ():
+            if self.at(revision) == document:
+                return repository.shown(revision, Path(name))
+        return None
+
+    def entry(
+        self, document: dict[str, Any], *, message: str, beside: Mapping[str, str] | None = None
+    ) -> str:
+        """Make the commit of a new entry, here; return the refspec that pushes it.
+
+        `beside` are the texts of other files of the entry, by name.
+        """
+        files = {self.file.name: json.dumps(document, indent=2) + "\n", **(beside or {})}
+        commit = repository.entry(files, after=self.tip(), message=message)
         return f"{commit}:refs/heads/{self.branch}"

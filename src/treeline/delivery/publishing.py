@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from treeline.config import layout, read_params
-from treeline.delivery import artifacts, locking, notes, refusals, releasing, repository, storage
+from treeline.delivery import (
+    artifacts,
+    locking,
+    notes,
+    refusals,
+    releasing,
+    repository,
+    statements,
+    storage,
+)
 from treeline.delivery.pipeline import changed_stages
 from treeline.delivery.refusals import CONTEST, GATE, Refusal
 from treeline.errors import PublishingError
@@ -73,8 +82,9 @@ class Held:
 def publish(*, reason: str) -> Published:
     """Store, commit and push what training changed; see the module for the order.
 
-    Raises StorageError when the remote cannot be reached or lacks something afterwards, and
-    PublishingError when git refuses; main is as it was then.
+    Raises StorageError when the remote cannot be reached or lacks something afterwards,
+    SigningError when the release cannot be signed, and PublishingError when git refuses; main is as
+    it was then.
     """
     if os.environ.get("GITHUB_REF_TYPE") == "tag":
         return Published(note="This run is one of a tag, so nothing was written back to git.")
@@ -163,7 +173,10 @@ def _pushed(tested: str, branch: str, target: str, held: Mapping[str, Held]) -> 
         note = _not_deployed(entry, tested=tested, branch=branch, target=target)
         refspecs = [f"{'' if target == branch else '+'}HEAD:refs/heads/{target}"] if changed else []
         if not note:
-            refspecs += [releasing.entered(entry), *artifacts.tags(entry)]
+            statement = statements.signed(
+                statements.of_release(entry), workflow=statements.RELEASING
+            )
+            refspecs += [releasing.entered(entry, statement=statement), *artifacts.tags(entry)]
         if branch == releasing.MAIN:
             refspecs += refusals.refspecs(_refusals(held, tested))
         complaint = repository.push(*refspecs) if refspecs else None

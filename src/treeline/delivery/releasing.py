@@ -18,6 +18,7 @@ from treeline.config.metrics import METRICS
 from treeline.delivery import repository
 from treeline.delivery.lists import JsonList
 from treeline.errors import DeliveryError
+from treeline.signing import STATEMENT_FILE
 
 MAIN = "main"
 RELEASES = JsonList("released")
@@ -29,7 +30,7 @@ OUTPUTS = ("dvc.lock", "dataset", "model")
 SHIPPED = (
     "Dockerfile", ".dockerignore", "initializer.sh", "pyproject.toml",
     "requirements/build.txt", "requirements/h2o.txt", "requirements/pickle.txt",
-    "requirements/serve.txt",
+    "requirements/serve.txt", "requirements/signing.txt",
     "api", "src/own", "src/treeline", ":(glob)model/*/signature.json",
 )  # fmt: skip
 
@@ -96,10 +97,17 @@ def entry_for(commit: str, *, held: Collection[str] = ()) -> Entry:
     return Entry(commit, versions, passed)
 
 
-def entered(entry: Entry) -> str:
-    """Write an entry into the list, here; return the refspec that pushes it."""
+def entered(entry: Entry, *, statement: str = "") -> str:
+    """Write an entry into the list, here, and its signed statement; return the refspec to push."""
     models = ", ".join(map(" ".join, entry.models.items()))
-    return RELEASES.entry(entry.to_dict(), message=f"Release {entry.commit[:12]}: {models}")
+    beside = {STATEMENT_FILE: statement} if statement else {}
+    message = f"Release {entry.commit[:12]}: {models}"
+    return RELEASES.entry(entry.to_dict(), message=message, beside=beside)
+
+
+def statement_of(entry: Entry) -> str | None:
+    """Return the signed statement of a release, None where nobody has signed it."""
+    return RELEASES.beside(entry.to_dict(), STATEMENT_FILE)
 
 
 def declared_at(commit: str) -> list[str]:

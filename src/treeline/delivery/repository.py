@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -109,13 +109,16 @@ def is_ancestor(older: str, newer: str) -> bool:
     return attempt("git", "merge-base", "--is-ancestor", older, newer).returncode == 0
 
 
-def entry(path: str, content: str, *, after: str | None, message: str) -> str:
-    """Make a commit whose whole tree is one file, without touching the checkout; return it.
+def entry(files: Mapping[str, str], *, after: str | None, message: str) -> str:
+    """Make a commit whose whole tree is these texts by name, without touching the checkout.
 
-    `after` is its parent, None for a first one.
+    `after` is its parent, None for a first one. Returns the commit.
     """
-    blob = run("git", "hash-object", "-w", "--stdin", given=content, error=PublishingError).strip()
-    tree = run("git", "mktree", given=f"100644 blob {blob}\t{path}\n", error=PublishingError)
+    lines = []
+    for name, text in files.items():
+        blob = run("git", "hash-object", "-w", "--stdin", given=text, error=PublishingError)
+        lines.append(f"100644 blob {blob.strip()}\t{name}\n")
+    tree = run("git", "mktree", given="".join(lines), error=PublishingError)
     return _committed(tree.strip(), after=after, message=message)
 
 

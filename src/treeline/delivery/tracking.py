@@ -133,7 +133,18 @@ def _named(tracker: Tracker, record: Record, pushed: str | None) -> str:
     if before and not repository.is_ancestor(before, commit):
         named = tracker.challenge(record)
         return f"{named} (the champion is of {before[:12]}, which {commit[:12]} does not follow)"
-    return tracker.promote(record, commit=commit)
+    return tracker.promote(record, commit=commit, statement=_statement(record) if pushed else "")
+
+
+def _statement(record: Record) -> str:
+    """Return the signed statement of the release that holds what was exported, if there is one."""
+    releasing.RELEASES.refresh()
+    entry = releasing.last()
+    if entry is None or record.exported is None:
+        return ""
+    if entry.models.get(record.model) != record.exported.version:
+        return ""
+    return releasing.statement_of(entry) or ""
 
 
 def _head() -> str | None:

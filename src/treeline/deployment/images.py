@@ -15,6 +15,7 @@ from treeline.delivery.processes import attempt, run
 from treeline.delivery.releasing import Entry
 from treeline.deployment.asking import wait_until_served
 from treeline.errors import DeploymentError
+from treeline.signing import STATEMENT_FILE
 
 PORT = 8000  # inside the container
 CHECK_SECONDS = 120.0  # a small machine starts the service in ten
@@ -107,10 +108,12 @@ def runtime_of(signatures: Sequence[Signature]) -> str:
 def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
     """Build the Dockerfile in `context`; `revision` is its commit. Raises DeploymentError.
 
-    In a workflow its label names the repository, by which ghcr.io links the package to it.
+    In a workflow its label names the repository, by which ghcr.io links the package to it. What
+    verifies signatures is in it where the release is signed.
     """
     arguments = {
         "RUNTIME": runtime,
+        "SIGNING": "yes" if (context / "model" / STATEMENT_FILE).is_file() else "",
         "VERSION": __version__,
         "REVISION": revision,
         "SOURCE": repository_page(),

@@ -13,6 +13,7 @@ from treeline.delivery import actions, artifacts, repository
 from treeline.delivery.lists import JsonList
 from treeline.delivery.releasing import RELEASES, Entry, chosen, last, ships_anew
 from treeline.errors import DeploymentError
+from treeline.signing import IMAGE_STATEMENT_FILE
 
 DEPLOYMENTS = JsonList("deployed")
 IN_SERVICE, FAILED = "in service", "failed"
@@ -104,15 +105,28 @@ def by_digest(entry: Entry) -> Deployment | None:
     return None
 
 
-def record(entry: Entry, *, image: str, target: str, url: str, failure: str = "") -> Deployment:
-    """Write down a deployment and push the record; raises DeploymentError when git refuses it."""
+@dataclass(frozen=True)
+class Place:
+    """Where an image was put, or should have been: the kind of target, and where it answers."""
+
+    target: str
+    url: str
+
+
+def record(
+    entry: Entry, image: str, place: Place, *, failure: str = "", statement: str = ""
+) -> Deployment:
+    """Write down a deployment, its signed statement beside it, and push both.
+
+    Raises DeploymentError when git refuses it.
+    """
     deployment = Deployment(
         commit=entry.commit,
         models=entry.models,
         passed=entry.passed,
         image=image,
-        target=target,
-        url=url,
+        target=place.target,
+        url=place.url,
         run=actions.run_page(),
         when=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         outcome=FAILED if failure else IN_SERVICE,
@@ -120,8 +134,9 @@ def record(entry: Entry, *, image: str, target: str, url: str, failure: str = ""
         release=RELEASES.tip(),
     )
     DEPLOYMENTS.refresh()
-    message = f"{deployment.outcome.capitalize()}: {image} on {target or 'nothing'}"
-    refspecs = [DEPLOYMENTS.entry(asdict(deployment), message=message)]
+    message = f"{deployment.outcome.capitalize()}: {image} on {place.target or 'nothing'}"
+    beside = {IMAGE_STATEMENT_FILE: statement} if statement else {}
+    refspecs = [DEPLOYMENTS.entry(asdict(deployment), message=message, beside=beside)]
     if not failure:
         refspecs += artifacts.stage_tags(entry)
     if complaint := repository.push(*refspecs):

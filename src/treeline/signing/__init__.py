@@ -17,6 +17,7 @@ from treeline.errors import UntrustedArtifactError
 from treeline.registry import resolve
 
 STATEMENT_FILE = "release.dsse.json"  # beside the models of a release, and beside its entry
+IMAGE_STATEMENT_FILE = "image.dsse.json"  # beside the record of a deployment
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 RELEASE, IMAGE = "urn:treeline:release:1", "urn:treeline:image:1"  # what a statement is about
@@ -100,7 +101,9 @@ class Sign(Protocol):
 class Verify(Protocol):
     """What verifies an envelope; see `treeline.signing.dsse.verify`."""
 
-    def __call__(self, envelope: bytes, signers: Path, *, place: str, now: datetime) -> Statement:
+    def __call__(
+        self, envelope: bytes, trusted: str | Path, *, place: str, now: datetime
+    ) -> Statement:
         """Return the statement."""
         ...
 

@@ -42,11 +42,13 @@ def sign(statement: Statement, *, key: str, workflow: WorkflowIdentity | None) -
     return json.dumps(envelope.to_dict(), indent=2) + "\n"
 
 
-def verify(envelope: bytes, trusted: Path, *, place: str, now: datetime) -> Statement:
-    """Return the statement in an envelope at `place`, if a signer of the file `trusted` signed it.
+def verify(envelope: bytes, trusted: str | Path, *, place: str, now: datetime) -> Statement:
+    """Return the statement in an envelope at `place`, if one of the trusted signers has signed it.
 
-    Raises ConfigError where the file of signers cannot be read, and UntrustedArtifactError.
+    `trusted` is the path of their file, or what stands in it. Raises ConfigError where that cannot
+    be read, and UntrustedArtifactError.
     """
+    known = signers.parse(signers.text_of(trusted), place="trusted signers")
     try:
         read = Envelope.from_dict(json.loads(envelope))
     except MALFORMED as error:
@@ -54,8 +56,8 @@ def verify(envelope: bytes, trusted: Path, *, place: str, now: datetime) -> Stat
             f"{place}: is no signed statement ({type(error).__name__}); publish the release again"
         ) from error
     refusals = []
-    for signer in signers.read(trusted):
-        key = _public_key(signer, place=str(trusted))
+    for signer in known:
+        key = _public_key(signer)
         if key.keyid not in read.signatures:
             continue
         if signer.has_expired(now):
@@ -66,7 +68,7 @@ def verify(envelope: bytes, trusted: Path, *, place: str, now: datetime) -> Stat
             refusals.append(f"{signer.name} has signed something else, {read.payload_type!r}")
         else:
             return Statement.parse(read.payload, place=place)
-    reason = "; ".join(refusals) or f"none of the signers in {trusted} has signed it"
+    reason = "; ".join(refusals) or "none of the trusted signers has signed it"
     raise UntrustedArtifactError(
         f"{place}: {reason}; deploy a release that one of them has signed, or trust who signed it"
     )
@@ -92,14 +94,14 @@ def _library_signers(key: str, workflow: WorkflowIdentity | None) -> Iterator[Li
             ) from error
 
 
-def _public_key(signer: Signer, *, place: str) -> Key:
+def _public_key(signer: Signer) -> Key:
     if signer.identity:
         return SigstoreSigner.import_(signer.identity, signer.issuer)[1]
     try:
         return SSlibKey.from_crypto(load_pem_public_key(signer.key.encode()))
     except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise ConfigError(
-            f"{place}: {signer.name}: is no public key that can be used; write it with: "
+            f"trusted signers: {signer.name}: is no public key that can be used; write it with: "
             "openssl pkey -pubout"
         ) from error
 

@@ -50,20 +50,31 @@ class _Document(BaseModel):
     signers: Annotated[tuple[Signer, ...], Field(min_length=1)]
 
 
-def read(path: Path) -> tuple[Signer, ...]:
-    """Read the trusted signers of a file; raises ConfigError naming the file and the key."""
+def is_text(trusted: str) -> bool:
+    """Tell whether it is the signers themselves, not the path of their file."""
+    return trusted.lstrip().startswith(("{", "-----BEGIN"))
+
+
+def text_of(trusted: str | Path) -> str:
+    """Return what stands in the file of signers, or the text itself; raises ConfigError."""
+    if isinstance(trusted, str) and is_text(trusted):
+        return trusted
     try:
-        text = path.read_text(encoding="utf-8")
+        return Path(trusted).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the trusted signers cannot be read: {error}") from error
+        raise ConfigError(f"{trusted}: the trusted signers cannot be read: {error}") from error
+
+
+def parse(text: str, *, place: str) -> tuple[Signer, ...]:
+    """Read the trusted signers that stand at `place`; raises ConfigError naming place and key."""
     if (keys := PUBLIC_KEYS.findall(text)) and not text.lstrip().startswith("{"):
         return tuple(Signer(name=f"key {n}", key=key) for n, key in enumerate(keys, start=1))
     try:
         return _Document.model_validate_json(text).signers
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"])) or "document"
+        key = ".".join(map(str, first["loc"])) or "document"
         raise ConfigError(
-            f"{path}: {place}: {first['msg']}; give public keys as PEM, or signers as JSON "
+            f"{place}: {key}: {first['msg']}; give public keys as PEM, or signers as JSON "
             "(docs/signing.md)"
         ) from error

@@ -28,8 +28,11 @@ class Tracker(Protocol):
         The commit is empty where somebody else than this project made the champion.
         """
 
-    def promote(self, record: Record, *, commit: str) -> str:
-        """Make what a training exported the champion; return the tracker's name for it."""
+    def promote(self, record: Record, *, commit: str, statement: str = "") -> str:
+        """Make what a training exported the champion; return the tracker's name for it.
+
+        `statement` is the signed statement of its release, which is kept beside its files.
+        """
 
     def challenge(self, record: Record) -> str:
         """Make it the challenger, unless it is the champion; return the tracker's name for it."""

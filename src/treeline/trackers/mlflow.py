@@ -23,6 +23,7 @@ from tqdm import tqdm
 from treeline.artifact.store import SIGNATURE_FILE
 from treeline.contract.signature import Signature
 from treeline.errors import TrackingError, TreelineError
+from treeline.signing import STATEMENT_FILE
 from treeline.trackers import addresses
 from treeline.trackers.addresses import DATABASE, FILES
 from treeline.trackers.record import OWN, VERSION, Dataset, Exported, Folds, Record, means, plain
@@ -165,10 +166,13 @@ class MlflowTracker:
             held = self._client.get_model_version(model, version) if version else None
         return None if held is None else str(held.tags.get(COMMIT, ""))
 
-    def promote(self, record: Record, *, commit: str) -> str:
+    def promote(self, record: Record, *, commit: str, statement: str = "") -> str:
         """Make what a training exported the champion, and say of which commit it is."""
         with self._tracking_errors():
             version = self._version(record)
+            if statement:  # before its name: who follows it looks for the statement then
+                run = self._client.get_model_version(record.model, version).run_id
+                self._client.log_text(str(run), statement, f"{VERSION}/{STATEMENT_FILE}")
             self._client.set_model_version_tag(record.model, version, COMMIT, commit)
             aliases = self._aliases(record.model)
             if aliases.get(CHAMPION) != version:

@@ -1,0 +1,90 @@
+"""A release, or a deployed image → the statement of what is in it, signed where that is set up.
+
+Environment: SIGNING_KEY, a private key as PEM or the path of its file; SIGNING=keyless, by which a
+run of GitHub Actions signs as the workflow that it is. With both, both sign.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from treeline.config import Layout
+from treeline.delivery import actions, notes, repository
+from treeline.delivery.releasing import Entry
+from treeline.errors import SigningError
+from treeline.files import digest
+from treeline.signing import IMAGE, RELEASE, Statement, WorkflowIdentity, signing_function
+
+KEY, CHOICE, KEYLESS = "SIGNING_KEY", "SIGNING", "keyless"
+RELEASING, DEPLOYING = "train.yml", "deploy.yml"  # the workflows that sign
+
+
+def is_set_up() -> bool:
+    """Tell whether releases are signed here; raises SigningError for a choice that is none."""
+    choice = os.environ.get(CHOICE, "").strip()
+    if choice not in {"", KEYLESS}:
+        raise SigningError(f"{CHOICE}: {choice!r} is not known; give {KEYLESS}, or set {KEY}")
+    return bool(choice or _key())
+
+
+def of_release(entry: Entry) -> Statement:
+    """Return the statement of a release: the files of each model, by path in the repository.
+
+    These are contract, verdict and artifact as they stand at the commit at which the model passed,
+    and the comparison of this run, where there was one.
+    """
+    digests: dict[str, str] = {}
+    compared = notes.read(notes.COMPARED).get("models", {})
+    for name, commit in entry.passed.items():
+        paths = Layout(name)
+        contract = repository.shown(commit, paths.signature)
+        verdict = repository.shown(commit, paths.verdict)
+        texts = {paths.signature: contract, paths.verdict: verdict}
+        digests |= {path.as_posix(): _sha256(text) for path, text in texts.items() if text}
+        files: Mapping[str, str] = json.loads(contract or "{}").get("files", {})
+        digests |= {(paths.model / file).as_posix(): sha256 for file, sha256 in files.items()}
+        same = compared.get(name, {}).get("version") == entry.models[name]
+        if same and paths.comparison.is_file():
+            digests[paths.comparison.as_posix()] = digest(paths.comparison)
+    return Statement(RELEASE, digests, entry.to_dict())
+
+
+def of_image(image: str, entry: Entry) -> Statement:
+    """Return the statement of an image, which is named with its digest, of a release."""
+    name, _, sha256 = image.partition("@sha256:")
+    return Statement(IMAGE, {name: sha256}, entry.to_dict())
+
+
+def signed(statement: Statement, *, workflow: str) -> str:
+    """Return the signed envelope of a statement, an empty text where nothing is set up to sign.
+
+    `workflow` is the file of the workflow that a keyless signature is by. Raises SigningError, and
+    MissingExtraError where the libraries are not installed.
+    """
+    if not is_set_up():
+        return ""
+    identity = None
+    if os.environ.get(CHOICE, "").strip():
+        ref = os.environ.get("GITHUB_REF", "")
+        page = f"{actions.repository_page()}/.github/workflows/{workflow}"
+        identity = WorkflowIdentity(f"{page}@{ref}")
+    return signing_function()(statement, key=_key(), workflow=identity)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _key() -> str:
+    """Return the private key, empty without one; raises SigningError where its file is absent."""
+    given = os.environ.get(KEY, "").strip()
+    if not given or given.startswith("-----BEGIN"):
+        return given
+    try:
+        return Path(given).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:  # what it names may be the key
+        raise SigningError(
+            f"{KEY}: is neither a private key as PEM nor the path of a file that can be read"
+        ) from error
