@@ -21,13 +21,15 @@ LARGEST = "engines"
 OPTIONS = ["arrow", "images", "postgres", "registry", "signing", "tracing"]
 LIGHT = ["mlflow", "optuna", "sql", "notebook"]  # engines that need no Java
 LARGE = ["h2o", "spark"]
+REMOTES = ["azure", "gs"]
 EXTRAS = {
-    LARGEST: ["serve", *OPTIONS, "pickle", "train", *LIGHT, "lab", "dev", *LARGE],
+    LARGEST: ["serve", *OPTIONS, "pickle", "train", *LIGHT, "lab", "dev", *LARGE, *REMOTES],
     "dev": ["serve", *OPTIONS, "pickle", "train", *LIGHT, "dev"],
     "lab": ["serve", "train", *LIGHT, "lab"],
     "train": ["serve", "train"],
     "tracking": ["mlflow"],
     "signing": ["signing"],
+    **{remote: [remote] for remote in REMOTES},
     "h2o": ["serve", "h2o"],
     "pickle": ["serve", "pickle"],
     "full": ["serve", *OPTIONS],

@@ -1,5 +1,6 @@
 """One job of a workflow: its token, its contexts, and its steps in a workspace of its own."""
 
+import json
 import os
 import re
 import secrets
@@ -289,6 +290,8 @@ class Job:
 
     def _base(self) -> dict[str, str]:
         known = self.context()["github"].items()
+        event = self.scratch / "event.json"
+        event.write_text(json.dumps(self.context()["github"]["event"]))
         return {
             "PATH": ":".join(self.path),
             "HOME": str(self.home),
@@ -296,6 +299,7 @@ class Job:
             "USER": "runner",
             **self.run.github.network,
             **{f"GITHUB_{k.upper()}": text_of(v) for k, v in known if k not in {"token", "event"}},
+            "GITHUB_EVENT_PATH": str(event),
             "CI": "true",
             "GITHUB_ACTIONS": "true",
             "RUNNER_OS": "Linux",

@@ -33,13 +33,23 @@ def owner(adopted: Forge, tmp_path: Path) -> Forge:
     return adopted.copied(tmp_path / "all")
 
 
-@pytest.mark.parametrize("who", ["fork", "dependabot"])
+@pytest.mark.parametrize(
+    ("who", "committed", "secret"),
+    [("dependabot", "", "DVC_REMOTE_URL"), ("fork", "s3://bucket/place", "AWS_ACCESS_KEY_ID")],
+)
 def test_who_may_not_have_the_rows_is_told_which_secret_it_takes_and_is_green(
-    owner: Forge, who: str
+    owner: Forge, who: str, committed: str, secret: str
 ) -> None:
+    """Also where the address of the remote is committed, for all to see, and its keys are not."""
+    if committed:
+        owner.clone.run("dvc", "remote", "add", "--default", "bucket", committed)
+        owner.push("Name the bucket", branch=BRANCH)
     run = owner.request("review.yml", BRANCH, **{who: True})
     assert run.conclusion == "success", run.log
-    assert "**sugar** is left out" in run.summary and "DVC_REMOTE_URL" in run.summary
+    assert "**sugar** is left out" in run.summary and secret in run.summary
+    assert f"Everything is made anew from the sources, for {'the' if committed else 'there'}" in (
+        run.log
+    )
     assert "collect sugar:" not in run.log
 
 

@@ -29,7 +29,7 @@ def test_a_pull_request_from_a_fork_is_green_without_secrets_and_reports_on_its_
     forge.push("Regularise more", branch=BRANCH)
     run = forge.request("review.yml", BRANCH, fork=True)
     assert run.conclusion == "success"
-    assert "everything is made anew" in run.log
+    assert "Everything is made anew" in run.log
     assert "# Trained: sugar" in run.summary
     assert run.step("Comment") == "skipped"
     assert not forge.store.issue_comments

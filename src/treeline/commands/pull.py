@@ -15,9 +15,7 @@ def pull(targets: Sequence[str]) -> str:
 
 def _pulled(targets: Sequence[str]) -> str:
     if storage.shared() is None:
-        actions.notice(
-            "There is no shared remote (DVC_REMOTE_URL): everything is made anew from the sources."
-        )
+        actions.notice(f"Everything is made anew from the sources, for {storage.absence()}.")
         return ""
     lacking = storage.pull(*targets)
     if lacking and releasing.released() is not None and storage.holds_nothing(lacking):

@@ -83,11 +83,8 @@ def _without_rows(params: Params, models: Sequence[str]) -> dict[str, str]:
     }
     if not lost or storage.shared() is not None:
         return {}
-    return {
-        name: f"{path} is in the shared remote, and the secret {storage.URL} that names it is not "
-        "set here: a fork has none, and Dependabot has a store of secrets of its own"
-        for name, path in lost.items()
-    }
+    reason = storage.absence()
+    return {name: f"{path} is in the shared remote, and {reason}" for name, path in lost.items()}
 
 
 def _models(params: Params, one: str | None) -> list[str]:

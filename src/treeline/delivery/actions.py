@@ -3,8 +3,11 @@
 What GitHub Actions tells a step: the addresses of its repository and its run.
 """
 
+import json
 import os
 from pathlib import Path
+
+DEPENDABOT = "dependabot[bot]"
 
 
 def output(**values: str) -> None:
@@ -34,6 +37,18 @@ def run_page() -> str:
     """Return the address of this run; empty outside of one."""
     page, number = repository_page(), os.environ.get("GITHUB_RUN_ID")
     return f"{page}/actions/runs/{number}" if page and number else ""
+
+
+def lacks_secrets() -> bool:
+    """Tell whether this run is given no secrets: that of a fork's pull request, or Dependabot's."""
+    if os.environ.get("GITHUB_EVENT_NAME") != "pull_request":
+        return False
+    if os.environ.get("GITHUB_ACTOR") == DEPENDABOT:
+        return True
+    path = os.environ.get("GITHUB_EVENT_PATH")
+    document = json.loads(Path(path).read_text(encoding="utf-8")) if path else {}
+    head = document.get("pull_request", {}).get("head", {}).get("repo") or {}  # null: it is deleted
+    return bool(document) and head.get("full_name") != os.environ.get("GITHUB_REPOSITORY")
 
 
 def _append(variable: str, text: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from treeline.config.layout import SOURCES
+from treeline.delivery import actions
 from treeline.delivery.processes import attempt, run
 from treeline.errors import StorageError
 
@@ -17,6 +18,12 @@ CREDENTIALS = "GDRIVE_CREDENTIALS_DATA"
 VERIFY = "verify"  # an option of a remote: its bytes are hashed before they are taken
 LOCAL = Path(".dvc/config.local")
 NAME = "shared"  # of the remote made from that URL, in .dvc/config.local
+SECRETS = {  # that open a remote, by the scheme of its address; the second as the library knows it
+    "azure": ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_CONNECTION_STRING"),
+    "gdrive": (CREDENTIALS, CREDENTIALS),
+    "gs": ("GOOGLE_CREDENTIALS", "GOOGLE_APPLICATION_CREDENTIALS"),
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID"),
+}
 
 
 def shared() -> str | None:
@@ -24,18 +31,38 @@ def shared() -> str | None:
 
     A URL in the environment is made the default remote of this clone first, in its own
     `.dvc/config.local`; its credentials stay in the environment. A default remote that is a folder
-    inside the clone is no place to keep what git points to. What comes from a remote is held to
-    the digests that git has, whoever added it and however.
+    inside the clone is no place to keep what git points to, and one that takes a secret is out of
+    reach of a run that is given none. What comes from a remote is held to the digests that git has,
+    whoever added it and however.
     """
     url = os.environ.get(URL)
     known = _using(url) if url else settings()
     name = known.get("core.remote")
     address = known.get(f"remote.{name}.url")
-    if address is None or _inside(address):
+    if address is None or _inside(address) or _withheld(address):
         return None
     if known.get(f"remote.{name}.{VERIFY}") != "true":
         run("dvc", "config", "--local", f"remote.{name}.{VERIFY}", "true", error=StorageError)
     return name
+
+
+def absence() -> str:
+    """Say why there is no remote that others can reach, naming the secret that it would take."""
+    known = settings()
+    if secret := _withheld(known.get(f"remote.{known.get('core.remote')}.url", "")):
+        return (
+            f"the shared remote takes the secret {secret}, which this run is not given: a fork has "
+            "none, and Dependabot has a store of secrets of its own"
+        )
+    return f"there is no shared remote: the secret {URL} that names it is not set here"
+
+
+def _withheld(address: str) -> str:
+    """Return the secret that a remote takes where this run is given none; empty elsewhere."""
+    secret, variable = SECRETS.get(address.partition("://")[0], ("", ""))
+    if not secret or os.environ.get(variable) or not actions.lacks_secrets():
+        return ""
+    return secret
 
 
 def missing() -> list[str]:
@@ -48,8 +75,8 @@ def missing() -> list[str]:
     done = attempt(*look, error=StorageError)
     if done.returncode:
         raise _unreachable("read", done.stderr)
-    found: list[str] = json.loads(done.stdout).get("not_in_remote", [])
-    return found
+    absent: list[str] = json.loads(done.stdout).get("not_in_remote", [])
+    return absent
 
 
 def pull(*targets: str) -> list[str]:
@@ -118,10 +145,10 @@ def holds_nothing(lacking: list[str]) -> bool:
     stages = YAML(typ="safe").load(text)["stages"]
     outputs = {out["path"] for stage in stages.values() for out in stage.get("outs", ())}
     in_git = run("git", "ls-files").splitlines()
-    kept = {
+    stored = {
         path for path in outputs if not any(f"{each}/".startswith(f"{path}/") for each in in_git)
     }
-    return bool(kept) and kept <= {path.rstrip("/") for path in lacking}
+    return bool(stored) and stored <= {path.rstrip("/") for path in lacking}
 
 
 def _refuse_changed(targets: tuple[str, ...], lacking: list[str]) -> None:
@@ -191,15 +218,15 @@ def _settings(folder: Path, committed: bytes, local: bytes) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _unreachable(done: str, told: str) -> StorageError:
+def _unreachable(done: str, output: str) -> StorageError:
     """Say that the default remote cannot be read, pulled from or pushed to, and why."""
     return StorageError(
-        f"the remote `{settings().get('core.remote')}` cannot be {done}: {complaint(told)}; "
+        f"the remote `{settings().get('core.remote')}` cannot be {done}: {complaint(output)}; "
         "look at its address and its credentials: make doctor"
     )
 
 
-def complaint(told: str) -> str:
+def complaint(output: str) -> str:
     """Return the last error DVC printed, without its name for it."""
-    errors = [line for line in told.splitlines() if line.startswith("ERROR: ")]
-    return (errors or told.splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
+    errors = [line for line in output.splitlines() if line.startswith("ERROR: ")]
+    return (errors or output.splitlines() or ["no reason given"])[-1].removeprefix("ERROR: ")
