@@ -34,6 +34,10 @@ export BASE COMMIT LOG MODEL NAME PORT PULL_REQUEST
 # The tracker's client is installed where one is chosen, or asked for.
 TRACKER := $(if $(MLFLOW_TRACKING_URI)$(shell sed -n '/^tracker: *mlflow/p' params.yaml),$(VENV)/.tracking)
 follow = $(if $(TRACKER),treeline track --if-chosen)
+# So is what DVC needs besides for a remote whose address begins so.
+SCHEMES := $(firstword $(subst :, ,$(value DVC_REMOTE_URL))) \
+	$(shell sed -n 's/^ *url *= *\([a-z]*\):.*/\1/p' .dvc/config .dvc/config.local 2>/dev/null)
+REMOTES := $(addprefix $(VENV)/.,$(sort $(filter azure gs,$(SCHEMES))))
 # What signs releases is installed where they are signed.
 SIGNER := $(if $(SIGNING)$(SIGNING_KEY),$(VENV)/.signing)
 
@@ -43,7 +47,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
 .PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor gc doctor
-.PHONY: propose notify scope remote
+.PHONY: propose notify scope remote emulate
 .PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image push-image clean
 .PHONY: site publish-site package upload-package announce
 
@@ -61,7 +65,7 @@ help: ## List the tasks
 
 # --- run -----------------------------------------------------------------------------------------
 
-setup: $(VENV)/.train $(TRACKER) ## Install what training and serving need, as locked
+setup: $(VENV)/.train $(TRACKER) $(REMOTES) ## Install what training and serving need, as locked
 	$(checkout)
 setup-dev: $(VENV)/.dev ## Install besides what checks, tests and notebooks need
 	$(checkout)
@@ -216,8 +220,13 @@ image: ## Build the serving image IMAGE with the models exported here
 	@command -v docker >/dev/null || { echo "make image needs docker" >&2; exit 1; }
 	@docker build --tag "$(IMAGE)" .
 
-push-image: ## Push the image IMAGE
-	@docker push "$(IMAGE)"
+push-image: ## Push the image IMAGE; by BUILDER, where there is one, for all PLATFORMS
+	@if [ -n "$$BUILDER" ]; then docker buildx build --builder "$$BUILDER" --platform "$$PLATFORMS" \
+			--sbom=true --provenance=mode=max --push --tag "$(IMAGE)" .; \
+		else docker push "$(IMAGE)"; fi
+
+emulate: ## Let this machine run images of the other PLATFORMS, where it is GitHub's
+	@.ci/emulate
 
 site: setup-dev ## Build the documentation as a site, into build/site
 	@sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -b html docs build/site
@@ -259,6 +268,8 @@ $(VENV)/.tracking: pyproject.toml requirements/build.txt requirements/tracking.t
 	@$(call install,tracking)
 $(VENV)/.signing: pyproject.toml requirements/build.txt requirements/signing.txt
 	@$(call install,signing)
+$(VENV)/.azure $(VENV)/.gs: $(VENV)/.%: pyproject.toml requirements/build.txt requirements/%.txt
+	@$(call install,$*)
 $(VENV)/.full: $(VENV)/.train pyproject.toml requirements/build.txt requirements/full.txt
 	@$(call install,full)
 	@touch "$(VENV)/.signing"
@@ -268,11 +279,11 @@ $(VENV)/.lab: pyproject.toml requirements/build.txt requirements/lab.txt
 $(VENV)/.engines: pyproject.toml requirements/build.txt requirements/engines.txt
 	@$(call install,engines)
 	@touch "$(VENV)/.train" "$(VENV)/.dev" "$(VENV)/.lab" "$(VENV)/.tracking" "$(VENV)/.full" \
-		"$(VENV)/.signing"
+		"$(VENV)/.signing" "$(VENV)/.azure" "$(VENV)/.gs"
 
 # An environment that was moved or copied points to where it came from.
 ifneq ($(shell cat "$(VENV)/.home" 2>/dev/null),$(CURDIR))
-.PHONY: $(VENV)/.train $(VENV)/.full $(VENV)/.dev $(VENV)/.lab $(VENV)/.tracking $(VENV)/.signing $(VENV)/.engines
+.PHONY: $(VENV)/.train $(VENV)/.full $(VENV)/.dev $(VENV)/.lab $(VENV)/.tracking $(VENV)/.signing $(VENV)/.engines $(REMOTES)
 endif
 
 # A folder that is no environment of ours is never emptied: it may hold somebody's work.

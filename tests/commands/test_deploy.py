@@ -63,7 +63,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Release]
         commit_all(folder)
         made.append(Release(folder, name, images.release(folder, name=name), signature))
     first, second = made
-    images.build(first.folder, first.image, revision="1", runtime="serve")
+    images.build(images.Recipe(first.folder, "1"), first.image, builder=images.Builder())
     with ExitStack() as stack:
         stack.callback(docker, "rmi", "--force", first.image)
         copied = second.folder / "model"
@@ -71,7 +71,7 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Release]
         copied.rename(context / "model")
         newer = stack.enter_context(derived(first.image, context, "COPY model model"))
         (context / "model").rename(copied)
-        images.tag(newer, second.image)
+        docker("tag", newer, second.image)
         stack.callback(docker, "rmi", "--force", second.image, f"{name}:latest")
         for release in made:
             images.push(release.image)
@@ -132,7 +132,7 @@ def test_the_last_good_image_stays_the_latest_when_a_deployment_fails(
 ) -> None:
     first, second = releases
     latest = f"{first.name}:latest"
-    images.tag(first.image, latest)
+    docker("tag", first.image, latest)
     images.push(latest)
     koyeb.scripts[second.image] = ("UNHEALTHY",)
     page = tmp_path / "summary.md"

@@ -48,7 +48,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GITHUB_SERVER_URL", "https://github.com")
         patch.setenv("GITHUB_REPOSITORY", "acme/toy")
-        images.build(folder, image, revision=commit, runtime=images.runtime_of(signatures))
+        recipe = images.Recipe(folder, commit, images.runtime_of(signatures))
+        images.build(recipe, image, builder=images.Builder())
     yield Checkout(folder, commit, signatures, image)
     docker("rmi", "--force", image)
 
@@ -132,7 +133,8 @@ def test_a_build_that_fails_says_why(tmp_path: Path) -> None:
     need_docker()
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY missing /\n")
     with pytest.raises(DeploymentError, match="missing"):
-        images.build(tmp_path, "treeline-test:fails", revision="0", runtime="serve")
+        recipe = images.Recipe(tmp_path, "0")
+        images.build(recipe, "treeline-test:fails", builder=images.Builder())
 
 
 def test_an_image_exists_once_it_is_pushed(repository: str, tmp_path: Path) -> None:
@@ -140,7 +142,7 @@ def test_an_image_exists_once_it_is_pushed(repository: str, tmp_path: Path) -> N
     assert not images.exists(image)
     (tmp_path / "content").write_text(repository)
     with derived("scratch", tmp_path, "COPY content /") as built:
-        images.tag(built, image)
+        docker("tag", built, image)
         images.push(image)
         docker("rmi", image)
         assert images.exists(image)

@@ -8,7 +8,15 @@ import pytest
 from tests.checkout import PARAMS, Checkout
 from treeline.delivery import releasing
 from treeline.delivery.releasing import RELEASES, Entry
-from treeline.deployment.records import DEPLOYMENTS, FAILED, by_digest, in_service, pending, record
+from treeline.deployment.records import (
+    DEPLOYMENTS,
+    FAILED,
+    Place,
+    by_digest,
+    in_service,
+    pending,
+    record,
+)
 from treeline.errors import DeliveryError, DeploymentError
 
 IMAGE = "registry.example/treeline"
@@ -42,7 +50,7 @@ def release(clone: Checkout, version: str) -> Entry:
 
 
 def deployed(entry: Entry, *, failure: str = "") -> None:
-    record(entry, image=DIGEST, target="koyeb", url="https://a.example", failure=failure)
+    record(entry, DIGEST, Place("koyeb", "https://a.example"), failure=failure)
     DEPLOYMENTS.refresh()
 
 

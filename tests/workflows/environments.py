@@ -7,7 +7,14 @@ import sys
 import sysconfig
 from pathlib import Path
 
-STAMPS = (".train", ".dev", ".tracking", ".full", ".lab")  # what `make setup-…` has installed
+STAMPS = (
+    ".train",
+    ".dev",
+    ".tracking",
+    ".signing",
+    ".full",
+    ".lab",
+)  # what `make setup-…` has installed
 
 
 def make(folder: Path) -> None:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -19,8 +20,17 @@ from tests.github.events import Event
 from tests.github.run import Run
 from tests.github.settings import Environment
 from tests.images import REGISTRY, need_docker, need_registry
+from tests.signed import key_pair
 from tests.workflows.runner import WITHOUT_TESTS, Forge
+from treeline.signing import (
+    IMAGE,
+    IMAGE_STATEMENT_FILE,
+    RELEASE,
+    STATEMENT_FILE,
+    verifying_function,
+)
 
+KEY = key_pair()
 PRODUCTION = Environment(secrets={"KOYEB_TOKEN": koyeb.TOKEN}, review="approve")
 SHIP, DEPLOY = "Build the image, check it, push it", "Deploy it, ask it, or take it back"
 WITHOUT_DOCUMENTS = WITHOUT_TESTS[WITHOUT_TESTS.index("check") :].replace(
@@ -79,6 +89,7 @@ def production(start: Forge, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             "KOYEB_API": running.url,
             "ENDPOINT_URL": running.endpoint,
         }
+        forge.settings.secrets["SIGNING_KEY"] = KEY.private
         _with_tests(forge)
         forge.clone.change("alpha: 0.1", "alpha: 0.2")
         forge.push("Regularise more")
@@ -123,6 +134,37 @@ def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(
     assert [run.conclusion for run in production.runs] == ["success", "success"], told
     assert production.koyeb.images() == [production.tagged(forge.main)]
     assert production.serving == version(forge, "main") != version(forge, "main^")
+
+
+@pytest.mark.parametrize(
+    ("branch", "file", "about"),
+    [("released", STATEMENT_FILE, RELEASE), ("deployed", IMAGE_STATEMENT_FILE, IMAGE)],
+)
+def test_the_release_and_its_image_are_signed(
+    production: Production, branch: str, file: str, about: str
+) -> None:
+    git = production.forge.git
+    verify = verifying_function(place="a test")
+    envelope = git("show", f"{branch}:{file}").encode()
+    statement = verify(envelope, KEY.public, place=branch, now=datetime.now(UTC))
+    record = json.loads(git("show", f"{branch}:{branch}.json"))
+    assert statement.about == about
+    assert statement.content["commit"] == record["commit"] == production.forge.main
+    if about == IMAGE:
+        name, _, digest = record["image"].partition("@sha256:")
+        assert statement.digests == {name: digest}
+
+
+def test_the_image_holds_the_statement_and_serves_whom_it_trusts(production: Production) -> None:
+    program = (
+        "from treeline.signing.trust import TrustedModels as T; from pathlib import Path; "
+        + (
+            "from treeline.files import digest; import sys; name = 'sugar/signature.json'; "
+            "T.of(sys.argv[1]).admit(Path('model'), {name: digest(Path('model') / name)})"
+        )
+    )
+    image = production.tagged(production.forge.main)
+    docker("run", "--rm", "--network", "none", image, "python", "-c", program, KEY.public)
 
 
 def test_the_tests_the_checks_and_the_wheel_came_first(production: Production) -> None:

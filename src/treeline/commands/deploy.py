@@ -12,7 +12,7 @@ from treeline.contract.signature import Signature
 from treeline.delivery import actions, statements
 from treeline.delivery.releasing import Entry
 from treeline.deployment import images, records, targets
-from treeline.deployment.asking import signatures_of
+from treeline.deployment.acceptance import signatures_of
 from treeline.deployment.deploying import Endpoint, Limits, deploy
 from treeline.deployment.records import Place
 from treeline.errors import DeploymentError
@@ -44,8 +44,7 @@ def deploy_release(folder: Path) -> None:
         raise
     if lacking:
         actions.notice(f"nothing was put in service on {kind}: {' and '.join(lacking)} not set")
-    images.tag(image, latest)
-    images.push(latest)
+    images.publish_as(image, latest, builder=images.Builder.from_settings(os.environ))
     if entry is not None:  # the deployment of any other checkout is nobody's
         records.record(entry, by_digest, place, statement=statement)
     outcome += f" `{latest}` is this image now."

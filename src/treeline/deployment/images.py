@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,12 +14,13 @@ from treeline.contract.signature import Signature
 from treeline.delivery.actions import repository_page
 from treeline.delivery.processes import attempt, run
 from treeline.delivery.releasing import Entry
-from treeline.deployment.asking import wait_until_served
+from treeline.deployment.acceptance import wait_until_served
 from treeline.errors import DeploymentError
 from treeline.signing import STATEMENT_FILE
 
 PORT = 8000  # inside the container
 CHECK_SECONDS = 120.0  # a small machine starts the service in ten
+EMULATED_SECONDS = 900.0  # one that stands for another processor takes many times as long
 RESTRICTIONS = (
     "--read-only",
     *("--tmpfs", "/tmp"),
@@ -105,30 +107,100 @@ def runtime_of(signatures: Sequence[Signature]) -> str:
     return needed[0] if needed else "serve"
 
 
-def build(context: Path, tag: str, *, revision: str, runtime: str) -> None:
-    """Build the Dockerfile in `context`; `revision` is its commit. Raises DeploymentError.
+@dataclass(frozen=True)
+class Builder:
+    """What builds images: a builder of buildx for some platforms; without a name, the engine.
 
-    In a workflow its label names the repository, by which ghcr.io links the package to it. What
-    verifies signatures is in it where the release is signed.
+    A builder in a container can build for other platforms than this machine's, by emulation, and
+    attests what is in an image and how it was built.
     """
-    arguments = {
-        "RUNTIME": runtime,
-        "SIGNING": "yes" if (context / "model" / STATEMENT_FILE).is_file() else "",
-        "VERSION": __version__,
-        "REVISION": revision,
-        "SOURCE": repository_page(),
-    }
-    options = [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
-    run("docker", "build", "--tag", tag, *options, str(context), error=DeploymentError)
+
+    name: str = ""
+    platforms: tuple[str, ...] = ()
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, str]) -> "Builder":
+        """Return the builder that BUILDER names, and what PLATFORMS lists: `linux/amd64,…`."""
+        platforms = settings.get("PLATFORMS", "").replace(" ", "").split(",")
+        return cls(settings.get("BUILDER", "").strip(), tuple(filter(None, platforms)))
 
 
-def check(image: str, signatures: Sequence[Signature], *, seconds: float = CHECK_SECONDS) -> None:
+@dataclass(frozen=True)
+class Recipe:
+    """What an image is built from: a folder with a Dockerfile, its commit, and what it serves."""
+
+    context: Path
+    revision: str
+    runtime: str = "serve"
+
+    def options(self) -> list[str]:
+        """Return the arguments of the build.
+
+        In a workflow a label names the repository, by which ghcr.io links the package to it. What
+        verifies signatures is in the image where the release is signed.
+        """
+        signed = (self.context / "model" / STATEMENT_FILE).is_file()
+        arguments = {
+            "RUNTIME": self.runtime,
+            "VERSION": __version__,
+            "REVISION": self.revision,
+            "SOURCE": repository_page(),
+            "SIGNING": "yes" if signed else "",
+        }
+        return [word for pair in arguments.items() for word in ("--build-arg", "=".join(pair))]
+
+
+def build(recipe: Recipe, image: str, *, builder: Builder, platform: str = "") -> None:
+    """Build an image for one platform, this machine's by default, and load it into the engine.
+
+    Raises DeploymentError.
+    """
+    chosen = ("--platform", platform) if platform else ()
+    how = ("buildx", "build", "--builder", builder.name, "--load") if builder.name else ("build",)
+    options = (*chosen, *recipe.options(), str(recipe.context))
+    run("docker", *how, "--tag", image, *options, error=DeploymentError)
+
+
+def publish(recipe: Recipe, image: str, *, builder: Builder) -> None:
+    """Send an image that was built to the registry in its name; raises DeploymentError.
+
+    A builder sends all of its platforms under the one name, taking what it built before, with the
+    list of what is in them (SBOM) and how they were built (provenance).
+    """
+    if not builder.name:
+        return push(image)
+    platforms = ("--platform", ",".join(builder.platforms)) if builder.platforms else ()
+    attests = ("--sbom=true", "--provenance=mode=max")
+    run(
+        "docker", "buildx", "build", "--builder", builder.name, *platforms, *attests, "--push",
+        "--tag", image, *recipe.options(), str(recipe.context),
+        error=DeploymentError,
+    )  # fmt: skip
+
+
+def publish_as(image: str, other: str, *, builder: Builder) -> None:
+    """Give a published image another name in its registry; raises DeploymentError."""
+    if builder.name:  # the engine has one of its platforms only
+        command = ("docker", "buildx", "imagetools", "create", "--tag", other, image)
+        run(*command, error=DeploymentError)
+        return
+    run("docker", "tag", image, other, error=DeploymentError)
+    push(other)
+
+
+def check(
+    image: str,
+    signatures: Sequence[Signature],
+    *,
+    seconds: float = CHECK_SECONDS,
+    platform: str = "",
+) -> None:
     """Run an image as it will be run, and wait until it serves exactly the signatures.
 
     The container is always removed. Raises DeploymentError with the complaints and the end of the
     container's log when it does not within `seconds`, or ends.
     """
-    with _container(image, runtime=runtime_of(signatures)) as container:
+    with _container(image, runtime=runtime_of(signatures), platform=platform) as container:
         try:
             wait_until_served(
                 _address(container),
@@ -170,18 +242,14 @@ def pull(image: str) -> None:
     run("docker", "pull", "--quiet", image, error=DeploymentError)
 
 
-def tag(image: str, other: str) -> None:
-    """Give a local image another name besides; raises DeploymentError."""
-    run("docker", "tag", image, other, error=DeploymentError)
-
-
 @contextmanager
-def _container(image: str, *, runtime: str) -> Iterator[str]:
+def _container(image: str, *, runtime: str, platform: str) -> Iterator[str]:
     """Start an image and yield the name of its container, which is removed afterwards."""
     name = f"treeline-check-{uuid4().hex}"
     published = ("--publish", f"127.0.0.1::{PORT}", "--env", f"PORT={PORT}")
     admitted = () if runtime == "serve" else ("--env", f"API_ALLOW_{runtime.upper()}=1")
-    options = ("--detach", "--name", name, *RESTRICTIONS, *published, *admitted)
+    chosen = ("--platform", platform) if platform else ()
+    options = ("--detach", "--name", name, *chosen, *RESTRICTIONS, *published, *admitted)
     try:
         run("docker", "run", *options, image, error=DeploymentError)
         yield name

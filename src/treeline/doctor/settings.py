@@ -1,12 +1,11 @@
 """The settings that the workflows read from GitHub: what each is for, and which are set there."""
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from treeline.delivery.processes import run
+from treeline.delivery.github import rows
 from treeline.doctor.finding import HIDDEN
 from treeline.errors import DeliveryError
 
@@ -46,6 +45,7 @@ VARIABLES = {
     "MLFLOW_TRACKING_URI": "the MLflow server that trainings are recorded on",
     "SIGNING": "keyless where the workflow signs releases and images as itself",
     "IMAGE": "where images are pushed: owner/name on Docker Hub, or ghcr.io/owner/name",
+    "PLATFORMS": "what images are built for, in the place of linux/amd64,linux/arm64",
     "DOCKERHUB_USERNAME": "whose access token it is on Docker Hub",
     "DEPLOY_TO": "what runs the image: koyeb, kubernetes or webhook",
     "KUBE_DEPLOYMENT": "the deployment that runs the image in a cluster",
@@ -58,6 +58,7 @@ VARIABLES = {
 }
 KINDS = {"secrets": "secret", "vars": "variable"}  # as the workflows call them, and people
 
+REPOSITORY = "repos/{owner}/{repo}"  # gh fills it in
 WORKFLOWS = Path(".github/workflows")
 ENVIRONMENT = "production"
 DEPLOYMENT = "deploy.yml"  # the only workflow whose job runs in that environment
@@ -79,11 +80,11 @@ class Settings:
 
 def readers(folder: Path = WORKFLOWS) -> dict[tuple[str, str], set[str]]:
     """Return what the workflows read, as (kind, name), each with the files that read it."""
-    found: dict[tuple[str, str], set[str]] = {}
+    files: dict[tuple[str, str], set[str]] = {}
     for path in sorted(folder.glob("*.yml")):
         for kind, name in read_in.findall(path.read_text(encoding="utf-8")):
-            found.setdefault((KINDS[kind], name), set()).add(path.name)
-    return dict(sorted(found.items()))
+            files.setdefault((KINDS[kind], name), set()).add(path.name)
+    return dict(sorted(files.items()))
 
 
 def purpose(name: str) -> str:
@@ -91,7 +92,7 @@ def purpose(name: str) -> str:
     return {**SECRETS, **VARIABLES}.get(name, "read by a workflow of your own")
 
 
-def asked() -> Settings:
+def on_github() -> Settings:
     """Ask GitHub, by its own client, which secrets and variables are set.
 
     Raises DeliveryError where `gh` is not installed, not logged in, or not allowed to know.
@@ -110,15 +111,10 @@ def _perhaps(place: str) -> dict[str, str]:
 
 
 def _secrets(place: str) -> dict[str, str]:
-    return {str(each["name"]): HIDDEN for each in _listed(place, "secrets")}
+    listed = rows(f"{REPOSITORY}/{place}", "name", of="secrets")
+    return {str(each["name"]): HIDDEN for each in listed}
 
 
 def _variables(place: str) -> dict[str, str]:
-    return {str(each["name"]): str(each["value"]) for each in _listed(place, "variables")}
-
-
-def _listed(place: str, kind: str) -> list[dict[str, object]]:
-    """Ask the API itself: older clients have no command that lists variables."""
-    path = f"repos/{{owner}}/{{repo}}/{place}"
-    lines = run("gh", "api", "--paginate", path, "--jq", f".{kind}[] | {{name, value}} | tojson")
-    return [json.loads(line) for line in lines.splitlines() if line.strip()]
+    listed = rows(f"{REPOSITORY}/{place}", "name, value", of="variables")
+    return {str(each["name"]): str(each["value"]) for each in listed}
