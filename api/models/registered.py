@@ -48,13 +48,13 @@ def opened_from(
     shelf: Shelf, name: str, artifact: str, running: Running, *, created: datetime
 ) -> Entry:
     """Load an artifact; raises ArtifactError, RetryError and OSError."""
-    signature, path = found_on(shelf, name, artifact)
+    signature, path = file_on(shelf, name, artifact)
     upload = Upload(sha256=artifact, size_bytes=path.stat().st_size, uploaded=created)
     graph = GraphFile(name, str(path), artifact)
     return opened(graph, upload, running, origin="registry", signature=signature)
 
 
-def found_on(shelf: Shelf, name: str, artifact: str) -> tuple[Signature | None, Path]:
+def file_on(shelf: Shelf, name: str, artifact: str) -> tuple[Signature | None, Path]:
     """Return the signature of an artifact, where it has one, and the path of its graph.
 
     Raises ArtifactError.
@@ -230,7 +230,7 @@ class RegistryReloader:
     def _opened(self, name: str, artifact: str, *, created: datetime) -> Entry:
         """Load a version; with it is signed what its graph carries, our signature among it."""
         if self._trust is not None:
-            _, path = found_on(self.shelf, name, artifact)
+            _, path = file_on(self.shelf, name, artifact)
             folder = self.shelf.root(artifact).resolve()
             names = {path.relative_to(folder).as_posix(): artifact}
             self._trust.admit(folder / name, names)

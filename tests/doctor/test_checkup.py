@@ -76,7 +76,7 @@ def lines(done: subprocess.CompletedProcess[str], state: str) -> dict[str, str]:
 
 
 def wrong(findings: list[Finding]) -> list[str]:
-    return [each.told() for each in findings if each.state is State.WRONG]
+    return [each.to_line() for each in findings if each.state is State.WRONG]
 
 
 # --- the whole of it -----------------------------------------------------------------------------
@@ -123,13 +123,13 @@ def test_a_folder_that_others_share_is_asked_what_it_lacks(
     clone: Checkout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     enter(clone, monkeypatch)
-    assert "nothing here yet" in answer([]).told()
+    assert "nothing here yet" in answer([]).to_line()
     track(clone)
     done = examine(clone, DVC_REMOTE_URL=str(tmp_path / "storage"))
     assert done.returncode == 0, done.stdout
     assert lines(done, "optional")["answer"].startswith("it lacks rows.csv; the next training")
     clone.run("dvc", "push", "--quiet")
-    assert answer([]).told() == "ok        answer: it has every output of this checkout"
+    assert answer([]).to_line() == "ok        answer: it has every output of this checkout"
 
 
 def test_a_source_that_only_somebody_else_has_is_wrong(
@@ -227,8 +227,8 @@ def test_an_address_on_google_drive_needs_the_id_of_a_folder(url: str) -> None:
 def test_a_service_account_is_told_to_use_a_shared_drive() -> None:
     found = of_drive(SERVICE_ACCOUNT, gdrive_use_service_account="true")
     assert wrong(found) == []
-    assert "must be on a shared drive" in found[-1].told()
-    assert "the-private-key" not in found[-1].told()
+    assert "must be on a shared drive" in found[-1].to_line()
+    assert "the-private-key" not in found[-1].to_line()
 
 
 def test_a_service_account_must_be_declared_as_one_and_no_other_may() -> None:
@@ -241,7 +241,7 @@ def test_a_service_account_must_be_declared_as_one_and_no_other_may() -> None:
 def test_an_account_is_told_that_its_token_dies_while_testing() -> None:
     found = of_drive(json.dumps(ACCOUNT))
     assert wrong(found) == []
-    assert "dies after seven days: publish the screen" in found[-1].told()
+    assert "dies after seven days: publish the screen" in found[-1].to_line()
 
 
 @pytest.mark.parametrize("more", [{"client_id": BLOCKED}, {"refresh_token": None}])

@@ -84,8 +84,8 @@ class RegistryFetcher:
         """Fetch one version; raises ArtifactRejectedError, and what the source raises."""
         with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
             draft = Path(place)
-            found = self._downloaded(source, requested, draft / "version")
-            graph, said, artifact = found.graph, found.signature, digest(found.graph)
+            files = self._downloaded(source, requested, draft / "version")
+            graph, said, artifact = files.graph, files.signature, digest(files.graph)
             target = self._shelf.root(artifact) / requested.name
             if not target.exists():  # else it has passed before
                 signature = checked(requested, artifact, beside(said))
@@ -96,8 +96,8 @@ class RegistryFetcher:
                 folder = laid_out(draft / requested.name, graph, signature)
                 with replacing_folder(target) as new:
                     shutil.copytree(folder, new, dirs_exist_ok=True)
-            if found.statement is not None:  # which may come when the version has long been there
-                write_bytes(target / STATEMENT_FILE, found.statement.read_bytes())
+            if files.statement is not None:  # which may come when the version has long been there
+                write_bytes(target / STATEMENT_FILE, files.statement.read_bytes())
         os.utime(target.parent)  # what is old and not served is removed
         return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
 

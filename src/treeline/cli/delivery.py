@@ -241,7 +241,7 @@ def doctor(as_json: bool) -> int:
             print(group)
             for each in findings:
                 colour = {State.WRONG: RED, State.OK: GREEN}.get(each.state)
-                line = each.told(hidden)
+                line = each.to_line(hidden)
                 print(f"  {coloured(line, colour) if colour else line}", flush=True)
     wrong, optional = states[State.WRONG], states[State.OPTIONAL]
     if as_json:

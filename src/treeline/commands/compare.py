@@ -37,7 +37,7 @@ class Comparison:
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         models = {
-            name: {"good": each.good, "text": each.text, "comparison": each.found}
+            name: {"good": each.good, "text": each.text, "comparison": each.comparison}
             for name, each in self.models.items()
         }
         return {"base": self.base, "good": self.good, "accepted": self.accepted, "models": models}
@@ -86,6 +86,6 @@ def _trained(declared: Iterable[str]) -> list[str]:
 def _write(answer: Answer, paths: Layout) -> None:
     """Write the answer in the place of an earlier one."""
     paths.comparison.unlink(missing_ok=True)
-    if answer.found is not None:
-        write_json(paths.comparison, answer.found)
+    if answer.comparison is not None:
+        write_json(paths.comparison, answer.comparison)
     write_text(paths.comparison.with_suffix(".md"), answer.text + "\n")

@@ -35,7 +35,7 @@ def declare(models: Sequence[str]) -> None:
     text = repository.shown("HEAD", LISTING)
     listed = YAML(typ="safe").load(text).get("artifacts", {}) if text else {}
     declared = read_params().models
-    found = {
+    listing = {
         name: {
             "path": Layout(name).artifact.relative_to(LISTING.parent).as_posix(),
             "type": "model",
@@ -47,7 +47,7 @@ def declare(models: Sequence[str]) -> None:
         for name in sorted(declared)
         if version(name)
     }
-    entries = {name: each for name, each in found.items() if each}
+    entries = {name: each for name, each in listing.items() if each}
     write_text(LISTING, HEAD + json.dumps({"artifacts": entries}, indent=2) + "\n")
 
 

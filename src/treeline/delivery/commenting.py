@@ -1,12 +1,11 @@
 """A report → a comment on a commit, or on a pull request: by CML, else by GitHub's own client."""
 
-import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from treeline.delivery.issues import repository
+from treeline.delivery.github import repository, rows, send
 from treeline.delivery.processes import run
 from treeline.delivery.report import MARK
 from treeline.errors import DeliveryError
@@ -55,19 +54,14 @@ class Comment:
 
 def _earlier(comments: str) -> Comment | None:
     """Return the last comment of ours in a list of GitHub's API, None where there is none."""
-    query = ".[] | {id, body, url: .html_url} | tojson"
-    listed = run("gh", "api", "--paginate", f"repos/{repository()}/{comments}", "--jq", query)
-    found = [Comment(**json.loads(line)) for line in listed.splitlines() if line.strip()]
-    ours = [each for each in found if each.body.lstrip().startswith(MARK)]
+    listed = rows(f"repos/{repository()}/{comments}", "id, body, url: .html_url")
+    ours = [Comment(**each) for each in listed if each["body"].lstrip().startswith(MARK)]
     return ours[-1] if ours else None
 
 
 def _post(method: str, path: str, report: Path) -> str:
     """Send the report to GitHub's API, and return the address of the comment."""
-    target = f"repos/{repository()}/{path}"
-    return run(
-        "gh", "api", "--method", method, target, "--field", f"body=@{report}", "--jq", ".html_url"
-    ).strip()
+    return str(send(method, path, {"body": report.read_text(encoding="utf-8")})["html_url"])
 
 
 def _by_cml(commit: str, report: Path) -> str:

@@ -16,9 +16,9 @@ from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
-from treeline.delivery.learnt import SeenRows, learnt
 from treeline.delivery.matching import by_name, check_classes
 from treeline.delivery.processes import attempt
+from treeline.delivery.seen_rows import SeenRows, learnt
 from treeline.errors import (
     ArtifactError,
     ComparisonError,
@@ -43,7 +43,7 @@ class Answer:
 
     good: bool
     text: str
-    found: dict[str, Any] | None = None
+    comparison: dict[str, Any] | None = None
 
     @property
     def reason(self) -> str:
@@ -84,14 +84,16 @@ def _answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
         same = f"- version {candidate.version}, to the last byte"
         return Answer(True, f"## {paths.name} is still the model of {base}\n\n{same}")
     look = 1 + max(0, int((now - repository.committed(base)) // DAY_SECONDS))
-    found = _compared(spec, paths, Rival(before, base, look))
+    comparison = _compared(spec, paths, Rival(before, base, look))
     versions = {candidate.version, Signature.parse(before, place=base).version}
-    found |= _beside_the_best(spec, paths, found, versions, look=look)
-    return Answer(found["verdict"]["passed"], sentence(paths.name, found, base=base), found)
+    comparison |= _beside_the_best(spec, paths, comparison, versions, look=look)
+    return Answer(
+        comparison["verdict"]["passed"], sentence(paths.name, comparison, base=base), comparison
+    )
 
 
 def _beside_the_best(
-    spec: ModelSpec, paths: Layout, found: dict[str, Any], versions: set[str], *, look: int
+    spec: ModelSpec, paths: Layout, comparison: dict[str, Any], versions: set[str], *, look: int
 ) -> dict[str, Any]:
     """Return what changes by the best release so far, lest each release be a little worse.
 
@@ -104,8 +106,8 @@ def _beside_the_best(
     try:
         second = _compared(spec, paths, Rival(best.signature, best.commit, look))
     except (ComparisonError, ArtifactError) as error:
-        return {"notes": [*found["notes"], f"{name}, cannot be compared: {error}"]}
-    verdict, anchor = found["verdict"], second["verdict"]
+        return {"notes": [*comparison["notes"], f"{name}, cannot be compared: {error}"]}
+    verdict, anchor = comparison["verdict"], second["verdict"]
     said = [f"beside {name}: {line}" for line in (*anchor["reasons"], *second["notes"])]
     return {
         "verdict": {
@@ -176,14 +178,14 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
     truth = encoded_target(fresh[spec.target.name], classes)
     _check_enough(truth, classes, seen)
     gate = spec.gate
-    found = compare(
+    comparison = compare(
         truth,
         predictions,
         metrics=list(dict.fromkeys([spec.champion.metric, *spec.metrics])),
         rules=Rules(gate.may_drop_by, undecided=gate.undecided, look=rival.look),
         units=Units.of(fresh, spec.split),
     )
-    return {**found, "base": rival.base, "notes": [seen.words]}
+    return {**comparison, "base": rival.base, "notes": [seen.words]}
 
 
 def _check_enough(truth: NDArray[Any], classes: list[Any] | None, seen: SeenRows) -> None:

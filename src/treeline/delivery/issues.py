@@ -3,12 +3,10 @@
 Each is found again by what it is for, and brought up to date: there is never a second one.
 """
 
-import json
-import os
-from collections.abc import Iterable
 from typing import Any
 
-from treeline.delivery.processes import attempt, run
+from treeline.delivery.github import repository, rows, send
+from treeline.delivery.processes import attempt
 from treeline.errors import DeliveryError
 
 MERGE_BY_ITSELF = (
@@ -17,27 +15,17 @@ MERGE_BY_ITSELF = (
 )
 
 
-def repository() -> str:
-    """Return the owner and the name of the repository; raises DeliveryError."""
-    try:
-        return os.environ["GITHUB_REPOSITORY"]
-    except KeyError as missing:
-        raise DeliveryError(
-            "GITHUB_REPOSITORY is not set; give the owner and name, e.g. acme/forest"
-        ) from missing
-
-
 def pull_request(branch: str, *, base: str, title: str, body: str) -> dict[str, Any]:
     """Open the pull request of a branch, or give the open one this title and text; return it.
 
     Raises DeliveryError, with the way out, where the token may not open one.
     """
     owner = repository().partition("/")[0]
-    for row in _rows(f"pulls?state=open&head={owner}:{branch}"):
-        return _sent("PATCH", f"pulls/{row['number']}", {"title": title, "body": body})
+    for row in rows(f"repos/{repository()}/pulls?state=open&head={owner}:{branch}", "number"):
+        return send("PATCH", f"pulls/{row['number']}", {"title": title, "body": body})
     document = {"title": title, "body": body, "head": branch, "base": base}
     try:
-        return _sent("POST", "pulls", document)
+        return send("POST", "pulls", document)
     except DeliveryError as refused:
         raise DeliveryError(
             f"the models are on the branch {branch}, and no pull request could be opened for it; "
@@ -54,37 +42,20 @@ def merge_by_itself(pull: dict[str, Any]) -> bool:
 
 def dispatch(workflow: str, branch: str) -> None:
     """Start a workflow on a branch, by its file; raises DeliveryError."""
-    _sent("POST", f"actions/workflows/{workflow}/dispatches", {"ref": branch})
+    send("POST", f"actions/workflows/{workflow}/dispatches", {"ref": branch})
 
 
 def marked_issue(mark: str) -> dict[str, Any] | None:
     """Return the open issue whose text begins with a mark."""
-    rows = _rows("issues?state=open")
-    return next((row for row in rows if (row["body"] or "").lstrip().startswith(mark)), None)
+    opened = rows(f"repos/{repository()}/issues?state=open", "number, body")
+    return next((row for row in opened if (row["body"] or "").lstrip().startswith(mark)), None)
 
 
 def open_issue(*, title: str, body: str) -> dict[str, Any]:
     """Open an issue; raises DeliveryError."""
-    return _sent("POST", "issues", {"title": title, "body": body})
+    return send("POST", "issues", {"title": title, "body": body})
 
 
 def edit_issue(number: int, **changes: str) -> dict[str, Any]:
     """Change the text or the state of an issue; raises DeliveryError."""
-    return _sent("PATCH", f"issues/{number}", changes)
-
-
-def _rows(place: str) -> list[dict[str, Any]]:
-    path = f"repos/{repository()}/{place}"
-    lines = run("gh", "api", "--paginate", path, "--jq", ".[] | {number, body} | tojson")
-    return [json.loads(line) for line in _filled(lines.splitlines())]
-
-
-def _filled(lines: Iterable[str]) -> list[str]:
-    return [line for line in lines if line.strip()]
-
-
-def _sent(method: str, place: str, document: dict[str, Any]) -> dict[str, Any]:
-    path = f"repos/{repository()}/{place}"
-    answer = run("gh", "api", "--method", method, path, "--input", "-", given=json.dumps(document))
-    found: dict[str, Any] = json.loads(answer) if answer.strip() else {}
-    return found
+    return send("PATCH", f"issues/{number}", changes)

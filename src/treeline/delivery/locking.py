@@ -47,11 +47,13 @@ def restore(models: Collection[str]) -> None:
         return
     head, blocks = _blocks(_text(LOCK))
     _, before = _blocks(repository.shown(HEAD, LOCK) or "")
-    kept = {name: block for name, block in blocks.items() if name.partition("@")[2] not in models}
-    kept |= {name: block for name, block in before.items() if name.partition("@")[2] in models}
-    ordered = [name for name in blocks if name in kept]
-    ordered += [name for name in kept if name not in blocks]
-    write_text(LOCK, head + "".join(kept[name] for name in ordered))
+    remaining = {
+        name: block for name, block in blocks.items() if name.partition("@")[2] not in models
+    }
+    remaining |= {name: block for name, block in before.items() if name.partition("@")[2] in models}
+    ordered = [name for name in blocks if name in remaining]
+    ordered += [name for name in remaining if name not in blocks]
+    write_text(LOCK, head + "".join(remaining[name] for name in ordered))
 
 
 def files_of(model: str) -> list[str]:

@@ -75,14 +75,14 @@ def track(
 
 
 def _posted(spec: ModelSpec, paths: Layout) -> Record:
-    found = written(spec, paths)
+    outputs = written(spec, paths)
     decision = decided(
-        spec, summary=found.summary, training=found.training, evaluation=found.evaluation
+        spec, summary=outputs.summary, training=outputs.training, evaluation=outputs.evaluation
     )
-    if decision.verdict != found.verdict:
+    if decision.verdict != outputs.verdict:
         raise TrackingError(f"{paths.verdict}: not about {paths.evaluation}: make repro")
-    record = recorded(found, _origin(paths))
-    outbox.post(record, found)
+    record = recorded(outputs, _origin(paths))
+    outbox.post(record, outputs)
     return record
 
 
@@ -108,11 +108,11 @@ def _sent(current: list[Record], name: str, pushed: str | None) -> None:
     try:
         tracker: Tracker = resolve(TRACKERS, name, place="tracker")()
         for record, files in waiting:
-            told = [tracker.record(record, files)]
+            outcomes = [tracker.record(record, files)]
             if record.exported and record.digest in newest:
-                told.append(_named(tracker, record, pushed))
+                outcomes.append(_named(tracker, record, pushed))
             outbox.sent(files)
-            print(f"track {record.model}: {', '.join(told)}", flush=True)
+            print(f"track {record.model}: {', '.join(outcomes)}", flush=True)
     except TreelineError as error:
         waiting = outbox.waiting()
         raise TrackingError(

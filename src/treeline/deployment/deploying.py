@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from treeline.contract.signature import Signature
-from treeline.deployment.asking import wait_until_served
+from treeline.deployment.acceptance import wait_until_served
 from treeline.deployment.targets import Target
 from treeline.errors import DeploymentError
 

@@ -27,10 +27,10 @@ class Answer:
 
     def member(self, *keys: str) -> Any:
         """Return what stands under keys inside keys of the document; None where nothing does."""
-        found = self.document
+        value = self.document
         for key in keys:
-            found = found.get(key) if isinstance(found, dict) else None
-        return found
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
 
 
 def exchange(

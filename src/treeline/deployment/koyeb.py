@@ -96,11 +96,11 @@ class KoyebService:
     def _definition(self, *keys: str) -> dict[str, Any]:
         """Return how the first deployment the service names under `keys` is defined, or {}."""
         service = self._get(self._path)
-        named = [found for key in keys if (found := service.member("service", key))]
+        named = [each for key in keys if (each := service.member("service", key))]
         if not named:
             return {}
-        found = self._get(_path_of(str(named[0]))).member("deployment", "definition")
-        return found if isinstance(found, dict) else {}
+        definition = self._get(_path_of(str(named[0]))).member("deployment", "definition")
+        return definition if isinstance(definition, dict) else {}
 
     def _get(self, path: str) -> Answer:
         """Ask for a document, again where what is wrong may pass; raises DeploymentError."""
@@ -123,7 +123,7 @@ class KoyebService:
         secrets = {"Authorization": f"Bearer {self._token}"}
         return exchange(method, self._api + path, document=document, secrets=secrets)
 
-    def _good(self, answer: Answer, asked: str) -> Answer:
+    def _good(self, answer: Answer, request: str) -> Answer:
         if answer.status in range(200, 300) and isinstance(answer.document, dict):
             return answer
         if answer.status == NO_ANSWER:
@@ -135,7 +135,7 @@ class KoyebService:
             fault += "; look at KOYEB_TOKEN"
         if answer.status == HTTPStatus.NOT_FOUND:
             fault += "; look at KOYEB_SERVICE, the id of the service"
-        raise DeploymentError(f"Koyeb: {asked}: {fault}".replace(self._token, "***"))
+        raise DeploymentError(f"Koyeb: {request}: {fault}".replace(self._token, "***"))
 
 
 def _path_of(deployment: str) -> str:

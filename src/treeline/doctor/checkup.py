@@ -40,18 +40,18 @@ def examined(environment: Variables) -> Iterator[tuple[str, list[Finding]]]:
 
     A folder that is no repository is not looked at further.
     """
-    found = git()
-    yield "git", found
-    if found[0].state is State.WRONG:
+    repository = git()
+    yield "git", repository
+    if repository[0].state is State.WRONG:
         return
     yield "deployment by hand", deployment(environment, by_hand=True)
     yield "tools", tools()
     yield "models", models()
     yield "DVC, here", state()
-    found = remote(environment)
-    yield "DVC remote, as set", found
-    if found[0].state is State.OK:
-        yield "DVC remote, asked", [answer(found)]
+    as_set = remote(environment)
+    yield "DVC remote, as set", as_set
+    if as_set[0].state is State.OK:
+        yield "DVC remote, asked", [answer(as_set)]
     yield "GitHub, what the workflows read", github()
 
 
@@ -98,9 +98,9 @@ def _readable(path: Path, read: Callable[[str], object]) -> Finding:
         whole = False
     if whole:
         return Finding(State.OK, str(path), "can be read" if path.exists() else "is not there yet")
-    found = "cannot be read, and DVC stops at it: a run was killed while it wrote"
+    message = "cannot be read, and DVC stops at it: a run was killed while it wrote"
     way_out = f"git checkout {path}" if path == LOCK else f"end every dvc, then rm {path}"
-    return Finding(State.WRONG, str(path), found, way_out)
+    return Finding(State.WRONG, str(path), message, way_out)
 
 
 def deployment(environment: Variables, *, by_hand: bool) -> list[Finding]:
@@ -115,15 +115,15 @@ def github() -> list[Finding]:
     """Compare what the workflows read with what is set; without `gh`, list what may be set."""
     readers = settings.readers()
     try:
-        there = settings.asked()
+        there = settings.on_github()
     except DeliveryError as error:
         why = str(error).splitlines()[:2][-1]
-        found = f"cannot tell what is set ({why}), only what may be"
+        message = f"cannot tell what is set ({why}), only what may be"
         names = [
             Finding(State.OPTIONAL, f"{kind} {name}", settings.purpose(name), _setter(kind, name))
             for kind, name in readers
         ]
-        return [Finding(State.OPTIONAL, "gh", found, "gh auth login"), *names]
+        return [Finding(State.OPTIONAL, "gh", message, "gh auth login"), *names]
     named = [_setting(each, there, files) for each, files in readers.items()]
     judged = deployment(there.of_deployment(), by_hand=False)
     wrong = [each for each in judged if each.state is State.WRONG]
@@ -133,16 +133,16 @@ def github() -> list[Finding]:
 def _origin() -> Finding:
     if attempt("git", "remote", "get-url", "origin").returncode == 0:
         return Finding(State.OK, "origin", "is set")
-    found = "not set: there is nowhere to push"
-    return Finding(State.OPTIONAL, "origin", found, "git remote add origin URL")
+    message = "not set: there is nowhere to push"
+    return Finding(State.OPTIONAL, "origin", message, "git remote add origin URL")
 
 
 def _branch() -> Finding:
     branch = attempt("git", "branch", "--show-current").stdout.strip()
     if branch == MAIN:
         return Finding(State.OK, "branch", branch)
-    found = f"{branch or 'none'}; only {MAIN} is released and deployed"
-    return Finding(State.OPTIONAL, "branch", found)
+    message = f"{branch or 'none'}; only {MAIN} is released and deployed"
+    return Finding(State.OPTIONAL, "branch", message)
 
 
 def _private() -> Finding:
@@ -166,8 +166,8 @@ def _image(environment: Variables, *, by_hand: bool) -> Finding:
         return _on_hub(name, environment, by_hand=by_hand)
     if registry == "ghcr.io":
         return Finding(State.OK, "IMAGE", f"{name}, which the workflow's own token pushes")
-    found = f"{name}; deploy.yml logs in to Docker Hub and ghcr.io only"
-    return Finding(State.OPTIONAL, "IMAGE", found, f"docker login {registry}")
+    message = f"{name}; deploy.yml logs in to Docker Hub and ghcr.io only"
+    return Finding(State.OPTIONAL, "IMAGE", message, f"docker login {registry}")
 
 
 def _malformed(image: str) -> str:
@@ -183,10 +183,10 @@ def _on_hub(name: str, environment: Variables, *, by_hand: bool) -> Finding:
     lacking = [each for each in HUB if not environment.get(each)]
     if not lacking:
         return Finding(State.OK, "IMAGE", f"{name}, on Docker Hub")
-    found = f"{name} is on Docker Hub, and {' and '.join(lacking)} not set"
+    message = f"{name} is on Docker Hub, and {' and '.join(lacking)} not set"
     if by_hand and len(lacking) == len(HUB):
-        return Finding(State.OPTIONAL, "IMAGE", found, "docker login, if that is not done")
-    return Finding(State.WRONG, "IMAGE", found, "set both")
+        return Finding(State.OPTIONAL, "IMAGE", message, "docker login, if that is not done")
+    return Finding(State.WRONG, "IMAGE", message, "set both")
 
 
 def _target(environment: Variables) -> Finding:
@@ -210,8 +210,8 @@ def _target(environment: Variables) -> Finding:
 def _endpoint(environment: Variables) -> Finding:
     url = environment.get("ENDPOINT_URL", "").strip()
     if not url:
-        found = "not set: a deployed service is not asked for predictions"
-        return Finding(State.OPTIONAL, "ENDPOINT_URL", found)
+        message = "not set: a deployed service is not asked for predictions"
+        return Finding(State.OPTIONAL, "ENDPOINT_URL", message)
     if not is_url(url):
         way_out = "give one with its scheme, e.g. https://forest-acme.koyeb.app"
         return Finding(State.WRONG, "ENDPOINT_URL", f"{url!r} is no URL", way_out)
@@ -235,6 +235,6 @@ def _setting(read: tuple[str, str], there: settings.Settings, files: set[str]) -
         message = f"set for {settings.ENVIRONMENT} only, where nothing decides to deploy"
         return Finding(State.WRONG, place, message, "set it for the repository")
     if blind := sorted(files - {settings.DEPLOYMENT}):
-        found = f"set for {settings.ENVIRONMENT} only, which {', '.join(blind)} cannot see"
-        return Finding(State.WRONG, place, found, "set it for the repository")
+        message = f"set for {settings.ENVIRONMENT} only, which {', '.join(blind)} cannot see"
+        return Finding(State.WRONG, place, message, "set it for the repository")
     return Finding(State.OK, place, f"is set for {settings.ENVIRONMENT}")

@@ -21,13 +21,13 @@ class Finding:
 
     state: State
     place: str
-    found: str
+    message: str
     way_out: str = ""
 
-    def told(self, secrets: Iterable[str] = ()) -> str:
+    def to_line(self, secrets: Iterable[str] = ()) -> str:
         """Return it as one line, in which no secret appears."""
         way_out = f"; {self.way_out}" if self.way_out else ""
-        return f"{self.state:<8}  {_masked(f'{self.place}: {self.found}{way_out}', secrets)}"
+        return f"{self.state:<8}  {_masked(f'{self.place}: {self.message}{way_out}', secrets)}"
 
     def to_dict(self, secrets: Iterable[str] = ()) -> dict[str, str]:
         """Return it as plain data, in which no secret appears."""

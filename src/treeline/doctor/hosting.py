@@ -10,9 +10,8 @@ from treeline.delivery.refusals import REFUSALS
 from treeline.delivery.releasing import MAIN, RELEASES
 from treeline.deployment.records import DEPLOYMENTS
 from treeline.doctor.finding import Finding, State
-from treeline.doctor.settings import ENVIRONMENT
+from treeline.doctor.settings import ENVIRONMENT, REPOSITORY
 
-REPOSITORY = "repos/{owner}/{repo}"  # gh fills it in
 STOPS_A_PUSH = frozenset({"pull_request", "required_status_checks", "update", "merge_queue"})
 LISTS = (RELEASES, REFUSALS, DEPLOYMENTS)
 HOSTED = "ghcr.io/"
@@ -33,13 +32,13 @@ def hosting(settings: Mapping[str, str]) -> Iterator[Finding]:
 
 def _actions() -> Iterator[Finding]:
     place = "Actions"
-    found = _document(f"{REPOSITORY}/actions/permissions")
-    if found is None:
+    document = _document(f"{REPOSITORY}/actions/permissions")
+    if document is None:
         yield Finding(State.OPTIONAL, place, "this login may not know whether they are enabled")
-    elif not found.get("enabled"):
+    elif not document.get("enabled"):
         way_out = "Settings → Actions → General → Allow all actions"
         yield Finding(State.WRONG, place, "are switched off, so nothing runs", way_out)
-    elif found.get("allowed_actions") == "local_only":
+    elif document.get("allowed_actions") == "local_only":
         message = "only those of this owner are allowed, and the workflows use GitHub's and others"
         yield Finding(State.WRONG, place, message, "Settings → Actions → General: allow others")
     else:
@@ -66,8 +65,8 @@ def _rules(settings: Mapping[str, str]) -> Finding:
 
 
 def _proposing(place: str, names: str) -> Finding:
-    found = _document(f"{REPOSITORY}/actions/permissions/workflow") or {}
-    if found.get("can_approve_pull_request_reviews") is False:
+    document = _document(f"{REPOSITORY}/actions/permissions/workflow") or {}
+    if document.get("can_approve_pull_request_reviews") is False:
         way_out = "Settings → Actions → General → Allow GitHub Actions to create pull requests"
         return Finding(State.WRONG, place, "workflows may not open pull requests", way_out)
     return Finding(State.OK, place, f"{names}; training opens pull requests")
@@ -101,14 +100,14 @@ def _rule_types(branch: str) -> set[str] | None:
 
 def _environment() -> Finding:
     place = f"environment {ENVIRONMENT}"
-    found = _document(f"{REPOSITORY}/environments/{ENVIRONMENT}")
-    if found is None:
+    document = _document(f"{REPOSITORY}/environments/{ENVIRONMENT}")
+    if document is None:
         message = "not there: GitHub makes it without any limit, and any branch may deploy"
         return Finding(State.OPTIONAL, place, message, f"make it, with {MAIN} as its only branch")
-    if not found.get("deployment_branch_policy"):
+    if not document.get("deployment_branch_policy"):
         way_out = f"Settings → Environments → {ENVIRONMENT}: only {MAIN}"
         return Finding(State.OPTIONAL, place, "any branch may deploy", way_out)
-    kinds = {str(rule["type"]) for rule in found.get("protection_rules", ())}
+    kinds = {str(rule["type"]) for rule in document.get("protection_rules", ())}
     reviewed = "; a person approves each deployment" if "required_reviewers" in kinds else ""
     return Finding(State.OK, place, f"limited to branches{reviewed}")
 
@@ -122,14 +121,14 @@ def _package(image: str) -> Iterator[Finding]:
     quoted = name.replace("/", "%2F")
     kinds = ("users", "orgs")
     documents = (_document(f"{kind}/{owner}/packages/container/{quoted}") for kind in kinds)
-    found = next((each for each in documents if each is not None), None)
-    if found is None:
+    document = next((each for each in documents if each is not None), None)
+    if document is None:
         message = "not there yet, or this login lacks the scope read:packages"
         yield Finding(State.OPTIONAL, place, message)
-    elif found.get("visibility") == "public":
+    elif document.get("visibility") == "public":
         yield Finding(State.OK, place, "is public")
     else:
-        message = f"is {found.get('visibility')}: a host needs a login to pull it"
+        message = f"is {document.get('visibility')}: a host needs a login to pull it"
         yield Finding(State.OPTIONAL, place, message, "make it public, or give the host a token")
 
 

@@ -52,14 +52,17 @@ def remote(environment: Variables) -> list[Finding]:
         return [_own(environment)]
     kind = options["url"].partition("://")[0] if "://" in options["url"] else ""
     if kind == "s3":
-        told, more = "an S3 bucket", s3(options, environment)
+        description, more = "an S3 bucket", s3(options, environment)
     elif kind == "gdrive":
-        told, more = "a folder on Google Drive", gdrive(options, environment)
+        description, more = "a folder on Google Drive", gdrive(options, environment)
     elif kind:
-        told, more = f"of the kind {kind}, whose settings are not looked at here", []
+        description, more = f"of the kind {kind}, whose settings are not looked at here", []
     else:
-        told, more = "a folder, for machines that have it: runners of GitHub's own do not", []
-    return [Finding(State.OK, "remote", f"`{name}`, {told}"), *more]
+        description, more = (
+            "a folder, for machines that have it: runners of GitHub's own do not",
+            [],
+        )
+    return [Finding(State.OK, "remote", f"`{name}`, {description}"), *more]
 
 
 def answer(offline: Iterable[Finding]) -> Finding:
@@ -68,8 +71,8 @@ def answer(offline: Iterable[Finding]) -> Finding:
         return Finding(State.OPTIONAL, "answer", "not asked; put right first what is wrong above")
     recorded = ("git", "ls-files", "--cached", "--others", "--exclude-standard", *RECORDED)
     if not run(*recorded).strip():
-        found = "not asked, for there is nothing here yet that it could have"
-        return Finding(State.OPTIONAL, "answer", found, "make repro first")
+        message = "not asked, for there is nothing here yet that it could have"
+        return Finding(State.OPTIONAL, "answer", message, "make repro first")
     try:
         lacking = storage.missing()
     except StorageError as error:
@@ -79,15 +82,15 @@ def answer(offline: Iterable[Finding]) -> Finding:
 
 def s3(options: Variables, environment: Variables) -> list[Finding]:
     """Look at what is set for an S3 bucket."""
-    found = [_bucket(options["url"]), _keys(options, environment)]
+    findings = [_bucket(options["url"]), _keys(options, environment)]
     servers = {SERVER: environment.get(SERVER, ""), "endpointurl": options.get("endpointurl", "")}
     for place, url in servers.items():
         if url and is_url(url):
-            found.append(Finding(State.OK, place, url))
+            findings.append(Finding(State.OK, place, url))
         elif url:
             way_out = "give one with its scheme, e.g. https://storage.example.org"
-            found.append(Finding(State.WRONG, place, f"{url!r} is no URL", way_out))
-    return found
+            findings.append(Finding(State.WRONG, place, f"{url!r} is no URL", way_out))
+    return findings
 
 
 def gdrive(options: Variables, environment: Variables) -> list[Finding]:
@@ -113,16 +116,16 @@ def is_url(text: str) -> bool:
 
 def _own(environment: Variables) -> Finding:
     if environment.get(storage.URL):
-        found = f"{storage.URL} names a folder inside this clone, which nobody else has"
-        return Finding(State.WRONG, "remote", found, "give s3://…, gdrive://… or another folder")
-    found = (
+        message = f"{storage.URL} names a folder inside this clone, which nobody else has"
+        return Finding(State.WRONG, "remote", message, "give s3://…, gdrive://… or another folder")
+    message = (
         "the clone's own folder: all works here, but workflows train from the sources each time, "
         "write nothing back and deploy nothing"
     )
     return Finding(
         State.OPTIONAL,
         "remote",
-        found,
+        message,
         f"set {storage.URL}, or dvc remote default: docs/remotes.md",
     )
 
@@ -131,16 +134,16 @@ def _lacking(lacking: list[str]) -> Finding:
     if not lacking:
         return Finding(State.OK, "answer", "it has every output of this checkout")
     if lost := storage.irreplaceable(lacking):
-        found = f"it lacks {', '.join(lost)}, which nothing makes anew"
-        return Finding(State.WRONG, "answer", found, "whoever has the file stores it: dvc push")
-    found = f"it lacks {', '.join(lacking)}; the next training makes and stores what is missing"
-    return Finding(State.OPTIONAL, "answer", found, "to store it now: make repro, dvc push")
+        message = f"it lacks {', '.join(lost)}, which nothing makes anew"
+        return Finding(State.WRONG, "answer", message, "whoever has the file stores it: dvc push")
+    message = f"it lacks {', '.join(lacking)}; the next training makes and stores what is missing"
+    return Finding(State.OPTIONAL, "answer", message, "to store it now: make repro, dvc push")
 
 
 def _options(name: str) -> dict[str, str]:
     prefix = f"remote.{name}."
-    found = storage.settings().items()
-    return {key.removeprefix(prefix): value for key, value in found if key.startswith(prefix)}
+    known = storage.settings().items()
+    return {key.removeprefix(prefix): value for key, value in known if key.startswith(prefix)}
 
 
 def _bucket(url: str) -> Finding:
@@ -162,10 +165,10 @@ def _keys(options: Variables, environment: Variables) -> Finding:
         return Finding(State.OK, place, "a key in the environment")
     if environment.get("AWS_PROFILE") or any(options.get(name) for name in AWS_OPTIONS):
         return Finding(State.OK, place, "a profile, or a key of the clone's own")
-    found = (
+    message = (
         "neither a key nor a profile is named; left are the default profile and a machine's role"
     )
-    return Finding(State.OPTIONAL, place, found, f"set {' and '.join(AWS_KEYS)}")
+    return Finding(State.OPTIONAL, place, message, f"set {' and '.join(AWS_KEYS)}")
 
 
 def _folder(url: str) -> Finding:
@@ -184,12 +187,14 @@ def _given(data: str, options: Variables) -> Finding:
         return Finding(State.OK, place, f"a service account: {SHARED_DRIVE}")
     if kind == "service_account" or (for_machines and document):
         value = str(not for_machines).lower()
-        found = f"{SERVICE_OPTION} of the remote does not fit these credentials"
+        message = f"{SERVICE_OPTION} of the remote does not fit these credentials"
         way_out = f"dvc remote modify --local NAME {SERVICE_OPTION} {value}"
-        return Finding(State.WRONG, place, found, way_out)
+        return Finding(State.WRONG, place, message, way_out)
     if not (document.get("client_id") and document.get("refresh_token")):
-        found = "neither a service account nor an account with a refresh token, as JSON"
-        return Finding(State.WRONG, place, found, "give the whole file: docs/remotes.md, `gdrive`")
+        message = "neither a service account nor an account with a refresh token, as JSON"
+        return Finding(
+            State.WRONG, place, message, "give the whole file: docs/remotes.md, `gdrive`"
+        )
     if document["client_id"] == BLOCKED:
         return Finding(State.WRONG, place, "of the client built into DVC", OWN_CLIENT)
     return Finding(State.OK, place, f"an account with a client of its own: {TESTING}")

@@ -63,21 +63,21 @@ def learnt(
         there = [each for each in rows if each is not None]
         if len(there) == len(splits) and (names := _names(spec, there[0], incumbent)):
             known = np.concatenate([_hashes_of(each, names, like=test) for each in there])
-            found = np.isin(_recognised(test, names, like=there[0]), known)
-            return SeenRows(found, _counted(found, names))
+            seen = np.isin(_recognised(test, names, like=there[0]), known)
+            return SeenRows(seen, _counted(seen, names))
     if (
         not all_rows
         and before.get("rule") == splitting.AFTER_RULE
         and set(before["names"]) <= set(test)
     ):
         with suppress(DataError):  # of a row that now need not have a moment
-            found = ~splitting.later(test, before["after"])
-            return SeenRows(found, _counted(found, before["names"]))
+            seen = ~splitting.later(test, before["after"])
+            return SeenRows(seen, _counted(seen, before["names"]))
     known_names = same_types and set(names_before) <= set(test)
     if not all_rows and before.get("rule") == HASH_RULE and known_names:
         place = places(hashes(test, before["names"], seed=before["seed"]))
-        found = place >= before["test"]
-        return SeenRows(found, _counted(found, before["names"]))
+        seen = place >= before["test"]
+        return SeenRows(seen, _counted(seen, before["names"]))
     return SeenRows(
         none,
         f"what the incumbent learnt from is not known: the rows of {base} are to be had "
@@ -85,18 +85,18 @@ def learnt(
     )
 
 
-def _counted(found: NDArray[np.bool_], names: list[str]) -> str:
+def _counted(seen: NDArray[np.bool_], names: list[str]) -> str:
     by = ", ".join(names) if len(names) <= 3 else "the values of their features"
-    count = int(found.sum())
+    count = int(seen.sum())
     if not count:
-        return f"the incumbent learnt from none of the {len(found):,} test rows, by {by}"
-    return f"{count:,} of {len(found):,} rows left out: the incumbent learnt from them, by {by}"
+        return f"the incumbent learnt from none of the {len(seen):,} test rows, by {by}"
+    return f"{count:,} of {len(seen):,} rows left out: the incumbent learnt from them, by {by}"
 
 
 def _split(summary: str | None) -> dict[str, Any]:
     """Return how a summary says that rows were split; nothing of one that does not say."""
-    found: dict[str, Any] = json.loads(summary or "{}").get("split", {})
-    return found
+    split: dict[str, Any] = json.loads(summary or "{}").get("split", {})
+    return split
 
 
 def _keeps_apart(before: dict[str, Any], now: dict[str, Any]) -> bool:

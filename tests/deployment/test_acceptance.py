@@ -9,7 +9,7 @@ import pytest
 from tests.serving import free_port, serving
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
 from treeline.contract.signature import Signature
-from treeline.deployment.asking import complaints, signatures_of, wait_until_served
+from treeline.deployment.acceptance import complaints, signatures_of, wait_until_served
 from treeline.errors import DeploymentError
 
 LABELS = replace(IRIS, name="labels", probabilities=False)

@@ -14,7 +14,7 @@ from treeline.errors import DeploymentError
 
 TOLERANCE = 1e-4  # relative, below 1 absolute: examples are repeated elsewhere, in float32
 PAUSE_SECONDS = 1.0
-TOLD_CHARACTERS = 500  # of an answer, in a complaint
+QUOTED_CHARACTERS = 500  # of an answer, in a complaint
 
 
 def signatures_of(root: Path) -> list[Signature]:
@@ -41,13 +41,13 @@ def complaints(url: str, signatures: Sequence[Signature], *, others: bool = Fals
     A service that is not ready is not asked for predictions.
     """
     base = url.rstrip("/")
-    if found := _unready(exchange("GET", f"{base}/readyz"), signatures, others=others):
-        return found
-    asked = [(f"/v1/models/{signature.name}/predict", signature) for signature in signatures]
-    asked += [("/v1/predict", signature) for signature in signatures if signature.default]
+    if reasons := _unready(exchange("GET", f"{base}/readyz"), signatures, others=others):
+        return reasons
+    paths = [(f"/v1/models/{signature.name}/predict", signature) for signature in signatures]
+    paths += [("/v1/predict", signature) for signature in signatures if signature.default]
     return [
         f"POST {path}: {complaint}"
-        for path, signature in asked
+        for path, signature in paths
         if (complaint := _unlike(_predicted(base + path, signature), signature))
     ]
 
@@ -66,13 +66,13 @@ def wait_until_served(
     nothing will answer any more.
     """
     deadline = time.monotonic() + seconds
-    while found := complaints(url, signatures):
+    while problems := complaints(url, signatures):
         over = "has ended" if ended() else ""
         if time.monotonic() + pause > deadline:
             over = over or f"does not serve what it should after {seconds:g} seconds"
         if over:
-            told = "\n".join(f"- {complaint}" for complaint in found)
-            raise DeploymentError(f"{url} {over}:\n{told}")
+            lines = "\n".join(f"- {complaint}" for complaint in problems)
+            raise DeploymentError(f"{url} {over}:\n{lines}")
         time.sleep(pause)
 
 
@@ -83,7 +83,7 @@ def _predicted(url: str, signature: Signature) -> Answer:
 def _unready(answer: Answer, signatures: Sequence[Signature], *, others: bool) -> list[str]:
     served = answer.member("models")
     if answer.status != 200 or not isinstance(served, dict):
-        return [f"GET /readyz: {_told(answer)}"]
+        return [f"GET /readyz: {_quoted(answer)}"]
     shipped = {signature.name: signature.version for signature in signatures}
     return [
         f"GET /readyz: {name}: served is {served.get(name, 'no version')}, "
@@ -96,12 +96,12 @@ def _unready(answer: Answer, signatures: Sequence[Signature], *, others: bool) -
 def _unlike(answer: Answer, signature: Signature) -> str:
     """Say how an answer differs from what the example got when it was exported."""
     if answer.status != 200:
-        return _told(answer)
+        return _quoted(answer)
     version, scores = answer.member("version"), list(signature.example.scores)
     if version != signature.version:
         return f"version {version} answered, expected is {signature.version}"
     if not _agrees(answer, signature):
-        return f"{_told(answer)}; the example of {signature.name} got {scores} when exported"
+        return f"{_quoted(answer)}; the example of {signature.name} got {scores} when exported"
     return ""
 
 
@@ -117,16 +117,16 @@ def _agrees(answer: Answer, signature: Signature) -> bool:
     return isinstance(shares, dict) and _close(list(shares.values()), scores)
 
 
-def _close(found: Sequence[Any], expected: Sequence[float]) -> bool:
-    return len(found) == len(expected) and all(
+def _close(scores: Sequence[Any], expected: Sequence[float]) -> bool:
+    return len(scores) == len(expected) and all(
         isinstance(one, int | float) and isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
-        for one, other in zip(found, expected, strict=True)
+        for one, other in zip(scores, expected, strict=True)
     )
 
 
-def _told(answer: Answer) -> str:
+def _quoted(answer: Answer) -> str:
     """Repeat an answer in few words."""
     if answer.status == NO_ANSWER:
         return f"no answer: {answer.words}"
     body = answer.member("detail") or json.dumps(answer.document, ensure_ascii=False)
-    return f"{answer.status} {answer.words}: {body}"[:TOLD_CHARACTERS]
+    return f"{answer.status} {answer.words}: {body}"[:QUOTED_CHARACTERS]
