@@ -87,8 +87,7 @@ class _Api(BaseHTTPRequestHandler):
         pass
 
     def answer(self) -> None:
-        size = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(size)) if size else {}
+        body = json.loads(self.sent()) if self.command != "GET" else {}
         told = (self.command, self.path, self.headers.get("Authorization", ""))
         self.github.requests.append(told)
         if self.command == "GET":
@@ -104,6 +103,15 @@ class _Api(BaseHTTPRequestHandler):
         self.reply(comment)
 
     do_GET = do_POST = do_PATCH = answer
+
+    def sent(self) -> bytes:
+        """Read a body, which `gh` sends in chunks."""
+        pieces = []
+        while size := int(self.rfile.readline(), 16):
+            pieces.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(pieces)
 
     def reply(self, document: object) -> None:
         payload = json.dumps(document).encode()

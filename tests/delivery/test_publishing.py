@@ -498,7 +498,7 @@ def test_a_run_of_a_tag_writes_nothing_back(
 # --- as DVC and GTO see it -----------------------------------------------------------------------
 
 
-def test_dvc_gets_a_released_model_by_its_name_and_by_its_version(
+def test_dvc_gets_a_released_model_by_its_name_and_version_and_gto_lists_them(
     trained: Forge, tmp_path: Path
 ) -> None:
     publish(reason="")
@@ -518,3 +518,8 @@ def test_dvc_gets_a_released_model_by_its_name_and_by_its_version(
         command = ("dvc", "artifacts", "get", ".", "model:sugar", "--rev", version)
         trained.clone.run(*command, "--out", str(got))
         assert (got / "model.onnx").read_text() == text
+    shown = json.loads(trained.clone.run("gto", "show", "model:sugar", "--json").stdout)
+    assert [(each["version"], each["message"]) for each in shown] == [
+        ("v0.0.2", "sugar-3"),
+        ("v0.0.1", "sugar-2"),
+    ]

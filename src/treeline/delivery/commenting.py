@@ -61,7 +61,7 @@ def _earlier(comments: str) -> Comment | None:
 
 def _post(method: str, path: str, report: Path) -> str:
     """Send the report to GitHub's API, and return the address of the comment."""
-    return str(send(method, path, {"body": report.read_text(encoding="utf-8")})["html_url"])
+    return str(send(method, path, {"body": report.read_text(encoding="utf-8")}).get("html_url", ""))
 
 
 def _by_cml(commit: str, report: Path) -> str:
