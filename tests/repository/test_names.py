@@ -30,7 +30,7 @@ PUBLISHED = {
     ("src/treeline/trainers/preprocessors.py", "kept_"),  # an attribute of pickled estimators
 }
 # Rooms whose names are still to become plain.
-OPEN_ROOMS = ("monitoring",)
+OPEN_ROOMS = ("agent", "monitoring", "provenance")
 
 
 def names_at_the_top(path: Path) -> set[str]:

@@ -14,7 +14,7 @@ from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Placement, Release, SlotName, other
 from treeline.agent.upkeep import make_room
 from treeline.contract.signature import Signature
-from treeline.deployment.asking import complaints
+from treeline.deployment.acceptance import complaints
 from treeline.deployment.exchange import exchange
 from treeline.errors import AgentError, ArtifactError
 
