@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from treeline.config import Layout, read_params
+from treeline.contest.incumbents import Answer, answer
 from treeline.delivery import notes
 from treeline.delivery.artifacts import version
-from treeline.delivery.incumbents import Answer, answer
 from treeline.delivery.releasing import RELEASED, incumbent
 from treeline.delivery.repository import resolved
 from treeline.delivery.storage import shared

@@ -7,9 +7,9 @@ import pytest
 
 from tests.tiny_models import IRIS, describe
 from treeline.artifact import Prediction
+from treeline.contest.matching import by_name, check_classes
 from treeline.contract.features import Target
 from treeline.contract.signature import Signature
-from treeline.delivery.matching import by_name, check_classes
 from treeline.errors import ComparisonError
 
 MANY = Target(name="t", task="multiclass")

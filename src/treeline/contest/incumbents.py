@@ -14,11 +14,11 @@ from treeline.artifact.pickled import opened, predict
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
+from treeline.contest.matching import by_name, check_classes
+from treeline.contest.seen_rows import SeenRows, learnt
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
-from treeline.delivery.matching import by_name, check_classes
 from treeline.delivery.processes import attempt
-from treeline.delivery.seen_rows import SeenRows, learnt
 from treeline.errors import (
     ArtifactError,
     ComparisonError,
