@@ -2,12 +2,15 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import jwt
 import pytest
 
+from tests.answering import TensorEndpoint, answering
 from tests.signed import KeyPair, key_pair
 from treeline.errors import ConfigError, SigningError, UntrustedArtifactError
 from treeline.signing import (
@@ -158,3 +161,31 @@ def test_a_run_that_cannot_say_who_it_is_cannot_sign_keyless(
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(SigningError, match="id-token: write"):
         signing_function()(STATEMENT, key="", workflow=WorkflowIdentity("https://forge/train.yml"))
+
+
+class _Identity(TensorEndpoint):
+    """Who says to a job who it is, as GitHub does."""
+
+    requests: list[tuple[str, str]]
+
+    def do_GET(self) -> None:
+        self.requests.append((self.path, self.headers["Authorization"]))
+        now = int(time.time())
+        claims = {"iss": "https://another.example", "sub": "somebody", "aud": "sigstore"}
+        token = jwt.encode({**claims, "iat": now, "nbf": now, "exp": now + 300}, "k" * 32)
+        self.reply(200, json.dumps({"value": token}).encode())
+
+
+def test_a_run_proves_who_it_is_to_sigstore_and_to_nobody_in_the_name_of_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Up to where sigstore's own servers would be asked, which no test can."""
+    requests: list[tuple[str, str]] = []
+    with answering(_Identity, requests=requests) as url:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_URL", f"{url}/token?api=1")
+        monkeypatch.setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "of-the-job")
+        workflow = WorkflowIdentity("https://forge.example/train.yml@refs/heads/main")
+        with pytest.raises(SigningError, match="did not match"):
+            signing_function()(STATEMENT, key="", workflow=workflow)
+    assert requests == [("/token?api=1&audience=sigstore", "bearer of-the-job")]
