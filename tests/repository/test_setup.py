@@ -103,3 +103,38 @@ def test_texts_are_utf_8_below_make() -> None:
         check=True,
     )  # fmt: skip
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "lock"),
+    [
+        ("setup", {"DVC_REMOTE_URL": "azure://container/folder"}, "azure"),
+        ("setup", {"DVC_REMOTE_URL": "gs://bucket/folder"}, "gs"),
+        ("setup", {"DVC_REMOTE_URL": "s3://bucket/$(gs)"}, ""),
+        ("publish", {"SIGNING": "keyless"}, "signing"),
+        ("publish", {"SIGNING_KEY": "-----BEGIN PRIVATE KEY-----\nabc\n"}, "signing"),
+        ("publish", {}, ""),
+    ],
+)
+def test_what_only_some_remotes_and_signatures_need_is_installed_where_it_is_needed(
+    folder: Path, task: str, settings: dict[str, str], lock: str
+) -> None:
+    unset = dict.fromkeys(("DVC_REMOTE_URL", "SIGNING", "SIGNING_KEY", "MLFLOW_TRACKING_URI"), "")
+    told = subprocess.run(
+        ["make", "--just-print", task], cwd=folder, env={**os.environ, **unset, **settings},
+        capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    locks = re.findall(r"install\.py ([a-z]+);", told.stdout)
+    assert [each for each in locks if each != "train"] == ([lock] if lock else [])
+
+
+def test_a_committed_address_counts_too(folder: Path) -> None:
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc" / "config").write_text(
+        "['remote \"a\"']\n    url = azure://container/folder\n"
+    )
+    told = subprocess.run(
+        ["make", "--just-print", "setup"], cwd=folder, env={**os.environ, "DVC_REMOTE_URL": ""},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "install.py azure;" in told.stdout
