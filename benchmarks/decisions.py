@@ -25,6 +25,7 @@ from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, NonInferiority
 from treeline.evaluation.gate import decide
 from treeline.evaluation.intervals import evaluate
 from treeline.preparation.splitting import hashes, split
+from treeline.records.evaluation import Gated
 
 METRIC = "roc_auc"
 ROWS = (111, 456, 2000)
@@ -77,7 +78,13 @@ def judged(rows: int, known: tuple[float, float, float], *, seed: int) -> tuple[
     baseline = both + noise_of_baseline * rng.normal(size=rows)
     predictions = {CHAMPION: _prediction(champion), BASELINE: _prediction(baseline)}
     found = evaluate(truth, predictions, [METRIC])
-    verdict = decide({**found, "rows": rows}, Gate(), metric=METRIC)
+    scored: Gated = {
+        "champion": found[CHAMPION],
+        "baseline": found[BASELINE],
+        "advantage": found["advantage"],
+        "rows": rows,
+    }
+    verdict = decide(scored, Gate(), metric=METRIC)
     word = next(word for word in WORDS if word in verdict.reasons[0])
     return found["advantage"][BASELINE][METRIC]["value"], word
 

@@ -8,6 +8,7 @@
     │   └── MissingExtraError   the name is known, its optional package is not installed
     ├── EngineError             an engine beside Python (Java, Spark, H2O) is missing or failed
     ├── TrackingError           an experiment could not be recorded
+    ├── RecordError             a file of a stage does not hold what is read from it
     ├── SourceError             rows could not be collected
     │   └── SourceBusyError         they may be had at another attempt
     ├── DataError               collected rows break their declaration
@@ -60,6 +61,10 @@ class EngineError(TreelineError):
 
 class TrackingError(TreelineError):
     """An experiment could not be recorded with the tracker."""
+
+
+class RecordError(TreelineError):
+    """A JSON file that a stage writes does not hold what is read from it."""
 
 
 class SourceError(TreelineError):

@@ -10,6 +10,8 @@ from treeline.delivery.account import ModelSummary, RunError, RunSummary
 from treeline.delivery.pipeline import Failure
 from treeline.delivery.publishing import Published
 from treeline.delivery.report import MARK, headline, report, shortened, worth_a_comment
+from treeline.records.evaluation import Evaluation
+from treeline.records.training import CandidateRecord, Training, TrialRecord
 
 COMMIT = "c0ffee" + "0" * 34
 COMMENT_LIMIT = 65_536  # GitHub's
@@ -24,19 +26,22 @@ On the same 111 test rows, with paired 95 % bootstrap intervals:
 | --- | ---: | ---: | ---: |
 | rmse | 58.2 | 60.1 | 1.9 (0.4 to 3.1) |
 """
-EVALUATION = {
+EVALUATION: Evaluation = {
     "rows": 111,
     "champion": {"rmse": {"value": 58.2, "low": 50.1, "high": 66.3}},
     "baseline": {"rmse": {"value": 70.4, "low": 61.0, "high": 80.2}},
     "advantage": {"baseline": {"rmse": {"value": 12.2, "low": 5.0, "high": 19.4}}},
+    "importances": [],
 }
-TRAINING = {
-    "metric": "rmse",
-    "champion": "ridge",
-    "candidates": {
-        "ridge": {"folds": {"rmse": [57.0, 59.0]}, "trials": [{}], "hyperparameters": {"alpha": 1}}
-    },
+TRIAL: TrialRecord = {"hyperparameters": {"alpha": 1}, "folds": {"rmse": [57.0, 59.0]}}
+RIDGE: CandidateRecord = {
+    "trainer": "sklearn",
+    "estimator": "sklearn.linear_model.Ridge",
+    "hyperparameters": TRIAL["hyperparameters"],
+    "folds": TRIAL["folds"],
+    "trials": [TRIAL],
 }
+TRAINING: Training = {"metric": "rmse", "champion": "ridge", "candidates": {"ridge": RIDGE}}
 SUMMARY: dict[str, Any] = {
     "rows": {"collected": 442, "train": 331, "test": 111},
     "missing": {"bmi": 0},
@@ -289,17 +294,17 @@ def test_a_failure_of_whatever_text_stays_in_its_item() -> None:
 
 
 def test_a_name_with_a_bar_does_not_break_a_table() -> None:
-    training = {
-        **TRAINING,
-        "champion": "a|b",
-        "candidates": {"a|b": TRAINING["candidates"]["ridge"]},  # type: ignore[index]
+    training: Training = {**TRAINING, "champion": "a|b", "candidates": {"a|b": RIDGE}}
+    evaluation: Evaluation = {
+        **EVALUATION,
+        "champion": {"r|2": EVALUATION["champion"]["rmse"]},
     }
     odd = replace(
         SUGAR,
         name="a|b",
         comparison="",
         training=training,
-        evaluation={**EVALUATION, "champion": {"r|2": EVALUATION["champion"]["rmse"]}},  # type: ignore[index]
+        evaluation=evaluation,
         summary={**SUMMARY, "missing": {"b\n|mi": 1}},
     )
     blocks = [block.splitlines() for block in report(RunSummary((odd,))).split("\n\n")]

@@ -1,5 +1,7 @@
 """What the test split was answered → what the answers of a service are compared with."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ def test_probabilities_are_counted_by_decile_and_by_what_came_true() -> None:
     assert found["rows"] == sum(found["labels"]) == 1000
     assert found["labels"][1] == np.sum(positive > 0.5)
     assert found["scores"]["counts"] == [100] * 10
-    calibration = found["calibration"]
+    calibration: Any = found["calibration"]
     assert sum(calibration["rows"]) == 1000
     assert sum(calibration["hits"]) == truth.sum()
     rates = np.divide(calibration["hits"], calibration["rows"])
@@ -27,7 +29,7 @@ def test_probabilities_are_counted_by_decile_and_by_what_came_true() -> None:
 def test_of_many_classes_the_predicted_one_counts() -> None:
     scores = RNG.dirichlet([1, 1, 1], 300)
     labels = scores.argmax(axis=1)
-    found = answers(labels, Prediction(labels=labels, scores=scores), 3)
+    found: Any = answers(labels, Prediction(labels=labels, scores=scores), 3)
     assert found["calibration"]["hits"] == found["calibration"]["rows"]
     assert found["calibration"]["rows"][:3] == [0, 0, 0]  # the likeliest of three is above 1/3
 

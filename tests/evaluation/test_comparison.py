@@ -16,6 +16,7 @@ from treeline.evaluation.comparison import (
     decide,
     sentence,
 )
+from treeline.records.evaluation import Interval
 
 N = 2000
 TRUTH = np.tile([0, 1], N // 2)
@@ -42,7 +43,7 @@ def compared(
     )
 
 
-def lead(value: float, half: float) -> dict[str, float]:
+def lead(value: float, half: float) -> Interval:
     return {"value": value, "low": value - half, "high": value + half}
 
 
@@ -65,7 +66,7 @@ def lead(value: float, half: float) -> dict[str, float]:
     ],
 )
 def test_a_lead_is_judged_by_its_interval_its_margin_and_the_looks(
-    found: dict[str, float], margin: float, rows: int, look: int, outcome: str
+    found: Interval, margin: float, rows: int, look: int, outcome: str
 ) -> None:
     test = NonInferiority("roc_auc", found, margin, rows, look)
     assert test.outcome == outcome
@@ -73,7 +74,7 @@ def test_a_lead_is_judged_by_its_interval_its_margin_and_the_looks(
 
 @pytest.mark.parametrize(("value", "outcome"), [(0.1, "undecided"), (-0.1, "worse")])
 def test_a_lead_without_an_interval_lets_nothing_pass_as_shown(value: float, outcome: str) -> None:
-    none = {"value": value, "low": None, "high": None}
+    none: Interval = {"value": value, "low": None, "high": None}
     assert NonInferiority("roc_auc", none, 0.01, 40).outcome == outcome
 
 

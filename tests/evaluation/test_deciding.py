@@ -37,7 +37,7 @@ def declared(declaration: dict[str, Any], **evaluation: Any) -> ModelSpec:
     return ModelSpec.model_validate(declaration)
 
 
-def slices(spec: ModelSpec, *, units: Units | None = None) -> list[dict[str, Any]]:
+def slices(spec: ModelSpec, *, units: Units | None = None) -> Any:
     repeat = {"champion": labels("maple"), "baseline": labels("oak")}
     return sliced(TABLE, TRUTH, [Repeat(repeat)], spec, units=units or Units.rows(N))
 

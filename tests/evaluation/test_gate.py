@@ -147,11 +147,12 @@ def test_a_baseline_that_cannot_be_compared_is_not_beaten() -> None:
 
 
 def test_a_baseline_that_won_ships_in_so_many_words_and_still_has_a_floor() -> None:
-    found = evaluation({"f1": 0.8}, {"f1": 0.8}) | {"winner": "baseline"}
-    verdict = decide(found, Gate(floor={"f1": 0.7}), metric="f1")
+    found = evaluation({"f1": 0.8}, {"f1": 0.8})
+    verdict = decide(found, Gate(floor={"f1": 0.7}), metric="f1", winner="baseline")
     assert verdict.passed
     assert verdict.reasons[-1].startswith("the baseline itself won and ships, as declared")
-    assert not decide(found, Gate(floor={"f1": 0.9}), metric="f1").passed
+    floor = Gate(floor={"f1": 0.9})
+    assert not decide(found, floor, metric="f1", winner="baseline").passed
 
 
 def test_a_refusal_gives_every_reason_and_only_those() -> None:

@@ -8,13 +8,14 @@ import pytest
 
 from treeline.artifact import Prediction
 from treeline.evaluation.diagnostics import BLOCKS, MOST, REPEATS, importances
+from treeline.records.evaluation import Importance
 
 N = 120
 RNG = np.random.default_rng(0)
 TRUTH = np.tile([0, 1], N // 2)
 
 
-def knowing_frame(prediction_from: str) -> tuple[pd.DataFrame, list[dict[str, object]]]:
+def knowing_frame(prediction_from: str) -> tuple[pd.DataFrame, list[Importance]]:
     """Return a frame in which one feature is the target, and the importances of its features."""
     noise = RNG.uniform(size=N).astype(np.float32)
     frame = pd.DataFrame({"noise": noise, "self": TRUTH.astype(np.float32), "still": 1.0})

@@ -19,6 +19,7 @@ from treeline.contract.features import Target
 from treeline.evaluation.metrics import ks, roc_auc
 from treeline.plots import Judged, charts_of, draw
 from treeline.plots.charts import CURVE_POINTS
+from treeline.records.evaluation import Importance
 
 OF_LABELS = {"confusion", "importance"}
 OF_CLASSES = OF_LABELS | {"calibration", "precision_recall", "roc"}
@@ -29,7 +30,7 @@ CHARTS = {
     "regression": OF_VALUES,
 }
 COLUMNS = ["series", "x", "y", "mark", "x_title", "y_title"]
-IMPORTANCES = [
+IMPORTANCES: list[Importance] = [
     {"feature": "price ($) per ($) and \\frac", "loss": 0.3, "deviation": 0.02},
     {"feature": "a name, with a comma and all, that goes on and on", "loss": 0, "deviation": 0},
 ]

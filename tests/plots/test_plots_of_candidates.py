@@ -2,26 +2,32 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tests.plots.test_plots import COLUMNS, JUDGED, drawn, rows_of
+from treeline.records.training import CandidateRecord, Training, TrialRecord
 
 
-def trial(estimator: str, *folds: float) -> dict[str, Any]:
+def trial(estimator: str, *folds: float) -> TrialRecord:
     settings = {"estimator": f"sklearn.somewhere.{estimator}"}
     return {"hyperparameters": settings, "folds": {"log_loss": [*folds]}}
 
 
-def candidate(*folds: float, tried: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    one = {"hyperparameters": {}, "folds": {"log_loss": [*folds]}}
+def candidate(*folds: float, tried: list[TrialRecord] | None = None) -> CandidateRecord:
+    one: TrialRecord = {"hyperparameters": {}, "folds": {"log_loss": [*folds]}}
     best = next((each for each in tried or [] if each["folds"] == one["folds"]), one)
-    return {**best, "trials": tried or [one]}
+    return {
+        "trainer": "auto",
+        "estimator": "any",
+        "hyperparameters": best["hyperparameters"],
+        "folds": best["folds"],
+        "trials": tried or [one],
+    }
 
 
 CHOSEN = [trial("RidgeClassifier", 0.3, 0.4), trial("RidgeClassifier", 0.2, 0.3)] + [
     trial(f"Bad{number}", number, number + 1) for number in range(1, 9)
 ]
-TRAINING = {
+TRAINING: Training = {
     "metric": "log_loss",
     "champion": "auto",
     "candidates": {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from time import process_time
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,15 @@ from treeline.config.blocks import Leaks
 from treeline.config.models import ModelSpec
 from treeline.evaluation.gate import copied, judge_leaks, sentences
 from treeline.preparation.leaks import leaks, of_frames
+from treeline.records.summary import LeakRecord, Twins
 
 N = 600
-KINDS = ("telling", "ids", "clocks", "groups")
+KINDS: tuple[Literal["telling", "ids", "clocks", "groups"], ...] = (
+    "telling",
+    "ids",
+    "clocks",
+    "groups",
+)
 
 Table = Callable[[np.random.Generator], dict[str, Any]]
 
@@ -135,12 +141,12 @@ def declared(features: list[str], *, task: str = "binary", columns: Any = None) 
     )
 
 
-def suspicions(frame: pd.DataFrame, spec: ModelSpec, *, seed: int = 0) -> dict[str, Any]:
+def suspicions(frame: pd.DataFrame, spec: ModelSpec, *, seed: int = 0) -> LeakRecord:
     test = np.random.default_rng(seed).random(len(frame)) < 0.25
     return leaks(of_frames(frame[~test], frame[test]), spec)
 
 
-def kinds(found: dict[str, Any]) -> list[str]:
+def kinds(found: LeakRecord) -> list[str]:
     return [
         *(["twins"] if copied(found["twins"]) else []),
         *(kind for kind in KINDS if found[kind]),
@@ -197,7 +203,7 @@ def test_missing_values_and_texts_are_values_like_others() -> None:
     assert [each["feature"] for each in found["telling"]] == ["a"]
 
 
-FOUND = {
+FOUND: LeakRecord = {
     "twins": {"test_rows": 90, "share": 0.9, "by_chance": 0.0, "same_target": 1.0},
     "telling": [{"feature": "b", "alone": 1.0}],
     "ids": [],
@@ -230,8 +236,8 @@ def test_the_gate_refuses_twins_says_the_rest_and_can_be_overruled() -> None:
 def test_twins_that_are_few_or_that_chance_makes_are_not_refused(
     share: float, chance: float, same: float, refused: bool
 ) -> None:
-    twins = FOUND["twins"] | {"share": share, "by_chance": chance, "same_target": same}  # type: ignore[operator]
-    assert bool(judge_leaks(FOUND | {"twins": twins}, Leaks())[0]) is refused
+    twins: Twins = {"test_rows": 90, "share": share, "by_chance": chance, "same_target": same}
+    assert bool(judge_leaks({**FOUND, "twins": twins}, Leaks())[0]) is refused
 
 
 def test_a_million_rows_take_seconds() -> None:

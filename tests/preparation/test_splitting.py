@@ -113,7 +113,7 @@ def test_drawn_groups_tell_how_many_splits_some_seeds_give(
     spec = ModelSpec.model_validate(declaration)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     frame = pd.DataFrame({"Plot": groups, "Event": groups != np.roll(groups, 1)})
-    found = record(spec, hashes(frame, ["Plot"], seed=0), frame, test=10)["split"]["seeds"]
+    found = record(spec, hashes(frame, ["Plot"], seed=0), frame, test=10)["seeds"]
     assert found == {"tried": 10, "different": different}
 
 

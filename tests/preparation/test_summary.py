@@ -9,6 +9,7 @@ import pytest
 from treeline.config.models import ModelSpec
 from treeline.errors import DataError
 from treeline.preparation.whole import summarise
+from treeline.records.summary import RowCounts
 
 
 def declared(target: dict[str, Any], *, group: str | None = None) -> ModelSpec:
@@ -27,10 +28,15 @@ def declared(target: dict[str, Any], *, group: str | None = None) -> ModelSpec:
     )
 
 
+COUNTS: RowCounts = {
+    "collected": 3, "left_out_by_where": 0, "without_target": 0, "train": 2, "test": 1
+}  # fmt: skip
+
+
 def summary(target: dict[str, Any], values: list[Any], *, group: str | None = None) -> Any:
     frame = pd.DataFrame({"t": values, "a": 1.0, "plot": range(len(values))})
     spec = declared(target, group=group)
-    return summarise(frame, frame[:-1], frame[-1:], spec=spec, counts={"collected": len(frame)})
+    return summarise(frame, frame[:-1], frame[-1:], spec=spec, counts=COUNTS)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +90,7 @@ def test_groups_on_both_sides_are_counted() -> None:
 def test_missing_and_repeated_rows_are_counted() -> None:
     frame = pd.DataFrame({"t": [1.0, 2.0, 3.0], "a": [1.0, None, 1.0], "plot": [1, 2, 3]})
     spec = declared({"task": "regression"})
-    found = summarise(frame, frame[:2], frame[2:], spec=spec, counts={})
+    found = summarise(frame, frame[:2], frame[2:], spec=spec, counts=COUNTS)
     assert found["missing"] == {"a": 1}
     assert found["duplicates"] == 1
 

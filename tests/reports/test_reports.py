@@ -8,11 +8,14 @@ import pytest
 
 from tests.tiny_models import DIABETES, SURVIVAL, Recipe, describe
 from treeline.contract.signature import Parity, Signature, Verdict
+from treeline.records.evaluation import Evaluation, Interval
+from treeline.records.summary import Summary
+from treeline.records.training import CandidateRecord, Folds, Training, TrialRecord
 from treeline.reports.card import card
 from treeline.reports.markdown import interval, number, table
 from treeline.reports.training import Record, report
 
-SUMMARY = {
+SUMMARY: Summary = {
     "rows": {
         "collected": 2783,
         "left_out_by_where": 678,
@@ -27,11 +30,11 @@ SUMMARY = {
 }
 
 
-def judged(value: float) -> dict[str, float]:
+def judged(value: float) -> Interval:
     return {"value": value, "low": value - 0.02, "high": value + 0.02}
 
 
-EVALUATION: dict[str, Any] = {
+EVALUATION: Evaluation = {
     "champion": {"roc_auc": judged(0.8712345), "accuracy": judged(0.83)},
     "baseline": {"accuracy": judged(0.7)},
     "advantage": {"baseline": {"accuracy": judged(0.13)}},
@@ -42,6 +45,20 @@ EVALUATION: dict[str, Any] = {
     ],
 }
 
+
+def candidate(
+    folds: Folds, *, settings: dict[str, Any] | None = None, trials: int = 1
+) -> CandidateRecord:
+    tried: TrialRecord = {"hyperparameters": settings or {}, "folds": folds}
+    return {
+        "trainer": "sklearn",
+        "estimator": "any",
+        "hyperparameters": tried["hyperparameters"],
+        "folds": folds,
+        "trials": [tried] * trials,
+    }
+
+
 RECORD = Record(
     name="tree-survival",
     description="Will this seedling die?",
@@ -50,16 +67,12 @@ RECORD = Record(
         "champion": "boosting",
         "metric": "accuracy",
         "candidates": {
-            "baseline": {
-                "hyperparameters": {},
-                "folds": {"accuracy": [0.68, 0.72]},
-                "trials": [{}],
-            },
-            "boosting": {
-                "hyperparameters": {"depth": 3, "rate": 0.123456},
-                "folds": {"accuracy": [0.82, 0.84], "roc_auc": [0.85, 0.89]},
-                "trials": [{}] * 10,
-            },
+            "baseline": candidate({"accuracy": [0.68, 0.72]}),
+            "boosting": candidate(
+                {"accuracy": [0.82, 0.84], "roc_auc": [0.85, 0.89]},
+                settings={"depth": 3, "rate": 0.123456},
+                trials=10,
+            ),
         },
     },
     evaluation=EVALUATION,
@@ -166,7 +179,8 @@ SPLIT = {
     ids=["group", "key", "values", "drawn", "seeds", "few", "after"],
 )  # fmt: skip
 def test_a_card_says_what_decided_the_side_of_a_row(change: dict[str, Any], words: str) -> None:
-    summary = {**SUMMARY, "split": SPLIT | change}
+    split: Any = SPLIT | change
+    summary: Summary = {**SUMMARY, "split": split}
     assert words in card(signature(), summary=summary, evaluation=EVALUATION)
 
 
@@ -181,7 +195,7 @@ def test_a_card_says_why_a_model_is_served_as_a_pickle() -> None:
 
 
 def test_a_card_of_a_regression_has_no_classes() -> None:
-    summary = {**SUMMARY, "target": {"mean": 1.0, "std": 1.0, "min": 0.0, "max": 2.0}}
+    summary: Summary = {**SUMMARY, "target": {"mean": 1.0, "std": 1.0, "min": 0.0, "max": 2.0}}
     found = card(signature(DIABETES), summary=summary, evaluation=EVALUATION)
     assert "`progression` (points)." in found
     assert "lass" not in found
@@ -232,7 +246,8 @@ def test_an_interval_is_told_with_its_ends() -> None:
 
 def judged_by(**changed: Any) -> str:
     """Return the report of an evaluation that says more."""
-    return report(replace(RECORD, evaluation=EVALUATION | changed))
+    more: Any = {**EVALUATION, **changed}
+    return report(replace(RECORD, evaluation=more))
 
 
 @pytest.mark.parametrize(
@@ -313,16 +328,14 @@ def test_a_refused_report_still_says_what_the_data_give_away() -> None:
 
 def test_a_report_of_a_quantile_says_how_many_rows_are_at_most_that() -> None:
     one, name = judged(2.0), "pinball_90"
-    evaluation = EVALUATION | {
+    evaluation: Evaluation = {
+        **EVALUATION,
         "champion": {name: one},
         "baseline": {name: one},
         "advantage": {"baseline": {name: one}},
         "calibration": {"bias": 70.0, "slope": 0.9, "at_most": 0.876},
     }
-    rivals = {
-        who: {"hyperparameters": {}, "folds": {name: [1.0, 2.0]}, "trials": [{}]}
-        for who in ("baseline", "boosting")
-    }
-    training = {"champion": "boosting", "metric": name, "candidates": rivals}
+    rivals = {who: candidate({name: [1.0, 2.0]}) for who in ("baseline", "boosting")}
+    training: Training = {"champion": "boosting", "metric": name, "candidates": rivals}
     text = report(replace(RECORD, evaluation=evaluation, training=training))
     assert "87.6% of the rows have a truth of at most what is predicted; 90 % is meant." in text

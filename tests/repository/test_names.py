@@ -26,6 +26,7 @@ PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 PUBLISHED = {
     ("api/routes/registry.py", "asked"),  # a key of an answer
+    ("src/treeline/records/evaluation.py", "told"),  # a key of `evaluation.json`
     ("src/treeline/errors.py", "ArtifactNotFoundError"),  # as Python's FileNotFoundError
     ("src/treeline/trainers/preprocessors.py", "kept_"),  # an attribute of pickled estimators
 }

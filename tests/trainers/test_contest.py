@@ -9,11 +9,11 @@ import pytest
 from treeline.config.models import ModelSpec
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.preparation.whole import Prepared, prepare
+from treeline.records.training import text_of_training
 from treeline.trainers.contest import (
     Contest,
     announced,
     contest,
-    document,
     mean,
     record,
     table,
@@ -159,7 +159,7 @@ def test_the_record_is_plain_json_with_settings_folds_and_trials(
     for trial in tree["trials"]:
         assert trial.keys() == {"hyperparameters", "folds"}
         assert trial["folds"].keys() == tree["folds"].keys()
-    text = document(found)
+    text = text_of_training(found)
     assert json.loads(text) == found
     assert '"roc_auc": [0.' in text, "the folds of a metric stand on one line"
 

@@ -22,6 +22,7 @@ from treeline.monitoring.record import Ages, Record
 from treeline.monitoring.report import report
 from treeline.monitoring.windows import window
 from treeline.plots.images import png
+from treeline.records.evaluation import read_evaluation
 
 FOLDER = Path("build/monitor")
 ALARM = 3  # the exit code of a look that alarms
@@ -53,10 +54,10 @@ def monitor(
 
 def watched_model(spec: ModelSpec, paths: Layout) -> Watched:
     """Read what is known of an exported model."""
-    evaluation: dict[str, Any] = {}
-    if paths.evaluation.is_file():
-        evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
-    return Watched(spec, Signature.read(paths.signature), evaluation)
+    signature = Signature.read(paths.signature)
+    if not paths.evaluation.is_file():
+        return Watched(spec, signature)
+    return Watched(spec, signature, read_evaluation(paths.evaluation))
 
 
 def look_at(

@@ -11,6 +11,8 @@ from treeline.contract.signature import Signature
 from treeline.delivery import notes, repository
 from treeline.delivery.pipeline import Failure
 from treeline.delivery.publishing import Published
+from treeline.records.evaluation import Evaluation, read_evaluation
+from treeline.records.training import Training, read_training
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class ModelSummary:
     version: str | None = None
     before: str | None = None
     verdict: Mapping[str, Any] = field(default_factory=dict)
-    evaluation: Mapping[str, Any] = field(default_factory=dict)
-    training: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    training: Training | None = None
     summary: Mapping[str, Any] = field(default_factory=dict)
     summary_before: Mapping[str, Any] = field(default_factory=dict)
     comparison: str = ""
@@ -109,8 +111,8 @@ def _gathered(paths: Layout, *, base: str | None) -> ModelSummary:
         version=_version(paths.signature.read_bytes()) if paths.signature.exists() else None,
         before=_version(before.encode()) if before else None,
         verdict=_json(paths.verdict),
-        evaluation=_json(paths.evaluation),
-        training=_json(paths.training),
+        evaluation=read_evaluation(paths.evaluation) if paths.evaluation.exists() else None,
+        training=read_training(paths.training) if paths.training.exists() else None,
         summary=_json(paths.summary),
         summary_before=json.loads(repository.shown(earlier, paths.summary) or "{}"),
         comparison=contest.read_text(encoding="utf-8") if base and contest.exists() else "",

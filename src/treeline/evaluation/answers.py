@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from treeline.artifact import Prediction
 from treeline.evaluation.diagnostics import BINS
+from treeline.records.evaluation import Answers, ClassCalibration
 
 DECILES = np.linspace(0, 1, 11)[1:-1]
 DIGITS = 6  # processors differ in the last digits of a sum
@@ -14,7 +15,7 @@ DIGITS = 6  # processors differ in the last digits of a sum
 Array = NDArray[Any]
 
 
-def answers(truth: Array, prediction: Prediction, classes: int) -> dict[str, Any]:
+def answers(truth: Array, prediction: Prediction, classes: int) -> Answers:
     """Return how a model answered `rows` test rows, and how often that came true, as counts.
 
     `labels` counts the predicted classes. `scores` counts the score of a row (the probability of
@@ -23,7 +24,7 @@ def answers(truth: Array, prediction: Prediction, classes: int) -> dict[str, Any
     `rows`, their mean probability `told` and how many came true, `hits`; of a regression instead
     the `bias` of the values, its `deviation` and the `rows`. Shapes: (n_rows,), (n_rows, classes).
     """
-    summary: dict[str, Any] = {"rows": len(truth)}
+    summary: Answers = {"rows": len(truth)}
     if prediction.labels is not None:
         summary["labels"] = np.bincount(prediction.labels, minlength=classes).tolist()
     scores = score_of(prediction)
@@ -65,7 +66,7 @@ def places(values: Array, edges: list[float] | tuple[float, ...]) -> Array:
     return np.searchsorted(limits, np.asarray(values, dtype=np.float32), side="right")
 
 
-def came_true(scores: Array, hit: Array) -> dict[str, Any]:
+def came_true(scores: Array, hit: Array) -> ClassCalibration:
     """Count rows and hits by probability, in BINS bins of equal width; arrays of shape (n,)."""
     share = np.clip(scores, 0, 1)
     place = np.minimum((share * BINS).astype(np.intp), BINS - 1)

@@ -22,6 +22,7 @@ from treeline.contract.signature import Verdict
 from treeline.evaluation.gate import two_digits
 from treeline.evaluation.intervals import evaluate
 from treeline.evaluation.units import Units
+from treeline.records.evaluation import Interval
 from treeline.reports.markdown import interval, number, table
 
 CANDIDATE, INCUMBENT = "candidate", "incumbent"
@@ -110,7 +111,7 @@ class NonInferiority:
     """
 
     metric: str
-    lead: Mapping[str, Any]
+    lead: Interval
     margin: float
     rows: int
     look: int = 1
@@ -122,12 +123,12 @@ class NonInferiority:
         `better` and `as good` err as often as this look may spend: a model that is not better, or
         that is worse by the margin, passes. `worse` errs for at most one equal model in twenty.
         """
-        if self.lead.get("low") is None:
-            return "undecided" if self.lead["value"] >= -self.margin else "worse"
+        value, first, last = self.lead["value"], self.lead["low"], self.lead["high"]
+        if first is None or last is None:
+            return "undecided" if value >= -self.margin else "worse"
         unseen = self._rows_alike / self.rows
-        value, below = self.lead["value"], self.lead["value"] - self.lead["low"]
-        low = value - max(below * self._deviations / INTERVAL, unseen)
-        high = max(self.lead["high"], value + unseen)
+        low = value - max((value - first) * self._deviations / INTERVAL, unseen)
+        high = max(last, value + unseen)
         if low > 0:
             return "better"
         if low >= -self.margin:
@@ -141,9 +142,10 @@ class NonInferiority:
         The interval must be so narrow that its end is above minus the margin although the lead
         came out low by chance. Widths fall with the root of the number of rows.
         """
-        if not self.margin:
+        low, high = self.lead["low"], self.lead["high"]
+        if not self.margin or low is None or high is None:
             return inf
-        by_chance = float(self.lead["high"] - self.lead["low"]) / 2 / INTERVAL
+        by_chance = (high - low) / 2 / INTERVAL
         wide = (self._deviations + NormalDist().inv_cdf(1 - REFUSED)) * by_chance
         return max(self.rows * (wide / self.margin) ** 2, self._rows_alike / self.margin)
 
@@ -177,7 +179,7 @@ def _margins(evaluation: Mapping[str, Any], rules: Rules, metric: str) -> Mappin
     return {metric: MARGIN if METRICS[metric].higher_is_better else MARGIN * before}
 
 
-def _moved(name: str, lead: Mapping[str, Any]) -> str:
+def _moved(name: str, lead: Interval) -> str:
     worse = "fell" if METRICS[name].higher_is_better else "rose"
     return "held" if lead["value"] >= 0 else worse
 

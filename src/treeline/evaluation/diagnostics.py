@@ -3,7 +3,7 @@
 Importances and the learning curve ask the champion for more predictions; the others do not.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,11 +21,19 @@ from treeline.contract.texts import text_of
 from treeline.evaluation.intervals import Repeat, evaluate_repeats
 from treeline.evaluation.metrics import score
 from treeline.evaluation.units import Units
+from treeline.records.evaluation import (
+    Calibration,
+    CurvePoint,
+    Importance,
+    Interval,
+    LearningCurve,
+    Slice,
+    Threshold,
+    Thresholds,
+)
 
 REPEATS = 5  # permutations per feature
-MOST = (
-    200  # features that are shuffled one by one: with REPEATS, a thousand predictions of all rows
-)
+MOST = 200  # features shuffled one by one: with REPEATS, a thousand predictions of all rows
 BLOCKS = 100  # of neighbouring features, shuffled together where there are more than that
 
 
@@ -36,7 +44,7 @@ def importances(
     *,
     metric: str,
     seed: int,
-) -> list[dict[str, Any]]:
+) -> list[Importance]:
     """Return how much the metric worsens when a feature is shuffled (Breiman 2001), largest first.
 
     `frame` is float32 of shape (n_rows, n_features). Each entry has the feature, the mean loss and
@@ -52,7 +60,7 @@ def importances(
         shuffled[names] = frame[names].to_numpy()[rng.permutation(len(frame))]
         return sign * (whole - score(truth, predict(shuffled), [metric])[metric])
 
-    entries = []
+    entries: list[Importance] = []
     for name in _most_important(list(frame.columns), loss):
         losses = [loss([name]) for _ in range(REPEATS)]
         entries.append(
@@ -85,7 +93,7 @@ Rows = tuple[pd.DataFrame, Array]
 
 def learning_curve(
     estimator: Any, train: tuple[pd.DataFrame, Array, Units], test: Rows, *, metric: str, seed: int
-) -> dict[str, Any]:
+) -> LearningCurve:
     """Return the metric on the test rows after learning from shares of the training units.
 
     Each entry of `curve` has `rows` (the mean), `value` (the mean over the draws) and `deviation`
@@ -95,7 +103,7 @@ def learning_curve(
     """
     frame, truth, units = train
     whole = np.unique(truth) if np.issubdtype(truth.dtype, np.integer) else np.empty(0)
-    curve = []
+    curve: list[CurvePoint] = []
     for place, share in enumerate(SHARES):
         values, sizes = [], []
         for draw in range(DRAWS if share < 1 else 1):
@@ -119,7 +127,7 @@ def learning_curve(
     return {"curve": curve, "more_rows_help": _more_rows_help(curve, metric)}
 
 
-def _more_rows_help(curve: list[dict[str, Any]], metric: str) -> bool | None:
+def _more_rows_help(curve: Sequence[CurvePoint], metric: str) -> bool | None:
     if len(curve) < 2:
         return None
     half, whole = curve[-2:]
@@ -130,7 +138,7 @@ def _more_rows_help(curve: list[dict[str, Any]], metric: str) -> bool | None:
 BINS = 10  # of equal width, as Guo and others (2017)
 
 
-def calibration(truth: Array, prediction: Prediction) -> dict[str, float] | None:
+def calibration(truth: Array, prediction: Prediction) -> Calibration | None:
     """Return the calibration as numbers, or None where labels are all there is.
 
     Of probabilities: `ece`, the expected calibration error (Naeini and others 2015) of the positive
@@ -153,27 +161,30 @@ def calibration(truth: Array, prediction: Prediction) -> dict[str, float] | None
     return _of_shares(truth == likeliest, share)
 
 
-def _of_shares(hit: Array, share: Array) -> dict[str, float]:
+def _of_shares(hit: Array, share: Array) -> Calibration:
     place = np.minimum((share * BINS).astype(np.intp), BINS - 1)
     rows = np.bincount(place, minlength=BINS)
     filled = rows > 0
     came_true = np.bincount(place, weights=hit, minlength=BINS)[filled] / rows[filled]
     forecast = np.bincount(place, weights=share, minlength=BINS)[filled] / rows[filled]
     weight, whole = rows[filled] / len(hit), float(hit.mean())
-    parts = {
-        "ece": np.sum(weight * np.abs(came_true - forecast)),
-        "reliability": np.sum(weight * (came_true - forecast) ** 2),
-        "resolution": np.sum(weight * (came_true - whole) ** 2),
-        "uncertainty": whole * (1 - whole),
+    return {
+        "ece": _rounded(np.sum(weight * np.abs(came_true - forecast))),
+        "reliability": _rounded(np.sum(weight * (came_true - forecast) ** 2)),
+        "resolution": _rounded(np.sum(weight * (came_true - whole) ** 2)),
+        "uncertainty": _rounded(whole * (1 - whole)),
     }
-    return {name: round(float(value), 6) for name, value in parts.items()}
 
 
-def _of_values(truth: Array, values: Array) -> dict[str, float]:
+def _rounded(value: float) -> float:
+    return round(float(value), 6)
+
+
+def _of_values(truth: Array, values: Array) -> Calibration:
     spread = float(np.mean((values - values.mean()) ** 2))
-    parts = {
-        "bias": round(float(np.mean(values) - np.mean(truth)), 6),
-        "at_most": round(float(np.mean(truth <= values)), 6),
+    parts: Calibration = {
+        "bias": _rounded(float(np.mean(values) - np.mean(truth))),
+        "at_most": _rounded(float(np.mean(truth <= values))),
     }
     if spread:
         both = float(np.mean((values - values.mean()) * (truth - truth.mean())))
@@ -192,7 +203,7 @@ def sliced(
     spec: ModelSpec,
     *,
     units: Units,
-) -> list[dict[str, Any]]:
+) -> list[Slice]:
     """Return the champion metric for each value of each column that is sliced by.
 
     Those are declared (`evaluation.slices`), or else the features of categories. Entries have the
@@ -201,7 +212,8 @@ def sliced(
     undefined (one class alone) is left out, as are those of fewer than FEWEST_ROWS rows, and rows
     that are a slice already by another name.
     """
-    metric, entries = spec.champion.metric, []
+    metric = spec.champion.metric
+    entries: list[Slice] = []
     seen: set[bytes] = set()
     for name in columns_of(spec):
         values = table[name]
@@ -213,8 +225,18 @@ def sliced(
             those = [repeat.of(rows) for repeat in repeats]
             judged = evaluate_repeats(truth[rows], those, [metric], units=units.part(rows))
             if metric in judged[CHAMPION] and np.isfinite(judged[CHAMPION][metric]["value"]):
-                entry = {"column": name, "slice": text_of(plain(value)), "rows": len(rows)}
-                entries.append(entry | judged[CHAMPION][metric] | _beside(judged, metric))
+                own: Interval = judged[CHAMPION][metric]
+                rival: Interval | None = judged[BASELINE].get(metric)
+                entries.append(
+                    {
+                        "column": name,
+                        "slice": text_of(plain(value)),
+                        "rows": len(rows),
+                        **own,
+                        "baseline": None if rival is None else rival["value"],
+                        "lead": None if rival is None else judged["advantage"][BASELINE][metric],
+                    }
+                )
     return entries
 
 
@@ -225,18 +247,11 @@ def columns_of(spec: ModelSpec) -> tuple[str, ...]:
     return tuple(name for name, feature in spec.features.items() if feature.categories)
 
 
-def _beside(judged: Mapping[str, Any], metric: str) -> dict[str, Any]:
-    if metric not in judged[BASELINE]:
-        return {"baseline": None, "lead": None}
-    lead = judged["advantage"][BASELINE][metric]
-    return {"baseline": judged[BASELINE][metric]["value"], "lead": lead}
-
-
 STEPS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 PER_ROWS = 100  # costs are told for so many rows
 
 
-def thresholds(hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
+def thresholds(hit: Array, score: Array, costs: Costs | None) -> Thresholds:
     """Return precision, recall and the rows above each threshold, and with `costs` the cheapest.
 
     `hit` is bool and `score` the probability of the positive class, both of shape (n_rows,). A row
@@ -253,17 +268,17 @@ def thresholds(hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
     entries = [_at(float(threshold), hit, score, costs) for threshold in tried]
     return {
         "table": table,
-        "costs": costs.model_dump(),
+        "costs": {"false_alarm": costs.false_alarm, "miss": costs.miss},
         "of_costs": _at(of_costs, hit, score, costs),
         "cheapest": min(entries, key=lambda entry: entry["cost"]),
     }
 
 
-def _at(threshold: float, hit: Array, score: Array, costs: Costs | None) -> dict[str, Any]:
+def _at(threshold: float, hit: Array, score: Array, costs: Costs | None) -> Threshold:
     called = score >= threshold
     hits, misses = int((called & hit).sum()), int((~called & hit).sum())
     alarms = int((called & ~hit).sum())
-    entry = {
+    entry: Threshold = {
         "threshold": float(f"{threshold:.4g}"),
         "called": round(float(called.mean()), 4),
         "precision": round(hits / (hits + alarms), 4) if hits + alarms else None,

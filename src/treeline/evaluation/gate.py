@@ -1,14 +1,15 @@
 """Evaluation + declared thresholds + what the data give away → verdict, with reasons. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil, floor, log10
-from typing import Any
 
 from treeline.config.blocks import Leaks
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, CHAMPION, Gate, ModelSpec, Onnx, Undecided
+from treeline.config.models import BASELINE, Gate, ModelSpec, Onnx, Undecided
 from treeline.contract.signature import Verdict
+from treeline.records.evaluation import Evaluation, Gated, Graph, Metrics, Scored
+from treeline.records.summary import LeakRecord, Summary, Twins
+from treeline.records.training import Training
 
 THE_BASELINE_WON = (
     "the baseline itself won and ships, as declared: on the folds no candidate led it by more than "
@@ -16,37 +17,42 @@ THE_BASELINE_WON = (
 )
 
 
+NO_GRAPH: Graph = {"missing": "the evaluation says nothing of one"}
+
+
 def decide(
-    evaluation: Mapping[str, Any], gate: Gate, *, metric: str, onnx: Onnx = "preferred"
+    evaluation: Gated,
+    gate: Gate,
+    *,
+    metric: str,
+    onnx: Onnx = "preferred",
+    winner: str = "",
 ) -> Verdict:
     """Judge a champion by floor, ceiling and baseline, and by its graph where one is required.
 
-    `evaluation` holds `champion` and `baseline` as `{metric: {value, low, high}}`,
-    `advantage.baseline` in the same form, and `rows`, how many were tested; `metric` is the
-    declared champion metric. A floor and a ceiling bound the good side of a metric: for a metric
-    where lower is better, a floor of 0.4 admits at most 0.4, and a ceiling of 0.01 at least 0.01.
-    With `onnx` "required", `graph` says how closely an ONNX graph repeats the champion (`rows`,
-    `largest_difference`), or why none does (`missing`). A `winner`
-    that is the baseline itself has no other to beat.
+    `metric` is the declared champion metric. A floor and a ceiling bound the good side of a metric:
+    for a metric where lower is better, a floor of 0.4 admits at most 0.4, and a ceiling of 0.01 at
+    least 0.01. With `onnx` "required" a model without a graph is refused. A `winner` that is the
+    baseline itself has no other to beat.
     """
-    champion = evaluation[CHAMPION]
+    champion = evaluation["champion"]
     checks = [_floor(name, champion, limit) for name, limit in gate.floor.items()]
     checks += [_ceiling(name, champion, limit) for name, limit in gate.ceiling.items()]
-    if evaluation.get("winner") == BASELINE:
+    if winner == BASELINE:
         checks.append((True, THE_BASELINE_WON))
     elif gate.beats == BASELINE:
         by = gate.beats_by or metric
-        lead = evaluation["advantage"][BASELINE].get(by, {"low": 0})
-        judge = _without_interval if lead["low"] is None else _beats
+        lead = evaluation["advantage"][BASELINE].get(by)
+        judge = _without_interval if lead and lead["low"] is None else _beats
         checks.append(judge(evaluation, by, undecided=gate.undecided))
     if onnx == "required":
-        checks.append(_graph(evaluation["graph"]))
+        checks.append(_graph(evaluation.get("graph", NO_GRAPH)))
     passed = all(good for good, _ in checks)
     reasons = [reason for good, reason in checks if passed or not good]
     return Verdict(passed=passed, reasons=tuple(reasons or ["nothing was asked of the model"]))
 
 
-def _floor(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+def _floor(name: str, champion: Metrics, limit: float) -> tuple[bool, str]:
     if name not in champion:
         return False, f"{name} has a floor of {limit:g}, but the champion gives no probabilities"
     value, sign = champion[name]["value"], METRICS[name].sign
@@ -56,7 +62,7 @@ def _floor(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, 
     return False, f"{name} is {value:.4g}, but {side} {limit:g} is asked"
 
 
-def _ceiling(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool, str]:
+def _ceiling(name: str, champion: Metrics, limit: float) -> tuple[bool, str]:
     if name not in champion:
         return False, f"{name} has a ceiling of {limit:g}, but the champion gives no probabilities"
     value, sign = champion[name]["value"], METRICS[name].sign
@@ -69,31 +75,32 @@ def _ceiling(name: str, champion: Mapping[str, Any], limit: float) -> tuple[bool
     )
 
 
-def _beats(evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided) -> tuple[bool, str]:
+def _beats(evaluation: Scored, metric: str, *, undecided: Undecided) -> tuple[bool, str]:
     """Judge a lead by its interval of 95 %: at most one useless champion in forty is above 0."""
-    value = evaluation[CHAMPION][metric]["value"]
-    rival = evaluation[BASELINE].get(metric, {}).get("value")
-    if rival is None:
+    value = evaluation["champion"][metric]["value"]
+    if metric not in evaluation["baseline"]:
         return False, f"the baseline has no {metric} to be beaten by; choose a metric it can give"
+    rival = evaluation["baseline"][metric]["value"]
     lead = evaluation["advantage"][BASELINE][metric]
-    margin = f"by {lead['value']:.4g}, interval {lead['low']:.4g} to {lead['high']:.4g}"
-    if lead["low"] > 0:
+    low, high = lead["low"], lead["high"]
+    assert low is not None and high is not None  # the caller has looked
+    margin = f"by {lead['value']:.4g}, interval {low:.4g} to {high:.4g}"
+    if low > 0:
         return True, f"{metric} {value:.4g} beats the baseline's {rival:.4g} ({margin})"
     if lead["value"] <= 0:
         return False, f"{metric} {value:.4g} does not beat the baseline's {rival:.4g} ({margin})"
     rows = evaluation["rows"]
+    needed = _rows_needed(lead["value"], low, rows)
     text = (
         f"whether {metric} {value:.4g} beats the baseline's {rival:.4g} cannot be told with "
-        f"{rows:,} test rows ({margin}); {_rows_needed(lead, rows):,} would do if the lead held"
+        f"{rows:,} test rows ({margin}); {needed:,} would do if the lead held"
     )
     if undecided == "pass":
         return True, f"{text}, and `undecided: pass` lets it"
     return False, f"{text}; collect more, or declare `undecided: pass` in the gate"
 
 
-def _without_interval(
-    evaluation: Mapping[str, Any], metric: str, *, undecided: Undecided
-) -> tuple[bool, str]:
+def _without_interval(evaluation: Scored, metric: str, *, undecided: Undecided) -> tuple[bool, str]:
     """Judge a lead without an interval: what is behind is refused, what is ahead is undecided."""
     lead = evaluation["advantage"][BASELINE][metric]["value"]
     text = f"{metric} leads the baseline's by {lead:.4g}, without an interval"
@@ -108,12 +115,12 @@ def _without_interval(
     )
 
 
-def _rows_needed(lead: Mapping[str, float], rows: int) -> int:
+def _rows_needed(lead: float, low: float, rows: int) -> int:
     """Return about how many rows narrow the interval of a lead until it is above 0.
 
     Its width falls with the root of their number.
     """
-    return two_digits(rows * ((lead["value"] - lead["low"]) / lead["value"]) ** 2)
+    return two_digits(rows * ((lead - low) / lead) ** 2)
 
 
 def two_digits(rows: float) -> int:
@@ -122,7 +129,7 @@ def two_digits(rows: float) -> int:
     return ceil(round(rows / unit, 6)) * unit
 
 
-def _graph(graph: Mapping[str, Any]) -> tuple[bool, str]:
+def _graph(graph: Graph) -> tuple[bool, str]:
     if reason := graph.get("missing"):
         return False, (
             f"`export: required` asks for an ONNX graph, and there is none: {reason}; leave out "
@@ -140,14 +147,14 @@ BEYOND_CHANCE = 4  # times as many as independent features would give
 WORTH_SAYING = 0.01  # of the test rows
 
 
-def copied(twins: Mapping[str, Any]) -> bool:
+def copied(twins: Twins) -> bool:
     """Tell whether so many test rows have a twin, so far beyond chance, that rows were copied."""
     share = twins["share"]
     many = share >= CLEAR_TWINS and share >= BEYOND_CHANCE * twins["by_chance"]
-    return bool(many and twins["same_target"] >= WITH_TARGET)
+    return bool(many and (twins["same_target"] or 0) >= WITH_TARGET)
 
 
-def sentences(leaks: Mapping[str, Any]) -> dict[str, list[str]]:
+def sentences(leaks: LeakRecord) -> dict[str, list[str]]:
     """Return what is suspicious by the key of `gate.leaks` that decides on it, in words."""
     suspicions: dict[str, list[str]] = {
         "twins": [],
@@ -184,7 +191,7 @@ def sentences(leaks: Mapping[str, Any]) -> dict[str, list[str]]:
     return suspicions
 
 
-def judge_leaks(leaks: Mapping[str, Any], declared: Leaks) -> tuple[list[str], list[str]]:
+def judge_leaks(leaks: LeakRecord, declared: Leaks) -> tuple[list[str], list[str]]:
     """Return the reasons to refuse, and what else is to be said."""
     refused, said = [], []
     for key, texts in sentences(leaks).items():
@@ -213,13 +220,18 @@ class Decision:
 def decided(
     spec: ModelSpec,
     *,
-    summary: Mapping[str, Any],
-    training: Mapping[str, Any],
-    evaluation: Mapping[str, Any],
+    summary: Summary,
+    training: Training,
+    evaluation: Evaluation,
 ) -> Decision:
     """Decide whether a champion may be exported, by the documents of its stages."""
-    judged = {**evaluation, "winner": training["champion"]}
-    verdict = decide(judged, spec.gate, metric=spec.champion.metric, onnx=spec.export.onnx)
+    verdict = decide(
+        evaluation,
+        spec.gate,
+        metric=spec.champion.metric,
+        onnx=spec.export.onnx,
+        winner=training["champion"],
+    )
     refused, warnings = judge_leaks(summary["leaks"], spec.gate.leaks)
     return Decision(_with_leaks(verdict, refused, warnings), tuple(warnings))
 

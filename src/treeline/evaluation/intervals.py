@@ -25,6 +25,7 @@ from treeline.config.metrics import METRICS
 from treeline.evaluation.influence import influence
 from treeline.evaluation.metrics import score
 from treeline.evaluation.units import FEWEST, Units
+from treeline.records.evaluation import Interval
 
 Array = NDArray[Any]
 Measured = dict[str, tuple[float, Array]]
@@ -101,8 +102,6 @@ def _of(prediction: Prediction, rows: Array) -> Prediction:
 
 
 LEVEL = 0.95
-
-Interval = dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -289,7 +288,8 @@ def _ends_of_extreme(metric: str, value: float, basis: Basis) -> tuple[float, fl
 
 
 def _rounded(value: float, low: float | None, high: float | None) -> Interval:
-    ends = {"low": low, "high": high}
-    return {"value": round(value, 6)} | {
-        name: None if end is None else round(end, 6) for name, end in ends.items()
+    return {
+        "value": round(value, 6),
+        "low": None if low is None else round(low, 6),
+        "high": None if high is None else round(high, 6),
     }

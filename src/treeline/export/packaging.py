@@ -22,6 +22,7 @@ from treeline.errors import ExportError
 from treeline.export.admitted import Admitted, admitted
 from treeline.export.conversion import converted, plain_bytes, sealed
 from treeline.preparation.encoding import encoded
+from treeline.records.evaluation import Graph
 from treeline.registry import resolve
 
 MOST_SPLITS = 1200  # that are looked for; with more, as many of each column as there is room for
@@ -206,7 +207,7 @@ def packaged(estimator: Any, draft: dict[str, Any], proof: Proof) -> Package:
     return Package(signature, {ONNX_FILE: sealed(graph, signature.embedded())})
 
 
-def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict[str, Any]:
+def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> Graph:
     """Tell how closely an ONNX graph repeats an estimator, or why none does, for the gate.
 
     `test` is the prepared test split. Returns `rows` and `largest_difference`, or `missing`.
@@ -214,7 +215,7 @@ def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> dict
     return repeated(estimator, Proof.of(test, spec))
 
 
-def repeated(estimator: Any, proof: Proof) -> dict[str, Any]:
+def repeated(estimator: Any, proof: Proof) -> Graph:
     """Tell the same of the rows of a proof."""
     try:
         _, parity, _ = _repeated(estimator, proof)

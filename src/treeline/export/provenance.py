@@ -14,12 +14,13 @@ from treeline.config.models import ModelSpec
 from treeline.contract.features import Feature
 from treeline.contract.signature import Distribution, Lineage
 from treeline.files import digest
+from treeline.records.training import Training
 
 WATCHING = {"monitor"}  # what is watched in service makes no other model
 LIBRARIES = ("numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "skl2onnx", "xgboost-cpu")
 
 
-def lineage(paths: Layout, spec: ModelSpec, *, training: dict[str, Any]) -> Lineage:
+def lineage(paths: Layout, spec: ModelSpec, *, training: Training) -> Lineage:
     """Return the lineage of the champion in `training`, the record of the train stage."""
     champion = training["candidates"][training["champion"]]
     return Lineage(

@@ -162,7 +162,8 @@ def selected(window: Window) -> Tested | None:
 
 def calibrated(labelled: Labelled) -> dict[str, float]:
     """Return the calibration of the rows whose truth is known, as the evaluation does."""
-    return calibration(labelled.truth, labelled.answers) or {}
+    parts = calibration(labelled.truth, labelled.answers) or {}
+    return {name: value for name, value in parts.items() if isinstance(value, float)}
 
 
 def trusted(before: Mapping[str, Any] | None, labelled: Labelled) -> Tested | None:

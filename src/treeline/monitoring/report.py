@@ -107,7 +107,11 @@ def _words(calibration: dict[str, float]) -> str:
 
 
 def _interval(found: Interval | None) -> str:
-    return NOTHING if found is None else interval(found.model_dump())
+    return (
+        NOTHING
+        if found is None
+        else interval({"value": found.value, "low": found.low, "high": found.high})
+    )
 
 
 def _cohorts(cohorts: Sequence[Cohort]) -> str:

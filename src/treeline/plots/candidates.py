@@ -3,15 +3,15 @@
 A candidate that chose among estimators has a row for each of those that are worth it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE
 from treeline.plots.charts import Chart, Series
+from treeline.records.training import Training, TrialRecord
 
 MOST = 15  # rows that a picture holds, those of declared candidates first
 FEW = 5  # estimators of one candidate that are shown in any case
@@ -38,7 +38,7 @@ class Rival:
         return float(np.mean(self.folds))
 
 
-def candidates(training: Mapping[str, Any]) -> Chart:
+def candidates(training: Training) -> Chart:
     """Every rival's folds by the champion metric, best first, the champion in a colour of its own.
 
     `training` is the record of the train stage, as plain data.
@@ -63,7 +63,7 @@ def candidates(training: Mapping[str, Any]) -> Chart:
     return Chart("candidates", "Candidates", note, metric, "candidate", tuple(drawn))
 
 
-def rivals(training: Mapping[str, Any]) -> Iterator[Rival]:
+def rivals(training: Training) -> Iterator[Rival]:
     """Yield each candidate; of one that chose, its best few estimators and all above the baseline.
 
     One that loses by far would only stretch the axis.
@@ -85,7 +85,7 @@ def rivals(training: Mapping[str, Any]) -> Iterator[Rival]:
         yield from (r for place, r in enumerate(ranked) if place < FEW or sign * r.mean > base)
 
 
-def _best_of_each(trials: Sequence[Mapping[str, Any]], metric: str) -> dict[str, Folds]:
+def _best_of_each(trials: Sequence[TrialRecord], metric: str) -> dict[str, Folds]:
     """Return the folds of the best trial of each estimator that a trainer chose, by its name."""
     sign, best = METRICS[metric].sign, dict[str, Folds]()
     for trial in trials:

@@ -14,6 +14,8 @@ from sklearn.calibration import calibration_curve
 from treeline.artifact import Prediction
 from treeline.contract.features import Target, labels
 from treeline.contract.texts import text_of
+from treeline.records.evaluation import Importance
+from treeline.records.training import Training
 
 Array = NDArray[Any]
 Curve = Literal["line", "step", "bins", "point", "area", "gap", "reference"]
@@ -107,9 +109,9 @@ class Judged:
     classes: Sequence[Any]
     truth: NDArray[Any]
     prediction: Prediction
-    importances: Sequence[Mapping[str, Any]]
+    importances: Sequence[Importance]
     metric: str
-    training: Mapping[str, Any] = field(default_factory=dict)
+    training: Training | None = None
 
     @property
     def rows(self) -> str:

@@ -4,7 +4,6 @@ import shutil
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -29,6 +28,7 @@ from treeline.preparation.columns import (
 )
 from treeline.preparation.splitting import record, row_hashes, split
 from treeline.preparation.whole import summarised
+from treeline.records.summary import RowCounts, SplitSummary
 from treeline.tables import write_tables
 
 ROW, FAULT, HASH = "_treeline_row", "_treeline_fault", "_treeline_hash"
@@ -172,7 +172,7 @@ class CheckedRows:
 
 def split_checked(
     rows: CheckedRows, spec: ModelSpec, paths: Layout, *, collected: int
-) -> dict[str, Any]:
+) -> SplitSummary:
     """Write both splits; return the summary, in which repeated rows are not counted yet.
 
     `collected` is how many rows there were. Raises DataError.
@@ -188,7 +188,7 @@ def split_checked(
     summary = summarised(keys, (train, test), spec=spec)
     rows.write(paths.train, train[ROW])
     rows.write(paths.test, test[ROW])
-    counts = {
+    counts: RowCounts = {
         "collected": collected,
         "left_out_by_where": collected - rows.admitted,
         "without_target": rows.admitted - len(keys),
@@ -196,7 +196,13 @@ def split_checked(
         "test": len(test),
     }
     sides = record(spec, hashed, keys, test=len(test))
-    return {"rows": counts, "missing": rows.missing, "duplicates": 0, **summary, **sides}
+    return {
+        "rows": counts,
+        "missing": rows.missing,
+        "duplicates": 0,
+        **summary,
+        "split": sides,
+    }
 
 
 def _first_row(part: Path) -> int:
@@ -223,7 +229,7 @@ PART_ROWS = 131_072
 PARTS_IN_A_FILE = 8  # they are in memory together
 
 
-def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def prepare_files(spec: ModelSpec, paths: Layout) -> SplitSummary:
     """Write both splits and return the summary; raises DataError."""
     rows = parquet.read_metadata(paths.raw).num_rows
     if rows <= MOST_AT_ONCE:
@@ -231,7 +237,7 @@ def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
     return prepare_parts(spec, paths, part_rows=PART_ROWS)
 
 
-def prepare_parts(spec: ModelSpec, paths: Layout, *, part_rows: int) -> dict[str, Any]:
+def prepare_parts(spec: ModelSpec, paths: Layout, *, part_rows: int) -> SplitSummary:
     """Do so in parts of so many rows, however many there are; raises DataError."""
     rows = parquet.read_metadata(paths.raw).num_rows
     typed = typed_columns(paths.raw, spec)
@@ -242,7 +248,8 @@ def prepare_parts(spec: ModelSpec, paths: Layout, *, part_rows: int) -> dict[str
         tables = repeated.passing(_checked(paths.raw, spec, typed, part_rows=part_rows))
         _write_parts(folder, tables, empty=columns(typed).empty_table())
         summary = split_checked(CheckedRows(folder, spec, typed), spec, paths, collected=rows)
-        return summary | {"duplicates": repeated.count()}
+        summary["duplicates"] = repeated.count()
+        return summary
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from treeline.config.models import ModelSpec
+from treeline.records.summary import AlikeGroups, Clock, LeakRecord, Twins
 
 Array = NDArray[Any]
 Column = Callable[[str], tuple[pd.Series, pd.Series]]  # of the training and of the test split
@@ -33,7 +34,7 @@ FEWEST_GROUPS = 8
 FEWEST_NUMBERS = 21  # values of a target that is in an order; more classes are hardly told alone
 
 
-def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
+def leaks(column: Column, spec: ModelSpec) -> LeakRecord:
     """Return what is suspicious, as plain data; `column` gives the two sides of a named column.
 
     `twins` counts test rows whose features are those of a training row, and how many would be by
@@ -43,11 +44,12 @@ def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
     """
     target = column(spec.target.name)
     truth = _sampled(target)
-    suspicions: dict[str, Any] = {
+    suspicions: LeakRecord = {
         "twins": twins(column, spec),
         "telling": [],
         "ids": [],
         "clocks": [],
+        "groups": [],
     }
     classes = spec.target.task != "regression"
     for name, feature in spec.features.items():
@@ -58,7 +60,7 @@ def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
         alone = _explained(values, truth, classes=classes)
         later = _later(values[0], truth[0], classes=classes)
         if later is not None and alone >= WORTH_A_CLOCK and alone - later >= FALLS_BY:
-            clock = {"feature": name, "random": round(alone, 4), "later": round(later, 4)}
+            clock: Clock = {"feature": name, "random": round(alone, 4), "later": round(later, 4)}
             suspicions["clocks"].append(clock)
         elif alone >= ALONE and len(truth[1]) >= FEWEST_TEST_ROWS:
             suspicions["telling"].append({"feature": name, "alone": round(alone, 4)})
@@ -68,7 +70,7 @@ def leaks(column: Column, spec: ModelSpec) -> dict[str, Any]:
     return suspicions
 
 
-def twins(column: Column, spec: ModelSpec) -> dict[str, Any]:
+def twins(column: Column, spec: ModelSpec) -> Twins:
     """Count test rows that have a twin among the training rows, and those with its target."""
     rng, seed = np.random.default_rng(0), np.uint64(0xCBF29CE484222325)
     sides: list[Array] = []
@@ -233,13 +235,13 @@ def _later(values: Array, truth: Array, *, classes: bool) -> float | None:
     return max(0.0, 1 - float(left / open_)) if open_ else None
 
 
-def _groups(column: Column, spec: ModelSpec, truth: Array) -> list[dict[str, Any]]:
+def _groups(column: Column, spec: ModelSpec, truth: Array) -> list[AlikeGroups]:
     """Return the carried columns whose rows are alike in their target, where no group is declared.
 
     By the intraclass correlation (Shrout and Fleiss 1979, case 1) of the target: of the positive
     class, or of each class against the rest, the largest.
     """
-    entries = []
+    entries: list[AlikeGroups] = []
     indicators = [truth]
     if spec.target.task != "regression":
         indicators = [(truth == code).astype(np.float64) for code in np.unique(truth)]

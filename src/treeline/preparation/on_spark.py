@@ -8,7 +8,6 @@ drawn without Spark, and both files are the same.
 import shutil
 from functools import partial
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -27,21 +26,23 @@ from treeline.preparation.in_parts import (
     split_checked,
     typed_columns,
 )
+from treeline.records.summary import SplitSummary
 
 BATCH_ROWS = 65_536
 TYPES = {"large_string": "STRING", "string": "STRING", "double": "DOUBLE", "bool": "BOOLEAN"}
 
 
-def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def prepare_files(spec: ModelSpec, paths: Layout) -> SplitSummary:
     """Write both splits and return the summary; raises DataError and EngineError."""
     metadata = parquet.read_metadata(paths.raw)
     typed = typed_columns(paths.raw, spec)
     folder = paths.dataset.resolve() / f".checked.{uuid4().hex}.draft"
     try:
         duplicates = _checked_by_spark(paths.raw.resolve(), folder, spec, typed)
-        return split_checked(
-            CheckedRows(folder, spec, typed), spec, paths, collected=metadata.num_rows
-        ) | {"duplicates": duplicates}
+        rows = CheckedRows(folder, spec, typed)
+        summary = split_checked(rows, spec, paths, collected=metadata.num_rows)
+        summary["duplicates"] = duplicates
+        return summary
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -22,6 +22,7 @@ from treeline.config.models import ModelSpec
 from treeline.contract.features import Target
 from treeline.errors import DataError
 from treeline.preparation.columns import filled
+from treeline.records.summary import SplitRecord
 
 AFTER_RULE = "after"  # of a split, in its record
 
@@ -194,7 +195,7 @@ SEEDS = 10
 WAY_OUT = "collect more rows, or declare another split (`test`, `seed`, or a finer `group`)"
 
 
-def record(spec: ModelSpec, hashed: Hashes, frame: pd.DataFrame, *, test: int) -> dict[str, Any]:
+def record(spec: ModelSpec, hashed: Hashes, frame: pd.DataFrame, *, test: int) -> SplitRecord:
     """Return how rows with these hashes were split, for the summary, and the share that came out.
 
     `units` is how many different hashes decided: of groups, keys, rows or moments. Of groups that
@@ -205,23 +206,28 @@ def record(spec: ModelSpec, hashed: Hashes, frame: pd.DataFrame, *, test: int) -
     units, share = len(np.unique(hashed)), round(test / len(hashed), 4)
     if split.after is not None:
         names = list(split.after)
-        sides = {"rule": AFTER_RULE, "by": "moment", "names": names, "after": split.after}
-        return {"split": sides | {"units": units, "share": share}}
-    by = "group" if split.group is not None else "key" if split.key else "values"
-    drawn = split.rule == "drawn" and by == "group" and units <= FEW_GROUPS
-    seeds = {"seeds": {"tried": SEEDS, "different": _different(frame, spec)}} if drawn else {}
-    return {
-        "split": {
-            "rule": HASH_RULE if split.rule == "stable" else split.rule,
-            "by": by,
-            "names": list(named_by(spec)),
+        return {
+            "rule": AFTER_RULE,
+            "by": "moment",
+            "names": names,
+            "after": dict(split.after),
             "units": units,
-            "seed": split.seed,
-            "test": split.test,
             "share": share,
         }
-        | seeds
+    by = "group" if split.group is not None else "key" if split.key else "values"
+    drawn = split.rule == "drawn" and by == "group" and units <= FEW_GROUPS
+    sides: SplitRecord = {
+        "rule": HASH_RULE if split.rule == "stable" else split.rule,
+        "by": by,
+        "names": list(named_by(spec)),
+        "units": units,
+        "seed": split.seed,
+        "test": split.test,
+        "share": share,
     }
+    if drawn:
+        sides["seeds"] = {"tried": SEEDS, "different": _different(frame, spec)}
+    return sides
 
 
 def _different(frame: pd.DataFrame, spec: ModelSpec) -> int:

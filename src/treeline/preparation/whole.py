@@ -1,8 +1,6 @@
 """Collected rows in memory → checked, filled and split rows, with a summary of what was done."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -14,6 +12,13 @@ from treeline.errors import DataError
 from treeline.preparation.checking import check, check_spacing
 from treeline.preparation.columns import declared_columns, filled, matching
 from treeline.preparation.splitting import record, row_hashes, split
+from treeline.records.summary import (
+    PreparedRows,
+    RowCounts,
+    SplitSummary,
+    TargetAndGroups,
+    TargetSummary,
+)
 from treeline.tables import read_frame, write_frame
 
 
@@ -23,13 +28,13 @@ def summarise(
     test: pd.DataFrame,
     *,
     spec: ModelSpec,
-    counts: Mapping[str, int],
-) -> dict[str, Any]:
+    counts: RowCounts,
+) -> PreparedRows:
     """Return the summary of checked rows before filling; raises DataError for unusable classes."""
     features = frame[list(spec.features)]
     return {
-        "rows": dict(counts),
-        "missing": {name: int(n) for name, n in features.isna().sum().items() if n},
+        "rows": counts,
+        "missing": {str(name): int(n) for name, n in features.isna().sum().items() if n},
         "duplicates": int(features.duplicated().sum()),
         **summarised(frame, (train, test), spec=spec),
     }
@@ -37,23 +42,26 @@ def summarise(
 
 def summarised(
     frame: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], *, spec: ModelSpec
-) -> dict[str, Any]:
+) -> TargetAndGroups:
     """Return what a summary says of target and groups, which are all that the frames must hold."""
-    summary: dict[str, Any] = {}
-    if spec.split.group:
-        train, test = (set(side[spec.split.group]) for side in sides)
-        summary["groups"] = {
-            "train": len(train),
-            "test": len(test),
-            "on_both_sides": len(train & test),
-        }
-    return {**summary, "target": _target(frame[spec.target.name], spec)}
+    target = _target(frame[spec.target.name], spec)
+    if not spec.split.group:
+        return {"target": target}
+    train, test = (set(side[spec.split.group]) for side in sides)
+    both = len(train & test)
+    return {
+        "groups": {"train": len(train), "test": len(test), "on_both_sides": both},
+        "target": target,
+    }
 
 
-def _target(column: pd.Series, spec: ModelSpec) -> dict[str, Any]:
+def _target(column: pd.Series, spec: ModelSpec) -> TargetSummary:
     if spec.target.task == "regression":
         described = column.describe()
-        return {key: round(float(described[key]), 6) for key in ("mean", "std", "min", "max")}
+        mean, std, low, high = (
+            round(float(described[key]), 6) for key in ("mean", "std", "min", "max")
+        )
+        return {"mean": mean, "std": std, "min": low, "max": high}
     classes = _classes(column, spec)
     return {"classes": classes, "counts": [int((column == value).sum()) for value in classes]}
 
@@ -86,7 +94,7 @@ class Prepared:
 
     train: pd.DataFrame
     test: pd.DataFrame
-    summary: dict[str, Any]
+    summary: SplitSummary
 
 
 def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
@@ -103,21 +111,23 @@ def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
     checked = check(known, spec)
     hashed = row_hashes(checked, spec)
     train, test = split(checked, hashed=hashed, split=spec.split, target=spec.target)
-    counts = {
+    counts: RowCounts = {
         "collected": len(raw),
         "left_out_by_where": len(chosen) - len(admitted),
         "without_target": len(admitted) - len(known),
         "train": len(train),
         "test": len(test),
     }
-    summary = summarise(checked, train, test, spec=spec, counts=counts)
-    summary |= record(spec, hashed, checked, test=len(test))
+    summary: SplitSummary = {
+        **summarise(checked, train, test, spec=spec, counts=counts),
+        "split": record(spec, hashed, checked, test=len(test)),
+    }
     return Prepared(
         train=filled(train, spec.features), test=filled(test, spec.features), summary=summary
     )
 
 
-def prepare_files(spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def prepare_files(spec: ModelSpec, paths: Layout) -> SplitSummary:
     """Write both splits and return the summary; raises DataError."""
     outcome = prepare(read_frame(paths.raw), spec)
     parts = (outcome.train, outcome.test)

@@ -1,16 +1,15 @@
 """Signature + summary + evaluation → the model card, in Markdown. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from treeline.contract.features import Feature
 from treeline.contract.signature import Parity, Signature
 from treeline.contract.texts import text_of
+from treeline.records.evaluation import Evaluation
+from treeline.records.summary import Summary
 from treeline.reports import sections
 from treeline.reports.markdown import number, table
 
 
-def card(signature: Signature, *, summary: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def card(signature: Signature, *, summary: Summary, evaluation: Evaluation) -> str:
     """Return what a person should know before using the model."""
     parts = [
         f"# {signature.name}",

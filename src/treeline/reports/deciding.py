@@ -1,9 +1,9 @@
 """Evaluation → what lets a person decide, as Markdown, the sentence that matters first. Pure."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from treeline.config.metrics import METRICS, percent_of
+from treeline.records.evaluation import Evaluation, Interval, Scored, Threshold
 from treeline.reports.markdown import NOTHING, folded, interval, number, table
 from treeline.reports.sections import rows_judged
 
@@ -16,7 +16,7 @@ TEXTS = {
 }
 
 
-def lead(evaluation: Mapping[str, Any], *, metric: str, champion: str) -> str:
+def lead(evaluation: Scored, *, metric: str, champion: str) -> str:
     """Say in one sentence how good the champion is, and whether it is better than the baseline."""
     judged, rival = evaluation["champion"][metric], evaluation["baseline"].get(metric)
     better = "higher" if METRICS[metric].higher_is_better else "lower"
@@ -29,8 +29,8 @@ def lead(evaluation: Mapping[str, Any], *, metric: str, champion: str) -> str:
     return f"{text}: {_lead_in_words(advantage)}."
 
 
-def _lead_in_words(lead_: Mapping[str, Any]) -> str:
-    if lead_["low"] is None:
+def _lead_in_words(lead_: Interval) -> str:
+    if lead_["low"] is None or lead_["high"] is None:
         return f"a lead of {number(lead_['value'])}, which too few rows or groups tell nothing of"
     if lead_["low"] > 0:
         return f"it is better by {interval(lead_)}"
@@ -39,7 +39,7 @@ def _lead_in_words(lead_: Mapping[str, Any]) -> str:
     return f"a lead of {interval(lead_)}, which these rows **cannot tell from none**"
 
 
-def sections(evaluation: Mapping[str, Any], *, metric: str) -> list[str]:
+def sections(evaluation: Evaluation, *, metric: str) -> list[str]:
     """Return slices, thresholds, calibration and the learning curve, where they are there."""
     return [
         part
@@ -48,7 +48,7 @@ def sections(evaluation: Mapping[str, Any], *, metric: str) -> list[str]:
     ]
 
 
-def _slices(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
+def _slices(evaluation: Evaluation, metric: str) -> Iterator[str]:
     slices = evaluation.get("slices")
     if not slices:
         return
@@ -70,7 +70,7 @@ def _slices(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
     yield table(["slice", "rows", metric, "lead over the baseline"], rows)
 
 
-def _thresholds(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
+def _thresholds(evaluation: Evaluation, _: str) -> Iterator[str]:
     thresholds = evaluation.get("thresholds")
     if not thresholds:
         return
@@ -78,7 +78,6 @@ def _thresholds(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
     if costly:
         yield "## Where to draw the line"
     header = ["called positive from", "rows called", "of them right", "of all positive found"]
-    keys = ("called", "precision", "recall")
     if costly:
         costs, best, given = thresholds["costs"], thresholds["cheapest"], thresholds["of_costs"]
         header.append("cost of 100 rows")
@@ -90,19 +89,22 @@ def _thresholds(evaluation: Mapping[str, Any], _: str) -> Iterator[str]:
             f"{number(best['cost'])}."
         )
     rows = [
-        [number(each["threshold"]), *(_percent(each[key]) for key in keys)]
-        + ([number(each["cost"])] if costly else [])
+        [number(each["threshold"]), *_shares(each)] + ([number(each["cost"])] if costly else [])
         for each in thresholds["table"]
     ]
     shown = table(header, rows)
     yield from [shown] if costly else folded("Thresholds", shown)
 
 
+def _shares(entry: Threshold) -> list[str]:
+    return [_percent(entry[key]) for key in ("called", "precision", "recall")]
+
+
 def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share:.1%}"
 
 
-def _calibration(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
+def _calibration(evaluation: Evaluation, metric: str) -> Iterator[str]:
     calibration = evaluation.get("calibration")
     if not calibration:
         return
@@ -131,7 +133,7 @@ def _calibration(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
     yield f"Predictions are {number(abs(calibration['bias']))} {side} the truth in the mean{slope}."
 
 
-def _learning(evaluation: Mapping[str, Any], metric: str) -> Iterator[str]:
+def _learning(evaluation: Evaluation, metric: str) -> Iterator[str]:
     learning = evaluation.get("learning_curve")
     if not learning:
         return

@@ -1,8 +1,9 @@
 """Rows → Markdown tables, and numbers as people read them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import Any
+
+from treeline.records.evaluation import Interval
 
 NOTHING = "-"  # stands where there is no number
 
@@ -25,11 +26,12 @@ def folded(title: str, *parts: str) -> list[str]:
     return [f"<details><summary>{title}</summary>", *parts, "</details>"]
 
 
-def interval(value: Mapping[str, Any]) -> str:
+def interval(value: Interval) -> str:
     """Return `value (low to high)`, or the value alone where it has no interval."""
-    if value["low"] is None:
+    low, high = value["low"], value["high"]
+    if low is None or high is None:
         return number(value["value"])
-    return f"{number(value['value'])} ({number(value['low'])} to {number(value['high'])})"
+    return f"{number(value['value'])} ({number(low)} to {number(high)})"
 
 
 def _row(cells: Sequence[object]) -> str:

@@ -1,16 +1,15 @@
 """Parts that the model card and the training report share, as Markdown. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from treeline.contract.features import labels
 from treeline.contract.texts import text_of
+from treeline.records.evaluation import Diagnosed, Scored
+from treeline.records.summary import SplitRecord, Summary
 from treeline.reports.markdown import NOTHING, interval, number, table
 
 WORTH_SAYING = 0.05  # of the seeds give the same split
 
 
-def rows(summary: Mapping[str, Any]) -> str:
+def rows(summary: Summary) -> str:
     """Say what preparation saw and did."""
     counts = summary["rows"]
     lines = [
@@ -35,7 +34,7 @@ def rows(summary: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _sides(split: Mapping[str, Any] | None) -> list[str]:
+def _sides(split: SplitRecord | None) -> list[str]:
     """Say what decided the side of a row; nothing of a summary that does not know."""
     if split is None:
         return []
@@ -60,10 +59,10 @@ def _sides(split: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def _seeds_drawn(split: Mapping[str, Any]) -> str:
+def _seeds_drawn(split: SplitRecord) -> str:
     """Say that seeds change little, where so few groups were drawn that they do."""
-    seeds = split.get("seeds", {"tried": 0, "different": 0})
-    if seeds["different"] == seeds["tried"]:
+    seeds = split.get("seeds")
+    if seeds is None or seeds["different"] == seeds["tried"]:
         return ""
     return (
         f" {seeds['tried']} seeds draw {seeds['different']} different splits of the "
@@ -71,7 +70,7 @@ def _seeds_drawn(split: Mapping[str, Any]) -> str:
     )
 
 
-def _same_by_chance(split: Mapping[str, Any]) -> str:
+def _same_by_chance(split: SplitRecord) -> str:
     """Say that seeds change little, where so few hashes decide that two seeds often agree."""
     share = split["test"]
     alike = (share**2 + (1 - share) ** 2) ** split["units"]  # each has the same side under both
@@ -80,7 +79,7 @@ def _same_by_chance(split: Mapping[str, Any]) -> str:
     return f" So few decide that another `split.seed` gives the same split in {alike:.0%} of cases."
 
 
-def metrics(evaluation: Mapping[str, Any]) -> str:
+def metrics(evaluation: Scored) -> str:
     """Set the champion's metrics beside the baseline's, where it has them, with its lead."""
     rival, leads = evaluation["baseline"], evaluation["advantage"]["baseline"]
     cells = [
@@ -96,23 +95,22 @@ def metrics(evaluation: Mapping[str, Any]) -> str:
     return text + "\n\n" + table(["metric", "this model", "baseline", "lead"], cells)
 
 
-def rows_judged(evaluation: Mapping[str, Any]) -> str:
+def rows_judged(evaluation: Scored) -> str:
     """Say which rows the metrics are of, such as `On 456 rows it never saw`."""
-    judged = evaluation.get("judged", {})
+    judged = evaluation.get("judged")
     text = f"On {evaluation['rows']:,} rows"
-    if judged.get("units", "rows").endswith(" rows"):
-        units = ""
-    else:
-        units = f" in {judged['units']}" if "units" in judged else ""
-    if judged.get("by") != "folds":
+    if judged is None:
+        return f"{text} it never saw"
+    units = "" if judged["units"].endswith(" rows") else f" in {judged['units']}"
+    if judged["by"] != "folds":
         return f"{text}{units} it never saw"
     again = f", {judged['repeats']} times over" if judged["repeats"] > 1 else ""
     return f"{text}{units}, each predicted by one of {judged['folds']} refits without it{again}"
 
 
-def _with_intervals(evaluation: Mapping[str, Any]) -> str:
-    judged = evaluation.get("judged", {"intervals": True})
-    if judged["intervals"]:
+def _with_intervals(evaluation: Scored) -> str:
+    judged = evaluation.get("judged")
+    if judged is None or judged["intervals"]:
         return "with 95 % intervals"
     return (
         f"without intervals, for {judged['units']} are too few for an honest one (judge all rows "
@@ -120,7 +118,7 @@ def _with_intervals(evaluation: Mapping[str, Any]) -> str:
     )
 
 
-def importances(evaluation: Mapping[str, Any]) -> str:
+def importances(evaluation: Diagnosed) -> str:
     """List the features, the one that matters most first."""
     cells = [
         [f"`{entry['feature']}`", f"{number(entry['loss'])} ± {number(entry['deviation'])}"]

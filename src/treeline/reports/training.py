@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from statistics import mean, stdev
-from typing import Any
 
 from treeline.contract.signature import Verdict
+from treeline.records.evaluation import Evaluation
+from treeline.records.summary import Summary
+from treeline.records.training import Training
 from treeline.reports import deciding, sections
 from treeline.reports.markdown import folded, number, table
 
@@ -22,9 +24,9 @@ class Record:
 
     name: str
     description: str
-    summary: Mapping[str, Any]
-    training: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    summary: Summary
+    training: Training
+    evaluation: Evaluation
     verdict: Verdict
     images: tuple[str, ...]
     beware: tuple[str, ...] = ()  # what the data may give away, beside the reasons
@@ -58,7 +60,7 @@ def report(record: Record) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def candidates(training: Mapping[str, Any]) -> str:
+def candidates(training: Training) -> str:
     """Say who competed, how each was judged, and who won with which settings."""
     metric, champion = training["metric"], training["champion"]
     rivals = training["candidates"]

@@ -4,7 +4,6 @@ Where the declaration requires an ONNX graph, the gate must know whether one rep
 The training split is read only where the declaration judges all rows, by refits.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,17 @@ from treeline.evaluation.units import Units, parts_of, predicted
 from treeline.files import write_json
 from treeline.plots import Judged, draw
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.records.evaluation import (
+    Deciding,
+    Diagnosed,
+    Evaluation,
+    Graphed,
+    Interval,
+    write_evaluation,
+)
+from treeline.records.evaluation import Judged as JudgedRows
+from treeline.records.summary import read_summary
+from treeline.records.training import read_training
 from treeline.registry import resolve
 from treeline.reports.markdown import interval
 from treeline.tables import read_frame, write_frame
@@ -59,9 +69,9 @@ class Rows:
 def evaluate(spec: ModelSpec, paths: Layout) -> str:
     """Judge champion and baseline on the test split, or on all rows where folds are declared."""
     metric = spec.champion.metric
-    classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
+    classes = read_summary(paths.summary)["target"].get("classes")
     test = Rows.of(read_frame(paths.test), spec, classes)
-    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    training = read_training(paths.training)
     champion, baseline = (
         opened(path, digests=training.get("digests", {}))
         for path in (paths.estimator, paths.baseline)
@@ -74,13 +84,21 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
         both = [read_frame(paths.train), test.table]
         rows = Rows.of(pd.concat(both, ignore_index=True), spec, classes)
         repeats = refits(rows, estimators, spec)
-    document = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
-    _check_known(document[CHAMPION], prediction, spec)
-    document |= {"rows": len(rows.table), "judged": _judged(rows, test, spec)}
-    document |= deciding(rows, repeats, spec) | diagnosed(champion, test, spec, paths)
-    document["answers"] = answers(test.truth, prediction, len(classes or []))
-    write_json(paths.metrics, {name: it["value"] for name, it in document[CHAMPION].items()})
-    write_json(paths.evaluation, document)
+    scores = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
+    _check_known(scores[CHAMPION], prediction, spec)
+    document: Evaluation = {
+        "champion": scores[CHAMPION],
+        "baseline": scores[BASELINE],
+        "advantage": scores["advantage"],
+        "rows": len(rows.table),
+        "judged": _judged(rows, test, spec),
+        **deciding(rows, repeats, spec),
+        **diagnosed(champion, test, spec, paths),
+        **graphed(champion, test, spec, paths),
+        "answers": answers(test.truth, prediction, len(classes or [])),
+    }
+    write_json(paths.metrics, {name: it["value"] for name, it in document["champion"].items()})
+    write_evaluation(paths.evaluation, document)
     table = saved(test.truth, prediction, classes)
     if spec.source.key is not None:
         table.insert(0, "key", test.table[spec.source.key].to_numpy())
@@ -91,13 +109,14 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
         curves=paths.plots,
         images=paths.images,
     )
-    return f"{metric} {interval(document[CHAMPION][metric])}, {document['judged']['units']}"
+    figure = interval(document["champion"][metric])
+    return f"{metric} {figure}, {document['judged']['units']}"
 
 
-def diagnosed(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> dict[str, Any]:
+def diagnosed(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> Diagnosed:
     """Return what asks the champion for more predictions of the test split, or for refits."""
     metric, seed = spec.champion.metric, spec.split.seed
-    diagnostics: dict[str, Any] = {
+    diagnostics: Diagnosed = {
         "importances": importances(
             test.frame,
             test.truth,
@@ -107,22 +126,27 @@ def diagnosed(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> dict
         )
     }
     if spec.evaluation.learning_curve:
-        classes = json.loads(paths.summary.read_text(encoding="utf-8"))["target"].get("classes")
+        classes = read_summary(paths.summary)["target"].get("classes")
         train = Rows.of(read_frame(paths.train), spec, classes)
         learnt, judged = (train.frame, train.truth, train.units), (test.frame, test.truth)
         diagnostics["learning_curve"] = learning_curve(
             champion, learnt, judged, metric=metric, seed=seed
         )
-    if spec.export.onnx in GRAPHS:
-        look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
-        diagnostics["graph"] = look(champion, test.table, spec)
     return diagnostics
 
 
-def deciding(rows: Rows, repeats: list[Repeat], spec: ModelSpec) -> dict[str, Any]:
+def graphed(champion: Any, test: Rows, spec: ModelSpec, paths: Layout) -> Graphed:
+    """Return how an ONNX graph repeats the champion, where the declaration requires one."""
+    if spec.export.onnx not in GRAPHS:
+        return {}
+    look = resolve(GRAPHS, spec.export.onnx, place=f"models.{paths.name}.export")
+    return {"graph": look(champion, test.table, spec)}
+
+
+def deciding(rows: Rows, repeats: list[Repeat], spec: ModelSpec) -> Deciding:
     """Return what lets a person decide: slices, and by the first repeat thresholds, calibration."""
     prediction = repeats[0].predictions[CHAMPION]
-    diagnostics: dict[str, Any] = {
+    diagnostics: Deciding = {
         "slices": sliced(rows.table, rows.truth, repeats, spec, units=rows.units),
         "calibration": calibration(rows.truth, prediction),
     }
@@ -143,7 +167,7 @@ def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[Repe
     return repeats
 
 
-def _check_known(champion: Mapping[str, Any], prediction: Prediction, spec: ModelSpec) -> None:
+def _check_known(champion: Mapping[str, Interval], prediction: Prediction, spec: ModelSpec) -> None:
     """Raise DataError where the folds give no metric by which the champion is judged."""
     gate = spec.gate
     judging = [spec.champion.metric, *gate.floor, *gate.ceiling]
@@ -156,7 +180,7 @@ def _check_known(champion: Mapping[str, Any], prediction: Prediction, spec: Mode
             )
 
 
-def _judged(rows: Rows, test: Rows, spec: ModelSpec) -> dict[str, Any]:
+def _judged(rows: Rows, test: Rows, spec: ModelSpec) -> JudgedRows:
     """Say which rows were judged, by what, and what is independent among them."""
     declared = spec.evaluation
     return {

@@ -15,6 +15,9 @@ from treeline.errors import ExportError
 from treeline.export.packaging import Package, Proof, packaged
 from treeline.export.provenance import lineage, reference
 from treeline.files import write_bytes, write_text
+from treeline.records.evaluation import read_evaluation
+from treeline.records.summary import read_summary
+from treeline.records.training import Training, read_training
 from treeline.reports.card import card
 from treeline.tables import read_frame
 from treeline.trainers.contest import learnt_from, refitted
@@ -27,7 +30,7 @@ def export(spec: ModelSpec, paths: Layout) -> str:
     """Export the champion that the gate let pass, and load it back as the service will."""
     test = read_frame(paths.test)
     proof = Proof.of(test, spec)
-    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    training = read_training(paths.training)
     champion = opened(paths.estimator, digests=training.get("digests", {}))
     draft = _draft(spec, paths, training)
     if spec.champion.refit == "all":
@@ -41,8 +44,8 @@ def export(spec: ModelSpec, paths: Layout) -> str:
     )
     _warn_of_memory(_resident() - before, paths.name)
     del model
-    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
-    evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
+    summary = read_summary(paths.summary)
+    evaluation = read_evaluation(paths.evaluation)
     write_text(paths.card, card(signature, summary=summary, evaluation=evaluation))
     parity = signature.parity
     return (
@@ -67,12 +70,12 @@ def _warn_of_memory(taken: int, name: str) -> None:
         )
 
 
-def _draft(spec: ModelSpec, paths: Layout, training: dict[str, Any]) -> dict[str, Any]:
+def _draft(spec: ModelSpec, paths: Layout, training: Training) -> dict[str, Any]:
     """Return the fields of the signature that are known before the artifact is made."""
     verdict = Verdict.model_validate_json(paths.verdict.read_bytes())
     if not verdict.passed:
         raise ExportError("the gate refused this model: " + "; ".join(verdict.reasons))
-    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    summary = read_summary(paths.summary)
     return {
         "name": paths.name,
         "default": read_params().default == paths.name,

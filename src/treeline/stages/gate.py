@@ -1,20 +1,21 @@
 """Gate stage: evaluation.json → verdict.json, report.md; exit code 1 if refused."""
 
-import json
-
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.errors import GateError
 from treeline.evaluation.gate import decided
 from treeline.files import write_json, write_text
+from treeline.records.evaluation import read_evaluation
+from treeline.records.summary import read_summary
+from treeline.records.training import read_training
 from treeline.reports.training import Record, report
 
 
 def gate(spec: ModelSpec, paths: Layout) -> str:
     """Decide whether the champion may be exported; raises GateError with the reasons if not."""
-    evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
-    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
-    training = json.loads(paths.training.read_text(encoding="utf-8"))
+    evaluation = read_evaluation(paths.evaluation)
+    summary = read_summary(paths.summary)
+    training = read_training(paths.training)
     decision = decided(spec, summary=summary, training=training, evaluation=evaluation)
     verdict = decision.verdict
     record = Record(

@@ -5,19 +5,20 @@ from pyarrow import parquet
 
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
-from treeline.files import write_json
 from treeline.preparation import PREPARERS
 from treeline.preparation.checking import doubts
 from treeline.preparation.leaks import leaks
+from treeline.records.summary import SplitSummary, Summary, write_summary
 from treeline.registry import resolve
 
 
 def prepare(spec: ModelSpec, paths: Layout) -> str:
     """Check, fill and split the collected rows, where the declaration says."""
     prepare_files = resolve(PREPARERS, spec.split.engine, place=f"models.{paths.name}.split.engine")
-    summary = prepare_files(spec, paths)
-    summary["leaks"] = leaks(lambda name: _sides(paths, name), spec)
-    write_json(paths.summary, summary)
+    prepared: SplitSummary = prepare_files(spec, paths)
+    leaking = leaks(lambda name: _sides(paths, name), spec)
+    summary: Summary = {**prepared, "leaks": leaking}
+    write_summary(paths.summary, summary)
     for doubt in doubts(paths.raw, spec):
         print(f"prepare {paths.name}: warning: {doubt}", flush=True)
     rows, share = summary["rows"], summary["split"]["share"]

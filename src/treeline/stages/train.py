@@ -1,7 +1,5 @@
 """Train stage: dataset/<model>/train.parquet → model.pkl, baseline.pkl, the candidates' record."""
 
-import json
-
 from pyarrow import parquet
 
 from treeline.artifact.pickled import pickled
@@ -9,12 +7,13 @@ from treeline.config import Layout
 from treeline.config.models import BASELINE, ModelSpec
 from treeline.export.admitted import check_missing
 from treeline.files import digest, write_bytes, write_json, write_text
+from treeline.records.summary import read_summary
+from treeline.records.training import Training, write_training
 from treeline.tables import read_frame
 from treeline.trainers import Fitted
 from treeline.trainers.contest import (
     announced,
     contest,
-    document,
     learnt_from,
     mean,
     memory_free,
@@ -26,7 +25,7 @@ from treeline.trainers.contest import (
 
 def train(spec: ModelSpec, paths: Layout) -> str:
     """Let the candidates compete inside the training split and keep the champion."""
-    summary = json.loads(paths.summary.read_text(encoding="utf-8"))
+    summary = read_summary(paths.summary)
     classes = summary["target"].get("classes")
     metric = spec.champion.metric
 
@@ -52,7 +51,12 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     write_bytes(paths.baseline, pickled(held.fitted[BASELINE].estimator))
     digests = {path.name: digest(path) for path in (paths.estimator, paths.baseline)}
     write_text(paths.candidates, table(held).to_csv(index=False, lineterminator="\n"))
-    learnt = {"learnt": learnt_from(spec, summary["rows"]).model_dump()}
-    write_text(paths.training, document(record(held) | learnt | {"digests": digests}))
+    learnt = learnt_from(spec, summary["rows"])
+    training_record: Training = {
+        **record(held),
+        "learnt": {"rows": learnt.rows, "refit": learnt.refit},
+        "digests": digests,
+    }
+    write_training(paths.training, training_record)
     write_json(paths.seconds, {name: round(f.seconds, 3) for name, f in held.fitted.items()})
     return f"champion is {held.champion}"

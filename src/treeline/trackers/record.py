@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +12,16 @@ from ruamel.yaml import YAML
 
 import treeline
 from treeline.config import Layout
-from treeline.config.models import BASELINE, CHAMPION, CHOOSING, Candidate, ModelSpec
+from treeline.config.models import CHOOSING, Candidate, ModelSpec
 from treeline.contract.features import Closed
 from treeline.contract.signature import Sha256, Signature, Verdict
 from treeline.contract.texts import Slug
 from treeline.errors import TrackingError
 from treeline.files import digest
+from treeline.records.evaluation import Evaluation, read_evaluation
+from treeline.records.reading import read_record
+from treeline.records.summary import Summary, read_summary
+from treeline.records.training import CandidateRecord, Training, read_training
 
 Folds = dict[str, tuple[float, ...]]
 
@@ -99,9 +103,9 @@ class Written:
 
     name: str
     spec: ModelSpec
-    summary: Mapping[str, Any]
-    training: Mapping[str, Any]
-    evaluation: Mapping[str, Any]
+    summary: Summary
+    training: Training
+    evaluation: Evaluation
     metrics: Mapping[str, float]
     verdict: Verdict
     outputs: Mapping[str, str]
@@ -114,33 +118,29 @@ def written(spec: ModelSpec, paths: Layout) -> Written:
 
     Raises TrackingError when it is not trained and judged, or the files are of different trainings.
     """
-    documents = {path: _document(path) for path in _judged(paths)}
-    verdict = Verdict.model_validate(documents[paths.verdict])
+    try:
+        summary, training = read_summary(paths.summary), read_training(paths.training)
+        evaluation = read_evaluation(paths.evaluation)
+        metrics = read_record(paths.metrics, dict[str, float])
+        verdict = Verdict.model_validate_json(paths.verdict.read_bytes())
+    except FileNotFoundError as error:
+        raise TrackingError(
+            f"{error.filename}: not there, so there is nothing to record yet"
+        ) from None
     outputs = _outputs(paths)
-    signature = _signature(paths, documents, verdict) if verdict.passed else None
+    signature = _signature(paths, training, metrics, verdict) if verdict.passed else None
     return Written(
         name=paths.name,
         spec=spec,
-        summary=documents[paths.summary],
-        training=documents[paths.training],
-        evaluation=documents[paths.evaluation],
-        metrics=documents[paths.metrics],
+        summary=summary,
+        training=training,
+        evaluation=evaluation,
+        metrics=metrics,
         verdict=verdict,
         outputs=outputs,
         files={**_report_files(paths), **_exported(paths, signature)},
         signature=signature,
     )
-
-
-def _judged(paths: Layout) -> list[Path]:
-    return [paths.summary, paths.training, paths.evaluation, paths.metrics, paths.verdict]
-
-
-def _document(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise TrackingError(f"{path}: not there, so there is nothing to record yet") from None
 
 
 def _outputs(paths: Layout) -> dict[str, str]:
@@ -163,14 +163,15 @@ def _outputs(paths: Layout) -> dict[str, str]:
     return outputs
 
 
-def _signature(paths: Layout, documents: Mapping[Path, Any], verdict: Verdict) -> Signature:
+def _signature(
+    paths: Layout, training: Training, metrics: Mapping[str, float], verdict: Verdict
+) -> Signature:
     """Return the signature; raises TrackingError when it is not that of this training."""
-    training = documents[paths.training]
     champion = training["candidates"][training["champion"]]
     if paths.signature.exists():
         signature = Signature.read(paths.signature)
         lineage = signature.lineage
-        if (signature.verdict, signature.metrics) == (verdict, documents[paths.metrics]) and (
+        if (signature.verdict, signature.metrics) == (verdict, metrics) and (
             lineage.champion,
             lineage.hyperparameters,
         ) == (training["champion"], champion["hyperparameters"]):
@@ -233,7 +234,7 @@ def recorded(written: Written, origin: Origin) -> Record:
     return draft.model_copy(update={"digest": hashlib.sha256(content.encode()).hexdigest()})
 
 
-def means(folds: Folds) -> dict[str, float]:
+def means(folds: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Return the mean of each metric over the folds, as `cv/…`."""
     return {f"cv/{name}": float(np.mean(values)) for name, values in folds.items()}
 
@@ -243,7 +244,7 @@ def plain(value: Any) -> str:
     return json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
 
 
-def _params(written: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
+def _params(written: Written, champion: CandidateRecord) -> dict[str, Any]:
     spec = written.spec
     return {
         "champion": written.training["champion"],
@@ -260,14 +261,16 @@ def _params(written: Written, champion: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _judged_metrics(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _judged_metrics(evaluation: Evaluation) -> dict[str, float]:
     """Return champion and baseline on the test split, as flat metrics."""
     metrics: dict[str, float] = {}
-    for name, it in evaluation[CHAMPION].items():
-        metrics |= {f"test/{name}": it["value"]}
-        if it["low"] is not None:
-            metrics |= {f"test_{bound}/{name}": it[bound] for bound in ("low", "high")}
-    return metrics | {f"baseline/{name}": it["value"] for name, it in evaluation[BASELINE].items()}
+    for name, it in evaluation["champion"].items():
+        metrics[f"test/{name}"] = it["value"]
+        if it["low"] is not None and it["high"] is not None:
+            metrics |= {f"test_low/{name}": it["low"], f"test_high/{name}": it["high"]}
+    return metrics | {
+        f"baseline/{name}": it["value"] for name, it in evaluation["baseline"].items()
+    }
 
 
 def _tags(written: Written) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """Training split + declaration → every candidate judged on the same folds, and a champion."""
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,8 @@ from treeline.contract.signature import Learnt
 from treeline.errors import TrainingError
 from treeline.preparation.encoding import encoded, encoded_target
 from treeline.preparation.splitting import folds, forward_folds, moments_of
+from treeline.records.summary import RowCounts
+from treeline.records.training import CandidateRecord, Training
 from treeline.registry import resolve
 from treeline.trainers import TRAINERS, Fitted, Trainer, TrainingSet, Trial
 from treeline.trainers.options import coded, named
@@ -30,8 +30,6 @@ DUMMIES = {  # what the baseline is where none is declared: the shares of the cl
 
 FLOAT_BYTES, POSITION_BYTES = 4, 8
 WORTH_SAYING_BYTES = 100_000_000  # less is there on every machine
-
-NUMBERS = re.compile(r"\[\n\s+([-+.,\deE\s]+?)\s+\]")  # a list of numbers alone in indented JSON
 
 
 @dataclass(frozen=True)
@@ -184,18 +182,18 @@ def table(held: Contest) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def record(held: Contest) -> dict[str, Any]:
+def record(held: Contest) -> Training:
     """Return what training did as plain data: settings, folds and trials of each candidate.
 
     `left_out` gives the reason for what a trainer tried in vain, where there is any.
     """
-    candidates: dict[str, Any] = {}
+    candidates: dict[str, CandidateRecord] = {}
     for name, fitted in held.fitted.items():
         declared = held.declared[name]
         options = {} if declared.trainer in CHOOSING else declared.options
         candidates[name] = {
             "trainer": declared.trainer,
-            "estimator": fitted.chosen or declared.estimator,
+            "estimator": fitted.chosen or str(declared.estimator),
             "hyperparameters": {**options, **fitted.best.hyperparameters},
             "folds": _rounded(fitted.best.folds),
             "trials": [
@@ -208,20 +206,11 @@ def record(held: Contest) -> dict[str, Any]:
     return {"champion": held.champion, "metric": held.metric, "candidates": candidates}
 
 
-def document(record: Mapping[str, Any]) -> str:
-    """Return the JSON of a record, indented, with the folds of a metric on one line."""
-    text = json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False)
-    return (
-        NUMBERS.sub(lambda match: "[" + ", ".join(match[1].replace(",", " ").split()) + "]", text)
-        + "\n"
-    )
-
-
 def _rounded(folds: dict[str, list[float]]) -> dict[str, list[float]]:
     return {name: [round(value, 6) for value in values] for name, values in folds.items()}
 
 
-def learnt_from(spec: ModelSpec, rows: Mapping[str, int]) -> Learnt:
+def learnt_from(spec: ModelSpec, rows: RowCounts) -> Learnt:
     """Return what the exported model learns from; `rows` counts those of each split."""
     refit = spec.champion.refit
     return Learnt(rows=rows["train"] + (rows["test"] if refit == "all" else 0), refit=refit)
