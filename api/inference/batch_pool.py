@@ -25,7 +25,7 @@ from api.errors import StateFolderError
 from api.formats.rows import EncodedPart, Job, ModelAbsent, Part, Payload
 from api.inference.parts import (
     begin_here,
-    compute_here,
+    compute_part,
     finish_here,
     predict,
     predict_apart,
@@ -188,7 +188,7 @@ class SeparateBatch:
         Where the processes do not have the model, that of the worker predicts what they have read.
         """
         if self._beside and job.exported:
-            part = await self._run(compute_here, job, sent(payload), first)
+            part = await self._run(compute_part, job, sent(payload), first)
             if isinstance(part, Part):
                 return part
             self._beside = False

@@ -298,7 +298,7 @@ def prepare() -> None:
         resolve(PREPARING, "prepare", place="Content-Type", extra="arrow")()
 
 
-def compute_here(job: Job, payload: Payload, first: int) -> Part | ModelAbsent:
+def compute_part(job: Job, payload: Payload, first: int) -> Part | ModelAbsent:
     """Read, predict and write a part, where the model is here; raises TreelineError."""
     loaded = model_of(job)
     if loaded is None:

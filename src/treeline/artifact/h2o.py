@@ -105,7 +105,7 @@ _digests: dict[str, str] = {}
 
 
 class Description(Closed):
-    """What must be known of a binary model to ask it: columns by kind, how many classes."""
+    """What must be known of a binary model to predict with it: columns by kind, how many classes."""
 
     h2o: str
     key: str
@@ -193,9 +193,9 @@ class H2ORuntime:
 
 
 class H2OEstimator:
-    """A fitted model as the stages pass it on: its files, and how to ask it.
+    """A fitted model as the stages pass it on: its files, and a runtime that predicts with them.
 
-    What it gives is what the service gives: it is asked through the runtime.
+    It predicts what the service predicts, for both use that runtime.
     """
 
     runtime = "h2o"

@@ -1,6 +1,6 @@
 """Pickle runtime: `model.pkl` → the fitted pipeline itself, where no ONNX converter exists.
 
-Loading a pickle runs code. It is opened only by a store that was told to admit pickles, and only
+Loading a pickle runs code. It is opened only by a store that admits pickles, and only
 after its digest was found equal to the one in the committed signature. It needs the libraries it
 was trained with: the extra `pickle`. In the pipeline it is the record of the training, in
 git, that names the digests.

@@ -12,10 +12,10 @@ WELL = "All is well again: the scheduled training went through."
 
 
 def notify(*, failed: bool, webhook: str = "") -> str:
-    """Tell people, and return what they were told; nothing where nothing has changed.
+    """Notify people, and return what was sent; nothing where nothing has changed.
 
     A model whose refusal is on record is not well, though its training is not repeated: the issue
-    stays open until it passes. Raises DeliveryError where GitHub or the webhook cannot be told.
+    stays open until it passes. Raises DeliveryError where GitHub or the webhook cannot be reached.
     """
     earlier, refused = issues.marked_issue(MARK), sorted(refusals.known())
     if failed:

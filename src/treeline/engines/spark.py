@@ -31,7 +31,7 @@ from treeline.errors import EngineError
 
 JAVA = range(17, 26)
 SECONDS_TO_SERVE = 60  # until a cluster gives its first executor
-SECONDS_TO_END = 20  # a JVM that was told to
+SECONDS_TO_END = 20  # of a JVM that has been asked to end
 ROWS_AT_ONCE = 100_000  # in one message to a task; Spark refuses messages of more than 128 MB
 
 FAILURES = (Py4JError, PySparkException)  # whatever a call into Spark raises

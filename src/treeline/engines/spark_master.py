@@ -1,7 +1,7 @@
-"""Which master of Spark this machine uses, whether it listens, and what a session is told of it.
+"""Which master of Spark this machine uses, whether it listens, and the settings of a session.
 
 A master belongs to the machine and not to a model, so it is no key of a declaration. What else a
-cluster wants to be told (memory, keys of an object store) stands in Spark's own files and
+cluster needs to know (memory, keys of an object store) stands in Spark's own files and
 environment variables: `spark-defaults.conf`, SPARK_DRIVER_MEMORY.
 """
 

@@ -147,7 +147,8 @@ def calibration(truth: Array, prediction: Prediction) -> Calibration | None:
     `resolution` what telling rows apart gains, and `uncertainty` what the shares alone would have.
     Of values: `bias`, their mean minus that of the truth, and `slope`, by how much the truth rises
     with them, 1 where they are right (Mincer and Zarnowitz 1969); and `at_most`, the share of rows
-    whose truth is at most the value, which for a quantile is what it is of.
+    whose truth is at most the value, which for a quantile is what it is of. `truth` has shape
+    (n_rows,): codes of classes, or values.
     """
     if prediction.values is not None:
         return _of_values(truth, np.asarray(prediction.values, dtype=np.float64))
@@ -210,7 +211,8 @@ def sliced(
     column, its value (`slice`), how many rows, what the baseline reaches, and the lead over it,
     which has an interval where the slice has enough `units`. A slice in which the metric is
     undefined (one class alone) is left out, as are those of fewer than FEWEST_ROWS rows, and rows
-    that are a slice already by another name.
+    that are a slice already by another name. `table` is prepared rows, and `truth` their codes or
+    values, of shape (n_rows,).
     """
     metric = spec.champion.metric
     entries: list[Slice] = []
@@ -248,7 +250,7 @@ def columns_of(spec: ModelSpec) -> tuple[str, ...]:
 
 
 STEPS = tuple(round(0.1 * step, 1) for step in range(1, 10))
-PER_ROWS = 100  # costs are told for so many rows
+PER_ROWS = 100  # costs are given for so many rows
 
 
 def thresholds(hit: Array, score: Array, costs: Costs | None) -> Thresholds:

@@ -21,7 +21,10 @@ Array = NDArray[Any]
 
 
 def influence(name: str, truth: Array, judged: Array) -> Array:
-    """Return the influence of each row on the named metric; NaN where the metric is undefined."""
+    """Return the influence of each row on the named metric; NaN where the metric is undefined.
+
+    All have shape (n_rows,), but for probabilities as `judged`: (n_rows, n_classes).
+    """
     if (percent := percent_of(name)) is not None:
         return _centred(metrics.pinball_losses(truth, judged, percent / 100))
     return INFLUENCES[name](truth, judged)

@@ -42,7 +42,10 @@ class Repeat:
     parts: Array | None = None
 
     def of(self, rows: Array) -> "Repeat":
-        """Return the predictions of some rows, by position."""
+        """Return the predictions of some rows, by position.
+
+        `rows` are integers of shape (n_some,).
+        """
         predictions = {who: _of(each, rows) for who, each in self.predictions.items()}
         return Repeat(predictions, None if self.parts is None else self.parts[rows])
 
@@ -178,7 +181,8 @@ def evaluate(
     Returns for each prediction `{metric: {value, low, high}}`, and under `advantage` for each but
     the first the first's lead over it, positive where the first is better. `low` and `high` are
     None where there are too few `units` (rows, where none are given) for an interval of `level`, or
-    for a metric of ranks too few with the rarest class.
+    for a metric of ranks too few with the rarest class. `truth` has shape (n_rows,): codes of
+    classes, or values.
     """
     return evaluate_repeats(truth, [Repeat(predictions)], names, units=units, level=level)
 
@@ -193,7 +197,8 @@ def evaluate_repeats(
 ) -> dict[str, Any]:
     """Do so where the same rows were predicted several times; a metric is the mean over them.
 
-    A metric of ranks is left out where no part of a repeat has a row of each class.
+    A metric of ranks is left out where no part of a repeat has a row of each class. `truth` has
+    shape (n_rows,).
     """
     parts = max(1 if each.parts is None else len(np.unique(each.parts)) for each in repeats)
     basis = Basis(truth, units or Units.rows(len(truth)), level, parts)
@@ -232,7 +237,10 @@ def evaluate_repeats(
 
 
 def interval(metric: str, value: float, moves: Array, basis: Basis) -> Interval:
-    """Return value, low and high of a metric, given the influence of each row on it."""
+    """Return value, low and high of a metric, given the influence of each row on it.
+
+    `moves` is that influence, float64 of shape (n_rows,).
+    """
     if not basis.enough(metric):
         return _rounded(value, None, None)
     deviation = deviation_of(moves, basis.units)
@@ -248,6 +256,7 @@ def deviation_of(moves: Array, units: Units) -> float:
     """Return the standard error of a metric: the deviation of the units' sums.
 
     A sum is divided by the root of what its unit leaves of the rows, the more the larger it is.
+    `moves` is the influence of each row, float64 of shape (n_rows,).
     """
     n_rows = len(moves)
     sums = np.bincount(units.codes, weights=moves, minlength=units.count) / n_rows

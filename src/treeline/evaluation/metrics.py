@@ -21,7 +21,8 @@ Array = NDArray[Any]
 def score(truth: Array, prediction: Prediction, names: Iterable[str]) -> dict[str, float]:
     """Return each named metric, as a float in the metric's own unit.
 
-    A metric of probabilities is left out where the prediction has none.
+    A metric of probabilities is left out where the prediction has none. `truth` has shape
+    (n_rows,): codes of classes, or values.
     """
     values = {}
     for name in names:
@@ -48,7 +49,10 @@ def f1(truth: Array, labels: Array) -> float:
 
 
 def judged_classes(truth: Array, labels: Array) -> Array:
-    """Return the codes of the classes that F1 looks at: 1 of two, else all that are there."""
+    """Return the codes of the classes that F1 looks at: 1 of two, else all that are there.
+
+    Integers of shape (n_classes,).
+    """
     classes = np.union1d(truth, labels)
     return np.array([1]) if classes[-1] <= 1 else classes
 
@@ -137,7 +141,10 @@ def brier(truth: Array, scores: Array) -> float:
 
 
 def squared_errors(truth: Array, scores: Array) -> Array:
-    """Return the squared error of the probabilities of each row, as `brier` counts it."""
+    """Return the squared error of the probabilities of each row, as `brier` counts it.
+
+    Shape (n_rows,), float64.
+    """
     if scores.shape[1] == 2:
         return np.asarray((scores[:, 1] - truth) ** 2)
     return np.asarray(np.sum((scores - np.eye(scores.shape[1])[truth]) ** 2, axis=1))
@@ -165,7 +172,10 @@ def pinball(truth: Array, values: Array, *, quantile: float) -> float:
 
 
 def pinball_losses(truth: Array, values: Array, quantile: float) -> Array:
-    """Return the loss of each row: `quantile` a unit of too little, `1 - quantile` of too much."""
+    """Return the loss of each row: `quantile` a unit of too little, `1 - quantile` of too much.
+
+    Shape (n_rows,), float64.
+    """
     short = np.asarray(truth, dtype=np.float64) - values
     losses: Array = np.maximum(quantile * short, (quantile - 1) * short)
     return losses

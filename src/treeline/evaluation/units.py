@@ -64,7 +64,7 @@ class Units:
         return cls.rows(len(table))
 
     def part(self, rows: Array) -> "Units":
-        """Return the units of some rows, by position."""
+        """Return the units of some rows, by position. `rows` are integers of shape (n_some,)."""
         codes, known = pd.factorize(self.codes[rows])
         return Units(self.kind, codes, len(known), self.name)
 

@@ -73,7 +73,8 @@ def check_missing(
 ) -> None:
     """Raise TrainingError where an estimator has no answer to a missing value that may be sent.
 
-    Where no row to learn from lacks it, fitting says nothing of that.
+    Where no row to learn from lacks it, fitting says nothing of that. `matrix` is float32 of shape
+    (n_rows, n_features).
     """
     for name, feature in features.items():
         if not _may_be_missing(feature):

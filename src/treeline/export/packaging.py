@@ -208,7 +208,7 @@ def packaged(estimator: Any, draft: dict[str, Any], proof: Proof) -> Package:
 
 
 def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> Graph:
-    """Tell how closely an ONNX graph repeats an estimator, or why none does, for the gate.
+    """Return for the gate how closely an ONNX graph repeats an estimator, or why none does.
 
     `test` is the prepared test split. Returns `rows` and `largest_difference`, or `missing`.
     """
@@ -216,7 +216,7 @@ def graph_agreement(estimator: Any, test: pd.DataFrame, spec: ModelSpec) -> Grap
 
 
 def repeated(estimator: Any, proof: Proof) -> Graph:
-    """Tell the same of the rows of a proof."""
+    """Return the same for the rows of a proof."""
     try:
         _, parity, _ = _repeated(estimator, proof)
     except ExportError as error:

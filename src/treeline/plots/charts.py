@@ -80,7 +80,10 @@ def outline(counts: Array, left: Array, right: Array) -> tuple[Array, Array]:
 
 
 def table(chart: Chart) -> pd.DataFrame:
-    """Return the long table of a chart, at most CURVE_POINTS rows per series."""
+    """Return the long table of a chart, at most CURVE_POINTS rows per series.
+
+    Shape (n_points, n_columns): the series, the axes and what a series has besides.
+    """
     parts = []
     for series in (thinned(each, CURVE_POINTS) for each in chart.series):
         part = {"series": series.name, "x": series.x, "y": series.y, "mark": series.mark}
@@ -296,7 +299,10 @@ def regression_charts(judged: Judged) -> Iterator[Chart]:
 
 
 def predicted_vs_actual(judged: Judged, actual: Array, predicted: Array) -> Chart:
-    """Each row's prediction over what was true; on the diagonal they agree."""
+    """Each row's prediction over what was true; on the diagonal they agree.
+
+    Values have shape (n_rows,), in the unit of the target.
+    """
     ends = np.array([min(actual.min(), predicted.min()), max(actual.max(), predicted.max())])
     name = judged.target.name
     return Chart(
@@ -314,7 +320,10 @@ def predicted_vs_actual(judged: Judged, actual: Array, predicted: Array) -> Char
 
 
 def residuals(judged: Judged, actual: Array, predicted: Array) -> Chart:
-    """Each row's residual over its prediction: a pattern is something the model has not learnt."""
+    """Each row's residual over its prediction: a pattern is something the model has not learnt.
+
+    Values have shape (n_rows,), in the unit of the target.
+    """
     return Chart(
         "residuals",
         "Residuals",
@@ -329,7 +338,7 @@ def residuals(judged: Judged, actual: Array, predicted: Array) -> Chart:
 
 
 def residual_distribution(judged: Judged, errors: Array) -> Chart:
-    """Histogram of the residuals."""
+    """Histogram of the residuals. `errors` has shape (n_rows,), in the unit of the target."""
     bins = int(np.clip(np.sqrt(len(errors)), FEWEST_BINS, MOST_BINS))
     counts, edges = np.histogram(errors, bins)
     mean, deviation = (

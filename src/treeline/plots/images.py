@@ -42,7 +42,7 @@ DARK = 0.55  # a share from which white text is the legible one
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """How one series is told from the others."""
+    """What distinguishes one series from the others."""
 
     colour: str
     dashes: Any

@@ -63,6 +63,7 @@ def check(frame: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
 
     Numbers become float64, booleans nullable booleans, categories and texts strings, whole-number
     columns nullable integers. Raises DataError that names column, row and value of each fault.
+    `frame` has a column for each declared name, of shape (n_rows,) and any type.
     """
     typed = {name: cast(frame[name], feature) for name, feature in spec.features.items()}
     typed[spec.target.name] = _target(

@@ -30,7 +30,10 @@ EXACT = 2.0**53  # float64 holds every whole number up to here
 
 
 def numbers(column: pd.Series) -> pd.Series:
-    """Return float64; dates, true and false are no numbers. Texts are decimal, as in JSON."""
+    """Return float64; dates, true and false are no numbers. Texts are decimal, as in JSON.
+
+    Shapes of column and result are (n_rows,).
+    """
     if column.dtype.kind in "iuf":
         return column.astype("float64")
     if column.dtype.kind in "bmM":
@@ -49,7 +52,10 @@ def numbers(column: pd.Series) -> pd.Series:
 
 
 def truths(column: pd.Series) -> pd.Series:
-    """Return nullable booleans, from true or false in any spelling, or from 1 or 0."""
+    """Return nullable booleans, from true or false in any spelling, or from 1 or 0.
+
+    Shapes of column and result are (n_rows,).
+    """
     return column.astype("str").str.lower().map(TRUTHS).astype("boolean")
 
 
@@ -58,6 +64,7 @@ def texts(column: pd.Series, *, among: Sequence[str] = ()) -> pd.Series:
 
     Where it has a type instead: whole numbers without a decimal point, true and false as `among`
     has them. A file in which all are spelt 1.0, or true in any case, was written from such a type.
+    Shapes of column and result are (n_rows,).
     """
     known = column.dropna().infer_objects()
     if known.dtype.kind == "b":
@@ -102,14 +109,20 @@ def _truths_among(among: Sequence[str]) -> dict[bool, str]:
 
 
 def cast(column: pd.Series, feature: Feature) -> pd.Series:
-    """Return float64 of numbers, nullable booleans, or strings of categories."""
+    """Return float64 of numbers, nullable booleans, or strings of categories.
+
+    Shapes of column and result are (n_rows,).
+    """
     if feature.kind.holds == "text":
         return texts(column, among=feature.categories)
     return truths(column) if feature.kind.holds == "boolean" else numbers(column)
 
 
 def column_of(given: pd.Series, typed: pd.Series, feature: Feature) -> Column:
-    """Return a column, as it was given and after `cast`, as the rule takes it."""
+    """Return a column, as it was given and after `cast`, as the rule takes it.
+
+    Both series have shape (n_rows,).
+    """
     missing = given.isna().to_numpy(dtype=np.bool_)
     holds = feature.kind.holds
 
@@ -145,7 +158,10 @@ SHOWN = 8  # values of a column named in a message
 
 
 def declared_columns(raw: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
-    """Return the declared columns of a frame, features first; raises DataError naming lost ones."""
+    """Return the declared columns of a frame, features first; raises DataError naming lost ones.
+
+    Shape (n_rows, n_columns); types are as they come.
+    """
     wanted = list(dict.fromkeys([*spec.features, spec.target.name, *spec.source.columns]))
     if lost := [name for name in wanted if name not in raw.columns]:
         way_out = "declare those, or correct the source"
@@ -163,7 +179,8 @@ def declared_columns(raw: pd.DataFrame, spec: ModelSpec) -> pd.DataFrame:
 def matching(frame: pd.DataFrame, where: Mapping[str, Condition]) -> pd.DataFrame:
     """Return the rows that meet every condition; raises DataError when none does.
 
-    A value is met however the source writes it: 0 by 0, 0.0, "0" and false.
+    A value is met however the source writes it: 0 by 0, 0.0, "0" and false. Shape (n_some,
+    n_columns), the index kept.
     """
     for name, condition in where.items():
         keep = meets(frame[name], condition)
@@ -179,13 +196,16 @@ def matching(frame: pd.DataFrame, where: Mapping[str, Condition]) -> pd.DataFram
 
 
 def filled(frame: pd.DataFrame, features: Mapping[str, Feature]) -> pd.DataFrame:
-    """Return the frame with the declared fill in place of each missing value."""
+    """Return the frame with the declared fill in place of each missing value.
+
+    Shape and types stay.
+    """
     fills = {name: feature.fill for name, feature in features.items() if feature.fill is not None}
     return frame.fillna(fills)
 
 
 def meets(column: pd.Series, condition: Condition) -> pd.Series:
-    """Return which rows of a column meet a condition."""
+    """Return which rows of a column meet a condition. Booleans of shape (n_rows,)."""
     if isinstance(condition, Range):
         low = -inf if condition.minimum is None else condition.minimum
         high = inf if condition.maximum is None else condition.maximum

@@ -39,7 +39,8 @@ TYPES: dict[ClassKind, str] = {"number": "float64", "boolean": "bool", "text": "
 def typed_columns(raw: Path, spec: ModelSpec) -> pd.DataFrame:
     """Return the declared columns without rows, of the types that checked rows will have.
 
-    Whether classes are numbers or names is seen in all of them; raises DataError.
+    Whether classes are numbers or names is seen in all of them; raises DataError. Shape (0,
+    n_columns).
     """
     empty = parquet.read_schema(raw).remove_metadata().empty_table().to_pandas()
     declared = declared_columns(empty, spec)
@@ -133,7 +134,10 @@ class CheckedRows:
         return column
 
     def keys(self) -> pd.DataFrame:
-        """Return number, hash, target, group and moment of each row with a target, in order."""
+        """Return number, hash, target, group and moment of each row with a target, in order.
+
+        Shape (n_rows, n_names); hashes are int64.
+        """
         split = self._spec.split
         by = {*filter(None, [split.group]), *(split.after or ())} - {self._spec.target.name}
         names = [self._spec.target.name, *sorted(by)]
@@ -144,7 +148,10 @@ class CheckedRows:
         return typed
 
     def write(self, target: Path, numbers: pd.Series) -> None:
-        """Write the rows that have these numbers, in order, missing values filled."""
+        """Write the rows that have these numbers, in order, missing values filled.
+
+        `numbers` are integers of shape (n_some,).
+        """
         wanted = np.zeros(int(numbers.max()) + 1, dtype=np.bool_)
         wanted[numbers] = True
         write_tables(target, _gathered(self._chosen(wanted)))

@@ -2,7 +2,8 @@
 
 Columns are looked at one at a time, so that memory holds one of them, whatever the number of rows;
 of very many rows MOST_ROWS of either side are looked at, while twins are counted among all.
-Nothing here decides: `suspected` says what is clear, in words, and the gate what is allowed.
+Nothing here decides: the gate (`treeline.evaluation.gate`) says in words what is clear, and what is
+allowed.
 """
 
 from collections.abc import Callable
@@ -31,7 +32,7 @@ IN_ORDER = 0.99  # of pairs that a feature ranks as the target does, those that 
 AGREES_BY = 0.3  # intraclass correlation of the target in a column that is no feature
 LOOKS = 11  # stretches of the order of rows
 FEWEST_GROUPS = 8
-FEWEST_NUMBERS = 21  # values of a target that is in an order; more classes are hardly told alone
+FEWEST_NUMBERS = 21  # values of a target in an order; so many classes hardly follow one feature
 
 
 def leaks(column: Column, spec: ModelSpec) -> LeakRecord:
@@ -98,7 +99,10 @@ def twins(column: Column, spec: ModelSpec) -> Twins:
 
 
 def of_frames(train: pd.DataFrame, test: pd.DataFrame) -> Column:
-    """Return the columns of two frames."""
+    """Return the columns of two frames.
+
+    Both have the same columns, each of shape (n_rows,) of its side.
+    """
     return lambda name: (train[name], test[name])
 
 
@@ -214,7 +218,7 @@ def _ordered(values: Array, truth: Array) -> float:
 def _later(values: Array, truth: Array, *, classes: bool) -> float | None:
     """Return how much a feature that follows the order of rows tells of later ones.
 
-    Each of LOOKS - 1 stretches of rows is told from all before it.
+    Each of LOOKS - 1 stretches of rows is predicted from all before it.
     """
     if len(values) < 5 * FEWEST_TEST_ROWS or not np.isfinite(values).all():
         return None

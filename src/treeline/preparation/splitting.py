@@ -60,7 +60,10 @@ def later(frame: pd.DataFrame, after: Mapping[str, Moment]) -> NDArray[np.bool_]
 
 
 def moments_of(frame: pd.DataFrame, after: Mapping[str, Moment]) -> Array:
-    """Return when each row was, by the column that `split.after` names."""
+    """Return when each row was, by the column that `split.after` names.
+
+    int64 microseconds since 1970 or float64, of shape (n_rows,).
+    """
     ((name, moment),) = after.items()
     return moments(frame[name], moment)
 
@@ -200,7 +203,7 @@ def record(spec: ModelSpec, hashed: Hashes, frame: pd.DataFrame, *, test: int) -
 
     `units` is how many different hashes decided: of groups, keys, rows or moments. Of groups that
     are drawn, `seeds` says how many different splits some seeds give: rows of `frame` hold target
-    and group.
+    and group. `hashed` is uint64 of shape (n_rows,).
     """
     split = spec.split
     units, share = len(np.unique(hashed)), round(test / len(hashed), 4)
@@ -245,9 +248,10 @@ def split(
 
     By the rule `stable` the rows whose place, that of their hash in `hashed`, is below the test
     fraction are for the test: no other row has a say, so that each keeps its side when rows are
-    added or removed, and rows or groups with the same hash are on the same side. Sizes are left
-    to chance. By the rule `drawn` classes keep their shares, and all rows decide together. With
-    `after` the rows beyond that moment are for the test; `frame` must hold its column.
+    added or removed, and rows or groups with the same hash are on the same side. Sizes are left to
+    chance. By the rule `drawn` classes keep their shares, and all rows decide together. With
+    `after` the rows beyond that moment are for the test; `frame` must hold its column. `hashed` is
+    uint64 of shape (n_rows,).
     """
     classes = None if target.task == "regression" else frame[target.name]
     rows = np.arange(len(frame))

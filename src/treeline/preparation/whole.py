@@ -30,7 +30,10 @@ def summarise(
     spec: ModelSpec,
     counts: RowCounts,
 ) -> PreparedRows:
-    """Return the summary of checked rows before filling; raises DataError for unusable classes."""
+    """Return the summary of checked rows before filling; raises DataError for unusable classes.
+
+    `frame` is checked rows; `train` and `test` are its sides.
+    """
     features = frame[list(spec.features)]
     return {
         "rows": counts,
@@ -43,7 +46,10 @@ def summarise(
 def summarised(
     frame: pd.DataFrame, sides: tuple[pd.DataFrame, pd.DataFrame], *, spec: ModelSpec
 ) -> TargetAndGroups:
-    """Return what a summary says of target and groups, which are all that the frames must hold."""
+    """Return what a summary says of target and groups, which are all that the frames must hold.
+
+    `frame` is all rows, `sides` its two parts, rows of both splits.
+    """
     target = _target(frame[spec.target.name], spec)
     if not spec.split.group:
         return {"target": target}
@@ -100,8 +106,9 @@ class Prepared:
 def prepare(raw: pd.DataFrame, spec: ModelSpec) -> Prepared:
     """Prepare collected rows as declared.
 
-    Keeps the declared columns and the rows that `where` admits, drops rows without a target,
-    checks types, categories and bounds, fills missing values, and splits. Raises DataError.
+    Keeps the declared columns and the rows that `where` admits, drops rows without a target, checks
+    types, categories and bounds, fills missing values, and splits. Raises DataError. `raw` has a
+    row for each that was collected, with any columns.
     """
     chosen = declared_columns(raw.reset_index(drop=True), spec)
     admitted = matching(chosen, spec.source.where)

@@ -25,7 +25,7 @@ BATCH_ROWS = 131_072  # of tree seedlings 13 MB; a few more than there are threa
 
 
 class Tally:
-    """How many rows there were, how many were bad, and what the first of those were told."""
+    """How many rows there were, how many were bad, and what is wrong with the first of those."""
 
     def __init__(self, bar: tqdm) -> None:
         self.rows = self.bad_rows = 0

@@ -1,4 +1,4 @@
-"""Where MLflow keeps what it is told: the address of its store, as given or by default."""
+"""Where MLflow stores what it is given: the address of its store, as given or by default."""
 
 import os
 import re

@@ -95,7 +95,7 @@ VERSION = "model"  # the folder of what is registered as a version of the model
 
 @dataclass(frozen=True)
 class Written:
-    """What one training left behind.
+    """The files that the stages of one training write, as they are read.
 
     `outputs` are DVC's digests by path; `files` are to be recorded, by the name they get there;
     `signature` is None when the gate refused the model.

@@ -21,7 +21,7 @@ class NamedColumns(TransformerMixin, BaseEstimator):
         self.names = names
 
     def fit(self, matrix: pd.DataFrame | NDArray[Any], target: object = None) -> Self:
-        """Learn nothing."""
+        """Learn nothing. `matrix` has shape (n_rows, n_features)."""
         return self
 
     def transform(self, matrix: pd.DataFrame | NDArray[Any]) -> pd.DataFrame:
@@ -51,7 +51,7 @@ class TypedColumns(TransformerMixin, BaseEstimator):
         self.onehot = onehot
 
     def fit(self, frame: pd.DataFrame | NDArray[Any], target: object = None) -> Self:
-        """Fit the steps of each kind of column."""
+        """Fit the steps of each kind of column. `frame` has shape (n_rows, n_features)."""
         names = list(frame.columns) if isinstance(frame, pd.DataFrame) else [""] * frame.shape[1]
         coded = [position for position, name in enumerate(names) if name in self.categories]
         plain = [position for position, name in enumerate(names) if name not in self.categories]

@@ -1,6 +1,7 @@
 """Trainer `compare`: every suitable estimator with its defaults, ranked, the best few tuned.
 
-All are judged on the same folds as any other candidate. One that fails is failures and left out.
+All are judged on the same folds as any other candidate. One that fails is left out, with the
+reason.
 """
 
 import time
@@ -247,7 +248,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """How the entries are tried; `left_out` fills with what failed, and why."""
+    """Tries the entries and ranks them; `left_out` collects what fails, with the reason."""
 
     options: Comparing
     strategy: Work
@@ -279,7 +280,7 @@ class Leaderboard:
         return entries
 
     def _with_trials(self, entry: Entry, work: Work, name: str) -> Entry:
-        """Let an entry be tried; whatever an estimator raises is noted, and it goes without."""
+        """Return an entry with its trials; what an estimator raises is noted, and adds no trial."""
         try:
             made = within(self.options.seconds_each, work, entry.context)
             sound = tuple(trial for trial in made if isfinite(entry.context.merit(trial)))
@@ -358,7 +359,7 @@ def _fitted(board: Leaderboard, entries: Sequence[Entry], *, started: float, pla
 
 
 def _slow(suitable: Mapping[str, type], *, rows: int) -> dict[str, str]:
-    """Return whose time grows too fast for so many rows, and why they are left out."""
+    """Return the estimators whose time grows too fast for so many rows, with the reason."""
     most = {path: MOST_ROWS.get(made.__name__, rows) for path, made in suitable.items()}
     return {
         path: f"it is slow, and tried on {limit:,} rows at most"

@@ -43,7 +43,10 @@ class Contest:
 
 
 def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None) -> TrainingSet:
-    """Encode the training split and draw the folds; raises TrainingError when it is too small."""
+    """Encode the training split and draw the folds; raises TrainingError when it is too small.
+
+    `train` is prepared rows.
+    """
     frame = encoded(train, spec.features)
     target = encoded_target(train[spec.target.name], classes)
     groups = None if spec.split.group is None else train[spec.split.group].to_numpy()
@@ -219,7 +222,10 @@ def learnt_from(spec: ModelSpec, rows: RowCounts) -> Learnt:
 def refitted(
     champion: Any, splits: Sequence[pd.DataFrame], spec: ModelSpec, classes: list[Any] | None
 ) -> Any:
-    """Return a champion fitted again, with its settings, on the prepared rows of all splits."""
+    """Return a champion fitted again, with its settings, on the prepared rows of all splits.
+
+    Frames are prepared rows with the columns of features and target.
+    """
     rows = pd.concat(splits, ignore_index=True)
     frame = encoded(rows, spec.features)
     return clone(champion).fit(frame, encoded_target(rows[spec.target.name], classes))

@@ -23,7 +23,10 @@ class KeepColumns(TransformerMixin, BaseEstimator):
         self.columns = columns
 
     def fit(self, frame: pd.DataFrame, target: object = None) -> Self:
-        """Learn the positions of the columns kept; raises TrainingError for unknown names."""
+        """Learn the positions of the columns kept; raises TrainingError for unknown names.
+
+        `frame` has shape (n_rows, n_features).
+        """
         if unknown := [name for name in self.columns if name not in frame.columns]:
             raise TrainingError(
                 f"{type(self).__name__}: {unknown[0]!r} is no column here; "

@@ -235,5 +235,5 @@ def _work(theirs: Connection, work: Callable[..., Any], arguments: tuple[Any, ..
     theirs.send("ready")
     try:
         theirs.send(work(*arguments))
-    except Exception as error:  # told to whoever waits
+    except Exception as error:  # handed to the caller, who waits
         theirs.send(error)

@@ -46,7 +46,9 @@ class SklearnTrainer:
             fitted = chosen.fit(training.frame, training.target)
         except TreelineError:
             raise
-        except Exception as error:  # whatever a declared class raises is told with its place
+        except (
+            Exception
+        ) as error:  # whatever a declared class raises is raised again with its place
             raise TrainingError(
                 f"{place}: {candidate.estimator} failed: {type(error).__name__}: "
                 f"{str(error).strip()}"

@@ -59,7 +59,9 @@ class SparkTrainer:
                 fitted = chosen.fit(training.frame, training.target)
             except TreelineError:
                 raise
-            except Exception as error:  # whatever a declared class raises is told with its place
+            except (
+                Exception
+            ) as error:  # whatever a declared class raises is raised again with its place
                 raise TrainingError(
                     f"{place}: {candidate.estimator} failed: {_cause(error)}"
                 ) from error

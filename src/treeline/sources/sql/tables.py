@@ -163,7 +163,7 @@ def _spooled(
         except SourceError:
             if not in_file:
                 raise
-            # A value is not as its column was declared; below it is read, or told by its column.
+            # A value is not as its column was declared; below it is read, or refused.
     with database.connected() as connection:
         rows = sqlite_batches(connection, sql, columns)
         return growth.write(path, _ordered(rows, statement))

@@ -98,7 +98,7 @@ class VotingForest(ClassifierMixin, _Forest):
 
     @property
     def classes_(self) -> NDArray[np.int64]:
-        """Return the codes of the classes."""
+        """Return the codes of the classes. Shape (n_classes,)."""
         return np.arange(self.trees.value.shape[1])
 
     def predict_proba(self, matrix: NDArray[Any]) -> NDArray[np.float64]:
