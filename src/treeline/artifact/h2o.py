@@ -105,7 +105,7 @@ _digests: dict[str, str] = {}
 
 
 class Description(Closed):
-    """What must be known of a binary model to predict with it: columns by kind, how many classes."""
+    """What a prediction with a binary model needs: columns by kind, how many classes there are."""
 
     h2o: str
     key: str
