@@ -5,9 +5,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -21,7 +22,10 @@ from tests.images import REGISTRY
 from tests.serving import ROOT, free_port
 from tests.tiny_models import SURVIVAL, write_model
 from tests.waiting import wait_until
+from treeline.agent.assembling import agent_of, status_of
+from treeline.agent.following import Agent
 from treeline.agent.state import State, StateFile
+from treeline.errors import AgentError
 
 SERVICE = Path(__file__).with_name("small_service.py")
 TAG = "stable"
@@ -71,11 +75,16 @@ def images(folder: Path, behaviours: Mapping[str, str]) -> Iterator[Images]:
         weights = {**SURVIVAL.weights, "Leaves": number / 10}
         write_model(context / "model", replace(SURVIVAL, weights=weights))
         (context / "server.py").write_bytes(SERVICE.read_bytes())
+        (context / "requirements.txt").write_text("# nothing but Python itself\n")
+        starts = context / "initializer.sh"
+        starts.write_text(
+            f"#!/bin/sh\nBEHAVIOUR={behaviour} IMAGE_NAME={name} exec python server.py\n"
+        )
+        starts.chmod(0o755)
         (context / "Dockerfile").write_text(
             "FROM python:3.11-slim\nWORKDIR /app\nCOPY . .\n"
-            f"ENV BEHAVIOUR={behaviour} IMAGE_NAME={name} PYTHONUNBUFFERED=1\n"
             'LABEL org.opencontainers.image.revision="' + f"{number}" * 40 + '"\n'
-            'CMD ["python", "server.py"]\n'
+            'CMD ["./initializer.sh"]\n'
         )
         image = f"{REGISTRY}/{repository}:{name}"
         docker("build", "--quiet", "--tag", image, str(context))
@@ -93,7 +102,6 @@ class Home:
     images: Images
     port: int
     host: str = "docker"
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def prefix(self) -> str:
@@ -113,32 +121,42 @@ class Home:
 
     def settings(self, **changes: Any) -> None:
         """Write the agent's settings, some of them changed for good."""
-        path = self.folder / "agent.toml"
-        path.write_text(tomlkit.dumps({**json.loads(self._base.read_text()), **changes}))
+        self._config.write_text(tomlkit.dumps({**json.loads(self._base.read_text()), **changes}))
 
     @property
     def _base(self) -> Path:
         return self.folder / "base.json"
 
-    def agent(self, *words: str, fails: bool = False) -> str:
-        """Run the agent to its end, and return what it printed."""
-        done = subprocess.run(
-            self.command(*words),
-            env={**os.environ, **self.environment},
-            capture_output=True, text=True, encoding="utf-8", timeout=SECONDS, check=False,
-        )  # fmt: skip
-        assert (done.returncode != 0) == fails, done.stdout + done.stderr
-        return done.stdout + done.stderr
+    def agent(self, action: str, *, fails: bool = False) -> str:
+        """Have the agent do something to its end, and return what it printed and said."""
+        with redirect_stdout(StringIO()) as printed:
+            try:
+                agent, failed = agent_of(self._config), False
+                print({"run": agent.run, "retry": agent.retry, "back": self._back(agent)}[action]())
+            except AgentError as error:
+                print(error)
+                failed = True
+        assert failed == fails, printed.getvalue()
+        return printed.getvalue()
+
+    def _back(self, agent: Agent) -> Callable[[], str]:
+        return lambda: agent.go_back("somebody went back by hand")
+
+    def status(self) -> str:
+        return status_of(self._config)
+
+    @property
+    def _config(self) -> Path:
+        return self.folder / "agent.toml"
 
     def command(self, *words: str) -> list[str]:
-        config = str(self.folder / "agent.toml")
-        return [sys.executable, "-m", "treeline", "agent", "--config", config, *words]
+        """Return the command line of the agent, for a process of its own."""
+        return [sys.executable, "-m", "treeline", "agent", "--config", str(self._config), *words]
 
     def killed_at(self, line: str) -> None:
         """Run the agent, and kill it when it has printed a line that begins so."""
         with subprocess.Popen(
             self.command("run"), stdout=subprocess.PIPE, text=True, encoding="utf-8",
-            env={**os.environ, **self.environment},
         ) as process:  # fmt: skip
             assert process.stdout is not None
             printed = []

@@ -31,7 +31,7 @@ class Record:
 
 
 @contextmanager
-def steady_callers(url: str) -> Iterator[Record]:
+def steady_callers(url: str, *, pause: float = PAUSE_SECONDS) -> Iterator[Record]:
     """Ask the service at `url` from four connections until the block ends."""
     record, over = Record(), threading.Event()
 
@@ -39,7 +39,7 @@ def steady_callers(url: str) -> Iterator[Record]:
         with httpx2.Client(timeout=PATIENCE_SECONDS) as client:
             while not over.is_set():
                 record.outcomes.append(status_of(client, url))
-                time.sleep(PAUSE_SECONDS)
+                time.sleep(pause)
 
     threads = [threading.Thread(target=ask) for _ in range(CALLERS)]
     for thread in threads:

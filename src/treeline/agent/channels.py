@@ -21,8 +21,8 @@ FAILED = "failed"
 class Channel(Protocol):
     """Where it is said what is to run."""
 
-    def wanted(self) -> Release | None:
-        """Return what is to run, None where nothing is.
+    def wanted(self, present: Release | None) -> Release | None:
+        """Return what is to run, None where nothing is; what is `present` is not looked at again.
 
         Raises RegistryAwayError where nobody answers, and ReleaseRefusedError.
         """
@@ -36,9 +36,10 @@ class TagChannel:
         self._name = ImageName.parse(settings.image)
         self._client = RegistryClient(self._name, login_file=settings.login_file)
 
-    def wanted(self) -> Release | None:
+    def wanted(self, present: Release | None) -> Release | None:
         """Ask the registry where the tag leads, and the image what it was made from."""
-        return described(self._client, self._name, self._name.reference)
+        digest = self._client.digest_of(self._name.reference)
+        return _described(self._client, self._name.at(digest), present)
 
 
 class ListChannel:
@@ -49,7 +50,7 @@ class ListChannel:
         self._name = ImageName.parse(settings.image)
         self._client = RegistryClient(self._name, login_file=settings.login_file)
 
-    def wanted(self) -> Release | None:
+    def wanted(self, present: Release | None) -> Release | None:
         """Read the entry; one that failed elsewhere is not wanted here."""
         answer = exchange("GET", self._url)
         if answer.status != 200:
@@ -62,7 +63,7 @@ class ListChannel:
                 f"list_url: names {answer.member('image')!r}, which is no digest of "
                 f"{self._name.place}"
             )
-        return described(self._client, self._name, image.reference)
+        return _described(self._client, self._name.at(image.reference), present)
 
 
 def channel_of(settings: AgentSettings) -> Channel:
@@ -70,13 +71,15 @@ def channel_of(settings: AgentSettings) -> Channel:
     return ListChannel(settings) if settings.list_url else TagChannel(settings)
 
 
-def described(client: RegistryClient, name: ImageName, reference: str) -> Release:
-    """Return the release that a tag or a digest leads to, by its digest."""
-    manifest = client.manifest(reference)
-    config = client.config(image_manifest(client, manifest.digest))
+def _described(client: RegistryClient, image: str, present: Release | None) -> Release:
+    """Return the release of an image that is named by its digest."""
+    if present is not None and present.image == image:
+        return present
+    digest = image.rpartition("@")[2]
+    config = client.config(image_manifest(client, digest))
     labels = config.get("config", {}).get("Labels") or {}
     return Release(
-        image=name.at(manifest.digest),
+        image=image,
         commit=str(labels.get(REVISION, "")),
         made=str(config.get("created", "")),
     )

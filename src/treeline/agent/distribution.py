@@ -28,13 +28,14 @@ NAME = re.compile(
     r"(?P<registry>[a-z0-9.-]+(:\d+)?)/(?P<repository>[a-z0-9._/-]+?)"
     r"(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-INDEXES = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-)
-MANIFESTS = (
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+ACCEPTED = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
 )
 
 
@@ -101,23 +102,29 @@ class RegistryClient:
         self._basic = _basic(login_file, name.registry) if login_file else ""
         self._authorization = ""
 
-    def manifest(self, reference: str) -> Manifest:
-        """Fetch the manifest of a tag or a digest.
+    def digest_of(self, tag: str) -> str:
+        """Return the digest that a tag leads to, as the registry says.
+
+        Nothing is fetched, so that registries which count fetches count nothing. Raises
+        RegistryAwayError where it cannot be had now.
+        """
+        url = f"{self._base}/manifests/{tag}"
+        with self._open(url, accept=ACCEPTED, method="HEAD") as answer:
+            digest = str(answer.headers.get("Docker-Content-Digest") or "")
+        if not DIGEST.fullmatch(digest):
+            raise RegistryAwayError(f"{url}: the registry says no digest, but {digest!r}")
+        return digest
+
+    def manifest(self, digest: str) -> Manifest:
+        """Fetch the manifest of a digest.
 
         Raises RegistryAwayError where it cannot be had now, and ReleaseRefusedError where its bytes
         are not those that the digest stands for.
         """
-        url = f"{self._base}/manifests/{reference}"
-        with self._open(url, accept=", ".join((*INDEXES, *MANIFESTS))) as answer:
+        url = f"{self._base}/manifests/{digest}"
+        with self._open(url, accept=ACCEPTED) as answer:
             body = answer.read(MANIFEST_BYTES + 1)
-            said = answer.headers.get("Docker-Content-Digest") or ""
-        digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        expected = reference if reference.startswith("sha256:") else said or digest
-        if digest != expected:
-            raise ReleaseRefusedError(
-                f"{url}: the registry says {expected}, what it sent is {digest}; "
-                "nothing of it was run"
-            )
+        _hold(digest, hashlib.sha256(body).hexdigest(), url)
         return Manifest(digest, _document(body, url))
 
     def config(self, manifest: Manifest) -> dict[str, Any]:
@@ -142,10 +149,10 @@ class RegistryClient:
             raise RegistryAwayError(f"{url}: broke off: {error}") from error
         _hold(digest, sha256.hexdigest(), url)
 
-    def _open(self, url: str, *, accept: str = "*/*") -> Any:
+    def _open(self, url: str, *, accept: str = "*/*", method: str = "GET") -> Any:
         """Open an address, with a token of the registry's where it wants one."""
         try:
-            return self._request(url, accept)
+            return self._request(url, accept, method)
         except HTTPError as error:
             with error:
                 challenge = error.headers.get("WWW-Authenticate") or ""
@@ -153,7 +160,7 @@ class RegistryClient:
                 raise RegistryAwayError(f"{url}: {error.code} {error.reason}") from error
         self._authorization = self._answer_to(challenge)
         try:
-            return self._request(url, accept)
+            return self._request(url, accept, method)
         except HTTPError as error:
             with error:
                 reason = f"{error.code} {error.reason}"
@@ -162,8 +169,9 @@ class RegistryClient:
                 "(`docker login`) and name the file in `login_file`"
             ) from error
 
-    def _request(self, url: str, accept: str) -> Any:
-        request = Request(url, headers={"Accept": accept, "User-Agent": f"treeline/{__version__}"})
+    def _request(self, url: str, accept: str, method: str) -> Any:
+        headers = {"Accept": accept, "User-Agent": f"treeline/{__version__}"}
+        request = Request(url, headers=headers, method=method)
         if self._authorization:
             request.add_unredirected_header("Authorization", self._authorization)
         try:
@@ -215,7 +223,9 @@ def _basic(path: Path, registry: str) -> str:
 
 def _hold(digest: str, sha256: str, url: str) -> None:
     if digest != f"sha256:{sha256}":
-        raise ReleaseRefusedError(f"{url}: what the registry sent is sha256:{sha256}")
+        raise ReleaseRefusedError(
+            f"{url}: what the registry sent is sha256:{sha256}; nothing of it was run"
+        )
 
 
 def _document(body: bytes, url: str) -> dict[str, Any]:

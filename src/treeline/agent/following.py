@@ -79,6 +79,7 @@ class Agent:
 
     def _follow(self, ledger: Ledger) -> None:
         """Do what is due; a release that is refused keeps nobody from looking after the others."""
+        self.rollout.heal(ledger)
         refusal: AgentError | None = None
         wanted: Release | None = None
         try:
@@ -86,7 +87,6 @@ class Agent:
         except ReleaseRefusedError as error:
             refusal = error
         self.rollout.resume(ledger, wanted)
-        self.rollout.heal(ledger)
         self.rollout.watch(ledger)
         if wanted is not None and _is_new(ledger, wanted):
             try:
@@ -104,7 +104,8 @@ class Agent:
     def _wanted(self, ledger: Ledger) -> Release | None:
         """Return what is to run; None where nothing is, or nobody can be asked."""
         try:
-            wanted = self.channel.wanted()
+            live = ledger.state.live
+            wanted = self.channel.wanted(live.release if live else None)
         except RegistryAwayError as error:
             ledger.reporter.log(f"what is in service stays: {error}")
             return None

@@ -50,11 +50,17 @@ class Reporter:
             "outcome": FAILED if failure else IN_SERVICE,
             "reason": failure,
         }
-        write_json(self._records, [*read_records(self._settings.state_dir), record][-RECORDS_KEPT:])
+        self._record(record)
         text = f"{release.image} is in service"
         if failure:
             text = f"{release.image} is not in service: {failure}"
         return self.report(FAILED if failure else IN_SERVICE, text, document=record)
+
+    def _record(self, record: dict[str, Any]) -> None:
+        """Write a record down, unless a run that was killed has written it already."""
+        records = read_records(self._settings.state_dir)
+        if not records or {**records[-1], "when": ""} != {**record, "when": ""}:
+            write_json(self._records, [*records, record][-RECORDS_KEPT:])
 
     def report(self, event: str, text: str, *, document: dict[str, Any] | None = None) -> Report:
         """Log a text and return it as a report for the outbox."""

@@ -44,9 +44,12 @@ class Rollout:
             ledger.write(candidate=None)
 
     def heal(self, ledger: Ledger) -> None:
-        """Start what should be in service, and lead the front to it, where that is not so."""
+        """Start what should be in service, and lead the front to it, where that is not so.
+
+        It comes first, and needs no network. What is under way is taken up instead.
+        """
         live = ledger.state.live
-        if live is None:
+        if live is None or ledger.state.candidate is not None or ledger.state.leaving:
             return
         if not self._host.runs(live):
             ledger.reporter.log(f"starting {live.release.image}, which should run")

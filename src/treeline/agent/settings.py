@@ -26,8 +26,8 @@ class Front(Closed):
     slot it leads to.
     """
 
-    file: Path = Path("/var/lib/treeline-agent/front/live.cfg")
-    reload: tuple[str, ...] = ("systemctl", "reload", "treeline-front.service")
+    file: Path = Path("/var/lib/treeline-front/live.cfg")
+    reload: tuple[str, ...] = ("systemctl", "reload-or-restart", "treeline-front.service")
     url: str = "http://127.0.0.1:8000"
     mark_port: Port = 18000
     reload_seconds: Positive = 30.0

@@ -116,7 +116,7 @@ class StateFile:
     def locked(self) -> Iterator[bool]:
         """Yield whether this process alone may act; the lock ends with the process."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             file = (self._folder / LOCK).open("w", encoding="utf-8")
         except OSError as error:
             raise AgentError(f"state_dir: {self._folder}: {error}; run it as root") from error

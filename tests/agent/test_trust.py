@@ -1,0 +1,171 @@
+"""What may run: what its digest says, and what somebody trusted has signed; all else is refused."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.agent.documents import Documents, Server
+from tests.answering import answering
+from tests.signed import KeyPair, key_pair
+from treeline.agent.channels import channel_of
+from treeline.agent.settings import AgentSettings
+from treeline.agent.state import Release
+from treeline.agent.trust import check_of
+from treeline.errors import ConfigError, RegistryAwayError, ReleaseRefusedError
+from treeline.signing import IMAGE, RELEASE, Statement, signing_function
+
+CONFIG = {"created": "2030-01-02T03:04:05Z", "config": {"Labels": {}}}
+OTHER = "sha256:" + "5" * 64
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A registry with one image, and where it is met."""
+
+    url: str
+    documents: Documents
+    digest: str
+
+    @property
+    def place(self) -> str:
+        return f"{self.url.removeprefix('http://')}/owner/name"
+
+    def settings(self, **changes: Any) -> AgentSettings:
+        return AgentSettings.model_validate({"image": f"{self.place}:stable", **changes})
+
+    def put(self, path: str, document: object) -> None:
+        body = document.encode() if isinstance(document, str) else json.dumps(document).encode()
+        self.documents.bodies[path] = body
+
+    def wanted(self, **changes: Any) -> Release | None:
+        return channel_of(self.settings(**changes)).wanted(None)
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    documents = Documents()
+    config = json.dumps(CONFIG).encode()
+    config_digest = f"sha256:{hashlib.sha256(config).hexdigest()}"
+    manifest = json.dumps({"config": {"digest": config_digest}, "layers": []}).encode()
+    digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    documents.digest = digest
+    documents.bodies[f"/v2/owner/name/manifests/{digest}"] = manifest
+    documents.bodies[f"/v2/owner/name/blobs/{config_digest}"] = config
+    with answering(Server, documents=documents) as url:
+        yield Registry(url, documents, digest)
+
+
+def test_a_tag_leads_to_a_digest(registry: Registry) -> None:
+    release = registry.wanted()
+    assert release == Release(image=f"{registry.place}@{registry.digest}", made=CONFIG["created"])
+
+
+def test_a_registry_that_wants_a_token_gives_one(registry: Registry) -> None:
+    registry.documents.token = "for-everybody"
+    release = registry.wanted()
+    assert release is not None
+    assert release.digest == registry.digest
+
+
+def test_what_is_not_what_its_digest_says_is_refused(registry: Registry) -> None:
+    registry.put(f"/v2/owner/name/manifests/{registry.digest}", {"config": {}})
+    with pytest.raises(ReleaseRefusedError, match="nothing of it was run"):
+        registry.wanted()
+
+
+def test_a_tag_that_leads_nowhere_is_no_release(registry: Registry) -> None:
+    registry.documents.digest = OTHER
+    with pytest.raises(RegistryAwayError, match="404"):
+        registry.wanted()
+
+
+LISTED = {
+    "as deployed": ({"outcome": "in service"}, True),
+    "failed there": ({"outcome": "failed"}, False),
+}
+
+
+@pytest.mark.parametrize("case", LISTED)
+def test_the_list_says_which_digest_is_wanted(registry: Registry, case: str) -> None:
+    changes, expected = LISTED[case]
+    registry.documents.digest = OTHER  # whatever the tag says
+    registry.put("/list.json", {"image": f"{registry.place}@{registry.digest}", **changes})
+    release = registry.wanted(list_url=f"{registry.url}/list.json")
+    assert (release is not None) == expected
+
+
+@pytest.mark.parametrize("image", ["{place}:stable", "elsewhere.example/owner/name@{digest}", "?"])
+def test_the_list_may_name_no_other_image(registry: Registry, image: str) -> None:
+    named = image.format(place=registry.place, digest=registry.digest)
+    registry.put("/list.json", {"image": named, "outcome": "in service"})
+    with pytest.raises(ReleaseRefusedError):
+        registry.wanted(list_url=f"{registry.url}/list.json")
+
+
+TRUSTED = key_pair()
+UNKNOWN = key_pair()
+
+
+def envelope(registry: Registry, key: KeyPair, **changes: str) -> str:
+    """Sign the image of a registry, or what is said instead of it."""
+    name, digest = changes.get("name", registry.place), changes.get("digest", registry.digest)
+    about = changes.get("about", IMAGE)
+    statement = Statement(about, {name: digest.removeprefix("sha256:")}, {})
+    return signing_function()(statement, key=key.private, workflow=None)
+
+
+REFUSED = {
+    "another key": (UNKNOWN, {}),
+    "another digest": (TRUSTED, {"digest": OTHER}),
+    "another image": (TRUSTED, {"name": "elsewhere.example/owner/name"}),
+    "a statement about something else": (TRUSTED, {"about": RELEASE}),
+}
+
+
+def test_what_a_trusted_key_has_signed_may_run(registry: Registry, tmp_path: Path) -> None:
+    registry.put("/image.dsse.json", envelope(registry, TRUSTED))
+    _check(registry, tmp_path)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_nobody_trusted_has_signed_is_refused(
+    registry: Registry, tmp_path: Path, case: str
+) -> None:
+    key, changes = REFUSED[case]
+    registry.put("/image.dsse.json", envelope(registry, key, **changes))
+    with pytest.raises(ReleaseRefusedError, match="may not run here"):
+        _check(registry, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "no JSON"])
+def test_what_is_no_signature_is_refused(registry: Registry, tmp_path: Path, text: str) -> None:
+    registry.put("/image.dsse.json", text)
+    with pytest.raises(ReleaseRefusedError):
+        _check(registry, tmp_path)
+
+
+def test_a_signature_that_cannot_be_had_is_asked_for_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    with pytest.raises(RegistryAwayError):
+        _check(registry, tmp_path)
+
+
+def test_whom_to_trust_needs_a_place_of_signatures(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('image = "r.example/a/b:c"\ntrusted_signers = "keys.pem"\n')
+    with pytest.raises(ConfigError, match="needs `list_url`"):
+        AgentSettings.read(path)
+
+
+def _check(registry: Registry, folder: Path) -> None:
+    """Check the image of a registry by the trusted key; the envelope lies beside the list."""
+    signers = folder / "signers.pem"
+    signers.write_text(TRUSTED.public)
+    settings = registry.settings(list_url=f"{registry.url}/list.json", trusted_signers=signers)
+    check_of(settings)(Release(image=f"{registry.place}@{registry.digest}"))
