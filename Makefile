@@ -28,6 +28,9 @@ export PATH := $(BIN):$(PATH)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Texts are UTF-8 for every Python below, whatever the locale is.
 export PYTHONUTF8 := 1
+# Python keeps what it compiles, though images and CI often forbid it: the installation compiles
+# nothing, and a process that compiles all that it imports takes two to three times as long to start.
+unexport PYTHONDONTWRITEBYTECODE
 # The shell reads these itself, so that no text in them is ever part of a command.
 export BASE COMMIT LOG MODEL NAME PORT PULL_REQUEST
 
