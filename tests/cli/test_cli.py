@@ -102,7 +102,7 @@ def test_an_error_is_one_line_and_code_1(tmp_path: Path) -> None:
 
 
 def test_the_shell_completes_commands_and_choices() -> None:
-    assert completed("treeline rep", 1) == {"repro", "report"}
+    assert completed("treeline rep", 1) == {"replay", "repro", "report"}
     assert completed("treeline score --engine ", 3) == {"local", "spark"}
 
 

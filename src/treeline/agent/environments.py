@@ -19,7 +19,7 @@ from treeline.agent.processes import attempt, run
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Placement, Release, SlotName
 from treeline.contract.signature import Signature
-from treeline.deployment.asking import signatures_of
+from treeline.deployment.acceptance import signatures_of
 from treeline.errors import AgentError, DeploymentError, ReleaseRefusedError
 from treeline.files import write_json, write_text
 
@@ -141,7 +141,7 @@ class EnvironmentHost:
 
 def _unpack_layer(file: BinaryIO, folder: Path) -> None:
     try:
-        with tarfile.open(fileobj=file) as archive:
+        with tarfile.open(fileobj=file, encoding="utf-8") as archive:
             for member in archive:
                 _take(archive, member, folder)
     except tarfile.TarError as error:

@@ -149,6 +149,7 @@ def _run_stage(command: list[str], folder: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(folder / "src")},
         capture_output=True,
         text=True,
+        encoding="utf-8",
         errors="replace",
         check=False,
     )
