@@ -11,10 +11,13 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.settings import Settings
 from tests.checkout import Checkout
+from tests.signed import digests_of, key_pair
 from treeline.commands.why import why
 from treeline.delivery.releasing import Entry, entered
 from treeline.deployment.records import DEPLOYMENTS, Deployment
 from treeline.errors import ProvenanceError
+from treeline.provenance.origins import origin_of
+from treeline.signing import RELEASE, Statement, signing_function
 
 RECORD = {"petal length (cm)": 1.4, "petal width (cm)": 0.2}
 LONG_AGO, LATER = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
@@ -22,13 +25,17 @@ LONG_AGO, LATER = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 
 @pytest.fixture
 def released(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
-    """Return a clone whose models are released, and deployed twice: long ago, and in the future."""
+    """Return a clone whose models are released and signed, and deployed: long ago, and later on."""
     monkeypatch.chdir(clone.root)
+    key = key_pair()
+    (clone.root.parent / "signers.pem").write_text(key.public)
     commit = clone.run("git", "rev-parse", "HEAD").stdout.strip()
     signatures = {path.parent.name: path for path in clone.root.glob("model/*/signature.json")}
     versions = {name: version_of(path) for name, path in signatures.items()}
     entry = Entry(commit, versions, dict.fromkeys(versions, commit))
-    _push(clone, entered(entry))
+    statement = Statement(RELEASE, digests_of(clone.root / "model"), entry.to_dict())
+    envelope = signing_function()(statement, key=key.private, workflow=None)
+    _push(clone, entered(entry, statement=envelope))
     for number, when in enumerate((LONG_AGO, LATER)):
         deployment = Deployment(
             commit=commit,
@@ -71,12 +78,13 @@ def test_an_answer_leads_to_log_commit_release_deployment_declaration_and_data(
 ) -> None:
     name, version = answered(released, tmp_path / "state")
     log = f"sqlite:///{tmp_path / 'state' / 'predictions.sqlite'}"
-    found = why(name, log=log, secret="NONE")
+    found = why(name, log=log, secret="NONE", signers=str(released.root.parent / "signers.pem"))
     document = json.loads(json.dumps(found.to_dict()))
     assert document["prediction"]["features"] == RECORD
     assert document["version"] == document["signature"]["version"] == version
     head = released.run("git", "rev-parse", "HEAD").stdout.strip()
     assert document["commit"]["id"] == document["releases"][0]["passed"] == head
+    assert document["releases"][0]["signed"] == "signed by key 1"
     assert document["answered_by"]["image"] == "example/image@sha256:0"
     assert [each["when"] for each in document["deployments"]] == [LATER, LONG_AGO]
     assert "LogisticRegression" in document["declaration"]
@@ -85,6 +93,14 @@ def test_an_answer_leads_to_log_commit_release_deployment_declaration_and_data(
     assert [each.partition(":")[0] for each in document["missing"]] == ["run"]
     for part in (name, version, head[:12], "the one that answered", "petal length", "raw.parquet"):
         assert part in found.text
+
+
+def test_signatures_are_verified_where_it_is_said_whom_to_trust(released: Checkout) -> None:
+    version = version_of(released.root / "model" / "flowers" / "signature.json")
+    (unverified,) = origin_of("flowers", version).releases
+    assert unverified.signed.startswith("signed, not verified")
+    (other,) = origin_of("flowers", version, signers=key_pair().public).releases
+    assert "none of the trusted signers has signed it" in other.signed
 
 
 def test_a_version_alone_is_enough_and_what_the_clone_does_not_know_is_said(

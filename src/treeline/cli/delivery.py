@@ -311,9 +311,16 @@ def monitor(
     metavar="VARIABLE",
     help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
 )
+@click.option(
+    "--signers",
+    metavar="FILE",
+    envvar="API_TRUSTED_SIGNERS",
+    default="",
+    help="Public keys, or signers as JSON, to verify releases by [API_TRUSTED_SIGNERS].",
+)
 @as_json
 @click.argument("named", metavar="ID_OR_VERSION")
-def why(*, named: str, log: str, secret: str | None, as_json: bool) -> int:
+def why(*, named: str, log: str, secret: str | None, signers: str, as_json: bool) -> int:
     """Say what is behind a prediction: model, release, commit, data.
 
     With --log (or TREELINE_LOG) ID_OR_VERSION is the `id` of an answer; without, it is the version
@@ -322,7 +329,8 @@ def why(*, named: str, log: str, secret: str | None, as_json: bool) -> int:
     from treeline.commands.why import why as command
 
     with working(as_json=as_json):
-        answer = command(named, log=log, secret=secret or _usual_secret(log))
+        secret = secret or _usual_secret(log)
+        answer = command(named, log=log, secret=secret, signers=signers)
     print(to_json(answer.to_dict()) if as_json else answer.text)
     return 0
 

@@ -38,13 +38,14 @@ class Why:
         }
 
 
-def why(named: str, *, log: str, secret: str) -> Why:
+def why(named: str, *, log: str, secret: str, signers: str = "") -> Why:
     """Return what is behind a prediction, looked up in a log, or without one behind a version.
 
+    `signers` is the file of trusted signers, by which the signatures of releases are verified.
     Raises ProvenanceError for what neither knows, and SourceError where the log cannot be read.
     """
     if not log:
-        return Why(origin_of(model_with(named), named), None)
+        return Why(origin_of(model_with(named), named, signers=signers), None)
     if not re.fullmatch(ID_PATTERN, named):
         raise ProvenanceError(f"{named!r} is no id of a prediction: an answer has it as `id`")
     prediction = log_of(log, secret).prediction(named)
@@ -54,4 +55,5 @@ def why(named: str, *, log: str, secret: str) -> Why:
             "the log goes back, or be another service's. Without --log the version of an answer "
             "says as much of the model"
         )
-    return Why(origin_of(prediction.model, prediction.version), prediction)
+    origin = origin_of(prediction.model, prediction.version, signers=signers)
+    return Why(origin, prediction)

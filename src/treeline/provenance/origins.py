@@ -4,9 +4,11 @@ Everything is read from the clone as it is, without a network. What the clone do
 in `missing`, with the command that brings it.
 """
 
+import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,9 @@ from treeline.delivery import repository
 from treeline.delivery.processes import run
 from treeline.delivery.releasing import RELEASES
 from treeline.deployment.records import DEPLOYMENTS, IN_SERVICE, Deployment
-from treeline.errors import ProvenanceError
+from treeline.errors import ProvenanceError, UntrustedArtifactError
 from treeline.files import digest
+from treeline.signing import STATEMENT_FILE, verifying_function
 
 LOCK = Path("dvc.lock")
 STAGES = ("collect", "prepare", "train", "evaluate", "export")  # those with data of one model
@@ -53,13 +56,15 @@ class DataFile:
 class ReleaseEntry:
     """A release: the commit of its entry, that of its models, and when it was made (ISO 8601).
 
-    `passed` is the commit at which the model itself passed its gate and its comparison.
+    `passed` is the commit at which the model itself passed its gate and its comparison, `signed`
+    says who vouches for it, or why nobody does.
     """
 
     id: str
     commit: str
     passed: str
     when: str
+    signed: str
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,12 @@ def model_with(version: str) -> str:
     )
 
 
-def origin_of(model: str, version: str) -> Origin:
+def origin_of(model: str, version: str, *, signers: str = "") -> Origin:
     """Return what this clone knows of a version of a model.
 
-    Raises ProvenanceError for what is no name of a model, and DeliveryError where git fails.
+    `signers` is the file of trusted signers, or what stands in it; without it no signature is
+    verified. Raises ProvenanceError for what is no name of a model, DeliveryError where git fails,
+    and ConfigError for a file of signers that does not hold.
     """
     if not is_slug(model):
         raise ProvenanceError(f"{model!r} is no name of a model")
@@ -116,7 +123,7 @@ def origin_of(model: str, version: str) -> Origin:
         missing += _differences(data, signature, cache)
         if not commit.run:
             missing.append("run: the commit names none; it was made by hand, or in a rebase")
-    releases = tuple(_releases(model, version))
+    releases = tuple(_releases(model, version, signers))
     if not releases:
         missing.append(
             f"release: no entry has it; git fetch origin {RELEASES.branch} gets the list"
@@ -222,7 +229,7 @@ def _differences(data: tuple[DataFile, ...], signature: Signature, cache: Path) 
     return notes
 
 
-def _releases(model: str, version: str) -> Iterator[ReleaseEntry]:
+def _releases(model: str, version: str, signers: str) -> Iterator[ReleaseEntry]:
     """Yield the releases with a version, the newest first."""
     tip = RELEASES.tip()
     if tip is None:
@@ -232,7 +239,26 @@ def _releases(model: str, version: str) -> Iterator[ReleaseEntry]:
         document = RELEASES.at(name) or {}
         if document.get("models", {}).get(model) == version:
             passed = document.get("passed", {}).get(model, document["commit"])
-            yield ReleaseEntry(name, document["commit"], passed, when)
+            signed = _signed(name, Layout(model).signature, passed, when, signers)
+            yield ReleaseEntry(name, document["commit"], passed, when, signed)
+
+
+def _signed(entry: str, signature: Path, passed: str, when: str, signers: str) -> str:
+    """Say who has signed an entry, as of the time when it was made."""
+    envelope = repository.shown(entry, Path(STATEMENT_FILE))
+    if envelope is None:
+        return "not signed"
+    if not signers:
+        return "signed, not verified: name the trusted signers (--signers)"
+    verify = verifying_function(place="--signers")
+    place, time = f"{STATEMENT_FILE} of {entry[:12]}", datetime.fromisoformat(when)
+    try:
+        statement = verify(envelope.encode(), signers, place=place, now=time)
+        content = (repository.shown(passed, signature) or "").encode()
+        statement.check(signature.as_posix(), hashlib.sha256(content).hexdigest(), place=place)
+    except UntrustedArtifactError as error:
+        return f"not to be trusted: {error}"
+    return f"signed by {statement.signer}"
 
 
 def _deployments(model: str, version: str) -> Iterator[Deployment]:

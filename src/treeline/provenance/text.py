@@ -75,7 +75,8 @@ def _model(origin: Origin) -> list[str]:
 
 def _delivery(origin: Origin, prediction: LoggedPrediction | None) -> list[str]:
     lines = [
-        f"released at {each.when}: commit {each.commit[:SHORT]}, passed at {each.passed[:SHORT]}"
+        f"released at {each.when}: commit {each.commit[:SHORT]}, passed at {each.passed[:SHORT]}; "
+        f"{each.signed}"
         for each in origin.releases
     ]
     answering = in_service_at(origin, iso(prediction.time)) if prediction else None

@@ -8,7 +8,7 @@ else, so that neither a training nor a service needs them that has nothing to do
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -35,11 +35,13 @@ class Statement:
 
     The names of a release are paths in the repository; the one name of an image is its own, without
     a tag. `about` is RELEASE or IMAGE, and `content` is the entry of the release or deployment.
+    `signer` is the name of whom it was verified for, empty before that.
     """
 
     about: str
     digests: Mapping[str, str]
     content: Mapping[str, Any]
+    signer: str = field(default="", compare=False)
 
     def to_bytes(self) -> bytes:
         """Return the statement as in-toto has it."""

@@ -5,6 +5,7 @@ The one module that imports either; it is reached by name (`treeline.signing`).
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def verify(envelope: bytes, trusted: str | Path, *, place: str, now: datetime) -
         elif read.payload_type != PAYLOAD_TYPE:
             refusals.append(f"{signer.name} has signed something else, {read.payload_type!r}")
         else:
-            return Statement.parse(read.payload, place=place)
+            return replace(Statement.parse(read.payload, place=place), signer=signer.name)
     reason = "; ".join(refusals) or "none of the trusted signers has signed it"
     raise UntrustedArtifactError(
         f"{place}: {reason}; deploy a release that one of them has signed, or trust who signed it"
