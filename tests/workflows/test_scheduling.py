@@ -19,6 +19,12 @@ def test_a_scheduled_run_that_finds_nothing_new_trains_nothing(forge: Forge) -> 
     assert forge.main == before
 
 
+def test_any_release_is_made_again_each_month(forge: Forge) -> None:
+    [run] = forge.wait_for_the_night("replay.yml")
+    assert run.conclusion == "success"
+    assert "same bytes" in run.log
+
+
 def test_a_training_that_was_lost_is_made_up_for(forge: Forge) -> None:
     forge.clone.change("  sugar:\n", "  sugar:\n    description: How far will it have gone?\n")
     pushed = forge.push("Describe it, while no runner answers")
