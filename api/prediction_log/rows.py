@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from math import isnan
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json, to_json
 
 from treeline.contract.encoding import Matrix
+from treeline.contract.kinds import KINDS
 from treeline.contract.signature import Signature
 
 MAGIC = b"TLR1"
@@ -240,11 +240,9 @@ def _features(header: Row, matrix: Matrix) -> list[Column]:
 
 
 def _decoded(feature: Row, codes: NDArray[np.float32]) -> Column:
-    if feature["type"] in ("number", "integer"):
-        kind = int if feature["type"] == "integer" else float
-        return [None if isnan(number) else kind(number) for number in shortest(codes)]
-    values = feature["categories"] or (False, True)
-    return [None if isnan(code) else values[int(code)] for code in codes.tolist()]
+    kind = KINDS[feature["type"]]
+    numbers = shortest(codes) if kind.holds == "number" else codes.tolist()
+    return kind.decoded(feature["categories"], numbers)
 
 
 def _predictions(header: Row, arrays: dict[str, Any]) -> list[tuple[Any, Any, Any]]:

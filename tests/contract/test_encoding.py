@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from treeline.contract.encoding import Encoder, Record
-from treeline.contract.features import Feature
+from treeline.contract.features import Feature, Value
 
 FEATURES = {
     "soil": Feature(type="category", categories=("clay", "loam", "sand"), fill="loam"),
@@ -47,3 +47,20 @@ def test_every_category_can_be_read_back_from_its_code(soils: list[str]) -> None
     feature = {"soil": FEATURES["soil"]}
     codes = Encoder(feature).matrix([{"soil": soil} for soil in soils])[:, 0]
     assert [feature["soil"].categories[int(code)] for code in codes] == soils
+
+
+@pytest.mark.parametrize(
+    ("feature", "value"),
+    [
+        (Feature(type="number"), 0.25),
+        (Feature(type="integer"), -3),
+        (Feature(type="boolean"), True),
+        (Feature(type="boolean"), False),
+        (Feature(type="category", categories=("a", "b")), "b"),
+    ],
+)
+def test_a_code_leads_back_to_the_value_and_its_type(feature: Feature, value: Value) -> None:
+    codes = [feature.kind.code(feature, value), math.nan]
+    decoded = feature.kind.decoded(feature.categories, codes)
+    assert decoded == [value, None]
+    assert type(decoded[0]) is type(value)

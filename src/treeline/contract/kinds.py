@@ -4,10 +4,10 @@ What every door asks of a type stands here: which values it admits and how they 
 column of Arrow or a tensor must hold, what a field of a CSV says, and how a document describes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import isfinite
+from math import isfinite, isnan
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
@@ -97,6 +97,9 @@ class Kind(Protocol):
     def code(self, feature: "Feature", value: Any) -> float:
         """Return the code of one admitted value."""
 
+    def decoded(self, categories: Sequence[str], codes: Sequence[float]) -> list[Any]:
+        """Return the value that each code stands for, None for NaN."""
+
     def codes(self, feature: "Feature", column: Column) -> tuple[Floats, Mask]:
         """Return the codes of a column, and which of its rows are not admitted.
 
@@ -177,6 +180,10 @@ class Number:
         """Return the number itself."""
         return float(value)
 
+    def decoded(self, categories: Sequence[str], codes: Sequence[float]) -> list[Any]:
+        """Return the numbers themselves, None for NaN."""
+        return [None if isnan(code) else code for code in codes]
+
     def codes(self, feature: "Feature", column: Column) -> tuple[Floats, Mask]:
         """Return the numbers, and which are not within the limits."""
         if column.numbers is None or column.holds != "number":
@@ -205,6 +212,10 @@ class Integer(Number):
     def annotation(self, feature: "Feature") -> Any:
         """Return what pydantic holds one value against."""
         return Annotated[super().annotation(feature), AfterValidator(_whole)]
+
+    def decoded(self, categories: Sequence[str], codes: Sequence[float]) -> list[Any]:
+        """Return whole numbers, None for NaN."""
+        return [None if isnan(code) else int(code) for code in codes]
 
     def codes(self, feature: "Feature", column: Column) -> tuple[Floats, Mask]:
         """Return the numbers, and which are not whole or not within the limits."""
@@ -270,6 +281,10 @@ class Boolean:
         """Return 0 or 1."""
         return float(value)
 
+    def decoded(self, categories: Sequence[str], codes: Sequence[float]) -> list[Any]:
+        """Return true for 1 and false for 0, None for NaN."""
+        return [None if isnan(code) else bool(code) for code in codes]
+
     def codes(self, feature: "Feature", column: Column) -> tuple[Floats, Mask]:
         """Return 0 or 1, and which are neither true nor false."""
         if column.numbers is None or column.holds != "boolean":
@@ -329,6 +344,10 @@ class Category:
     def code(self, feature: "Feature", value: Any) -> float:
         """Return the position in the declared list."""
         return float(feature.categories.index(value))
+
+    def decoded(self, categories: Sequence[str], codes: Sequence[float]) -> list[Any]:
+        """Return the categories at the positions, None for NaN."""
+        return [None if isnan(code) else categories[int(code)] for code in codes]
 
     def codes(self, feature: "Feature", column: Column) -> tuple[Floats, Mask]:
         """Return positions in the declared list, and which rows have no declared category."""

@@ -73,7 +73,7 @@ def reference(frame: pd.DataFrame, features: Mapping[str, Feature]) -> dict[str,
 def _distribution(column: pd.Series, feature: Feature) -> Distribution:
     known = column.dropna()
     missing = _rounded(1 - len(known) / len(column))
-    if feature.categories or feature.type == "boolean":
+    if feature.kind.holds != "number":
         values: tuple[Any, ...] = feature.categories or (False, True)
         counts = [int((known == value).sum()) for value in values]
         return Distribution(missing=missing, shares=_shares(counts))

@@ -14,6 +14,7 @@ import treeline
 from treeline.config import Layout
 from treeline.config.models import CHOOSING, Candidate, ModelSpec
 from treeline.contract.features import Closed
+from treeline.contract.kinds import Holds
 from treeline.contract.signature import Sha256, Signature, Verdict
 from treeline.contract.texts import Slug
 from treeline.errors import TrackingError
@@ -205,7 +206,7 @@ def _exported(paths: Layout, signature: Signature | None) -> dict[str, Path]:
 
 LINEAGE = ("raw.parquet", "train.parquet", "test.parquet", "model.pkl", "artifact")
 OWN = "treeline"  # what the tags of this project begin with
-TYPES = {"number": "double", "integer": "double", "boolean": "boolean", "category": "string"}
+TYPES: dict[Holds, str] = {"number": "double", "boolean": "boolean", "text": "string"}
 
 
 def recorded(written: Written, origin: Origin) -> Record:
@@ -300,7 +301,7 @@ def _note(written: Written) -> str:
 
 
 def _datasets(written: Written) -> Iterator[Dataset]:
-    columns = {name: TYPES[feature.type] for name, feature in written.spec.features.items()}
+    columns = {name: TYPES[feature.kind.holds] for name, feature in written.spec.features.items()}
     values = written.spec.target.task == "regression"
     columns[written.spec.target.name] = "double" if values else "string"
     for part in ("train", "test"):
