@@ -91,7 +91,7 @@ def released(checkout: Checkout) -> None:
 
 def test_pull_says_that_there_is_no_remote_and_ends_well(forged: Run) -> None:
     (forged.checkout.root / ".dvc/config.local").unlink()
-    assert "::notice::There is no shared remote" in forged.command("pull").stdout
+    assert "there is no shared remote: the secret DVC_REMOTE_URL" in forged.command("pull").stdout
 
 
 def test_pull_names_what_the_remote_lacks_and_forgets_an_earlier_run(forged: Run) -> None:
