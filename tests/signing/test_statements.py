@@ -2,6 +2,7 @@
 
 import base64
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -66,6 +67,24 @@ TRUSTED = {
 @pytest.mark.parametrize("signers", TRUSTED.values(), ids=TRUSTED)
 def test_a_statement_of_a_trusted_signer_is_believed(signers: str, tmp_path: Path) -> None:
     assert verified(signed_by(OURS), signers, tmp_path) == STATEMENT
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [
+        "-algorithm ed25519",
+        "-algorithm EC -pkeyopt ec_paramgen_curve:P-256",
+        "-algorithm RSA -pkeyopt rsa_keygen_bits:2048",
+    ],
+)
+def test_a_key_of_openssl_signs_and_its_public_half_is_trusted(
+    made_by: str, tmp_path: Path
+) -> None:
+    words = ["openssl", "genpkey", *made_by.split()]
+    private = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    words = ["openssl", "pkey", "-pubout"]
+    public = subprocess.run(words, input=private, check=True, capture_output=True, text=True).stdout
+    assert verified(signed_by(KeyPair(private, public)), public, tmp_path) == STATEMENT
 
 
 REFUSED: dict[str, tuple[Change, str, str]] = {
