@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from importlib.util import find_spec
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
@@ -18,7 +19,7 @@ from tests.checkout import ROOT, Checkout, create
 from treeline.doctor import settings
 from treeline.doctor.checkup import deployment
 from treeline.doctor.finding import Finding, State
-from treeline.doctor.remotes import BLOCKED, EXAMPLES, answer, gdrive, s3
+from treeline.doctor.remotes import BLOCKED, EXAMPLES, PACKAGES, answer, cloud, gdrive, s3
 
 KEY = {"AWS_ACCESS_KEY_ID": "the-key-id", "AWS_SECRET_ACCESS_KEY": "the-secret-key"}
 FOLDER = "gdrive://1AbCdEfGhIjKlMnOpQrStUvWxYz"
@@ -216,6 +217,25 @@ def test_the_address_of_an_s3_server_must_be_a_url(url: str) -> None:
 
 def of_drive(credentials: str, url: str = FOLDER, **options: str) -> list[Finding]:
     return gdrive({"url": url, **options}, {"GDRIVE_CREDENTIALS_DATA": credentials})
+
+
+@pytest.mark.parametrize(
+    ("url", "variable"),
+    [
+        ("azure://container/dvc", "AZURE_STORAGE_CONNECTION_STRING"),
+        ("gs://bucket/dvc", "GOOGLE_APPLICATION_CREDENTIALS"),
+    ],
+)
+def test_azure_and_google_cloud_need_their_packages_and_a_credential_or_a_login(
+    url: str, variable: str
+) -> None:
+    [lacking], [given] = cloud({"url": url}, {}), cloud({"url": url}, {variable: "s3cret"})
+    if find_spec(PACKAGES[url.partition(":")[0]]) is None:
+        assert "is not installed; make setup DVC_REMOTE_URL=" in lacking.to_line()
+        assert lacking == given
+    else:
+        assert (lacking.state, given.state) == (State.OPTIONAL, State.OK)
+        assert f"{variable} not set" in lacking.to_line() and "s3cret" not in given.to_line()
 
 
 @pytest.mark.parametrize("url", ["gdrive://root/treeline", "gdrive://", "gdrive://My Folder/x"])

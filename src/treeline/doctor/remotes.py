@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +35,14 @@ SHARED_DRIVE = (
     "no space of its own"
 )
 SERVICE_OPTION = "gdrive_use_service_account"
+KINDS = {
+    "": "a folder, for machines that have it: runners of GitHub's own do not",
+    "azure": "a container of Azure",
+    "gdrive": "a folder on Google Drive",
+    "gs": "a bucket of Google Cloud",
+    "s3": "an S3 bucket",
+}
+PACKAGES = {"azure": "adlfs", "gs": "gcsfs"}  # by which DVC reaches them
 
 
 def remote(environment: Variables) -> list[Finding]:
@@ -51,18 +60,10 @@ def remote(environment: Variables) -> list[Finding]:
     if name is None:
         return [_own(environment)]
     kind = options["url"].partition("://")[0] if "://" in options["url"] else ""
-    if kind == "s3":
-        description, more = "an S3 bucket", s3(options, environment)
-    elif kind == "gdrive":
-        description, more = "a folder on Google Drive", gdrive(options, environment)
-    elif kind:
-        description, more = f"of the kind {kind}, whose settings are not looked at here", []
-    else:
-        description, more = (
-            "a folder, for machines that have it: runners of GitHub's own do not",
-            [],
-        )
-    return [Finding(State.OK, "remote", f"`{name}`, {description}"), *more]
+    unknown = f"of the kind {kind}, whose settings are not looked at here"
+    look = {"azure": cloud, "gdrive": gdrive, "gs": cloud, "s3": s3}.get(kind)
+    more = look(options, environment) if look else []
+    return [Finding(State.OK, "remote", f"`{name}`, {KINDS.get(kind, unknown)}"), *more]
 
 
 def answer(offline: Iterable[Finding]) -> Finding:
@@ -91,6 +92,19 @@ def s3(options: Variables, environment: Variables) -> list[Finding]:
             way_out = "give one with its scheme, e.g. https://storage.example.org"
             findings.append(Finding(State.WRONG, place, f"{url!r} is no URL", way_out))
     return findings
+
+
+def cloud(options: Variables, environment: Variables) -> list[Finding]:
+    """Look at what is set for a container of Azure or a bucket of Google Cloud."""
+    kind = options["url"].partition("://")[0]
+    package, (_, variable) = PACKAGES[kind], storage.SECRETS[kind]
+    if find_spec(package) is None:
+        message = f"`{package}`, by which DVC reaches it, is not installed"
+        return [Finding(State.WRONG, "packages", message, f"make setup {storage.URL}={kind}://…")]
+    if environment.get(variable):
+        return [Finding(State.OK, "credentials", f"{variable} is set")]
+    message = f"{variable} not set; left is the login of this machine"
+    return [Finding(State.OPTIONAL, "credentials", message, f"set {variable}")]
 
 
 def gdrive(options: Variables, environment: Variables) -> list[Finding]:
