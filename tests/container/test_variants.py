@@ -1,6 +1,7 @@
 """The images that are documented beside the usual one: each built, run as restricted, and asked."""
 
 import io
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests.agent.homes import TAG, Images, home
+from tests.balancing import need_haproxy
 from tests.checkout import create
 from tests.container.test_image import docker, readiness, running
-from tests.images import need_docker, write_context
+from tests.images import REGISTRY, need_docker, need_registry, write_context
 from tests.tiny_models import SURVIVAL
 from tests.waiting import wait_until
 
@@ -176,3 +179,23 @@ def _ready(image: str, *options: str) -> Iterator[str]:
     with running(image, *RESTRICTED, *options, inside=8000) as (_, port):
         wait_until(lambda: readiness(port) == 200, seconds=120, what="it is ready")
         yield f"http://127.0.0.1:{port}"
+
+
+def test_an_agent_puts_it_in_service(full: str, tmp_path: Path) -> None:
+    need_haproxy()
+    need_registry()
+    name = f"{REGISTRY}/treeline-test-{uuid4().hex[:12]}"
+    docker("tag", full, f"{name}:{TAG}")
+    docker("push", "--quiet", f"{name}:{TAG}")
+    pushed = docker("image", "inspect", "-f", "{{json .RepoDigests}}", full)
+    digest = next(each for each in json.loads(pushed) if each.startswith(f"{name}@"))
+    docker("rmi", f"{name}:{TAG}")
+    images = Images(name.partition("/")[2], {"real": digest.rpartition("@")[2]})
+    patience = {"ready": 120, "probation": 1, "look": 0.5, "failures": 2}
+    with home(tmp_path / "laptop", images, patience=patience, options=[]) as laptop:
+        text = laptop.agent("run")
+        assert laptop.state.live is not None, text
+        answer = httpx2.post(f"{laptop.url}/v1/predict", json=SURVIVAL.example, timeout=60)
+        assert answer.json()["model"] == "tree-survival"
+        assert httpx2.get(f"{laptop.url}/metrics", timeout=60).status_code == 404
+        assert laptop.agent("run").startswith("in service:")
