@@ -181,7 +181,7 @@ class Home:
         """Return the state of each container of this home, by its slot."""
         words = ("ps", "--all", "--filter", f"name=^{self.prefix}-", "--format")
         listed = self.engine(*words, "{{.Names}} {{.State}}")
-        pairs = (line.split() for line in listed.splitlines())
+        pairs = (line.split(maxsplit=1) for line in listed.splitlines())
         return {name.removeprefix(f"{self.prefix}-"): state for name, state in pairs}
 
     def local_images(self) -> set[str]:

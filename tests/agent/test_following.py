@@ -193,3 +193,19 @@ def test_a_full_disk_changes_nothing_and_is_made_up_for(
 
 def _free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
+
+
+def test_podman_takes_the_same_words(shared_images: Images, tmp_path: Path) -> None:
+    if shutil.which("podman") is None:
+        pytest.skip("needs podman: apt-get install podman")
+    with home(tmp_path / "podman", shared_images, host="podman", options=[]) as machine:
+        shared_images.tag("first")
+        machine.agent("run")
+        assert machine.served() == "first"
+        with steady_callers(machine.url, pause=PAUSE_SECONDS) as callers:
+            for wanted, expected in (("second", "second"), ("tires", "second"), ("first", "first")):
+                shared_images.tag(wanted)
+                machine.agent("run")
+                assert machine.served() == expected
+        assert callers.lost == []
+        assert "tires" not in machine.local_images()
