@@ -17,9 +17,11 @@ from tests.container.callers import steady_callers
 from tests.serving import free_port
 from tests.signed import key_pair
 from tests.waiting import wait_until
+from treeline.agent.state import StateFile
 from treeline.signing import IMAGE, Statement, signing_function
 
 PAUSE_SECONDS = 0.05  # of each of four callers, between two requests
+NOWHERE = "sha256:" + "0" * 64  # of an image that no registry has
 WELL = ("first", "second")
 
 
@@ -129,6 +131,20 @@ def test_what_was_removed_comes_back_and_needs_no_network(laptop: Home) -> None:
         laptop.settings()
     assert "what is in service stays" in text
     wait_until(lambda: laptop.served() == served, seconds=20, what="it is served again")
+
+
+def test_what_cannot_be_had_any_more_gives_way_to_what_is_released(
+    laptop: Home, shared_images: Images
+) -> None:
+    served, wanted, state = laptop.served(), another(laptop), laptop.state
+    assert state.live is not None
+    lost = state.live.release.model_copy(update={"image": f"{shared_images.place}@{NOWHERE}"})
+    live = state.live.model_copy(update={"release": lost})
+    StateFile(laptop.state_dir).write(state.but(live=live, former=None))
+    shared_images.tag(wanted)
+    laptop.agent("run")
+    assert served != wanted == laptop.served()
+    assert "trouble" not in laptop.status()
 
 
 def test_a_tag_that_leads_elsewhere_than_was_signed_is_never_pulled(

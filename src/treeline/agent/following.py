@@ -78,28 +78,31 @@ class Agent:
         return "nothing is in service yet" if live is None else f"in service: {live.release.image}"
 
     def _follow(self, ledger: Ledger) -> None:
-        """Do what is due; a release that is refused keeps nobody from looking after the others."""
-        self.rollout.heal(ledger)
-        refusal: AgentError | None = None
+        """Do what is due; what fails of one release keeps nobody from looking after the others."""
+        trouble: AgentError | None = None
         wanted: Release | None = None
+        try:
+            self.rollout.heal(ledger)
+        except AgentError as error:
+            trouble = error
         try:
             wanted = self._wanted(ledger)
         except ReleaseRefusedError as error:
-            refusal = error
+            trouble = error
         self.rollout.resume(ledger, wanted)
         self.rollout.watch(ledger)
         if wanted is not None and _is_new(ledger, wanted):
             try:
                 self.check(wanted)
                 self.rollout.bring(ledger, wanted, now=self.now())
+                trouble = None  # what could not be started is in service no more
             except (ReleaseRefusedError, RegistryAwayError) as error:
-                refusal = error
+                trouble = error
         self.rollout.watch(ledger)
         prune(ledger, self.host, self.settings.keep, now=self.now())
-        if refusal is None:
-            mention_silence(ledger, self.settings, wanted, now=self.now())
-        else:
-            raise refusal
+        if trouble is not None:
+            raise trouble
+        mention_silence(ledger, self.settings, wanted, now=self.now())
 
     def _wanted(self, ledger: Ledger) -> Release | None:
         """Return what is to run; None where nothing is, or nobody can be asked."""
