@@ -12,15 +12,14 @@ from treeline.agent.distribution import ImageName, fetch_file
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release
 from treeline.errors import ReleaseRefusedError, UntrustedArtifactError
-from treeline.signing import IMAGE, verifying_function
+from treeline.signing import IMAGE, IMAGE_STATEMENT_FILE, verifying_function
 
-ENVELOPE_FILE = "image.dsse.json"
 Check = Callable[[Release], None]
 
 
 def envelope_address(settings: AgentSettings) -> str:
     """Return where the signature of the newest image is: as set, or beside the list."""
-    return settings.envelope_url or urljoin(settings.list_url, ENVELOPE_FILE)
+    return settings.envelope_url or urljoin(settings.list_url, IMAGE_STATEMENT_FILE)
 
 
 def check_of(settings: AgentSettings) -> Check:
