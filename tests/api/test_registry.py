@@ -118,8 +118,8 @@ def test_a_model_that_one_worker_serves_is_awaited_by_no_other(
             assert (answer.status_code, answer.json().get("version")) == (200, signature.version)
 
 
-def test_what_is_offered_is_listed(client: TestClient, registry: Registry) -> None:
-    number = registry.register_files("listed", Path(__file__).parent / "__pycache__", alias="new")
+def test_what_is_offered_is_listed(client: TestClient, registry: Registry, tmp_path: Path) -> None:
+    number = registry.register_files("listed", tmp_path, alias="new")
     soon(lambda: "'new'" in str(offered(client, "listed")), "it is listed")
     told = client.get("/v1/registry").json()
     assert told["away"] is None and told["asked"] is not None
