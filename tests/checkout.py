@@ -106,7 +106,8 @@ def create(root: Path, *, params: str = PARAMS) -> Checkout:
         source, target = ROOT / name, root / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.dvc"))
+            # What is compiled goes along: it fits sources of the same size and time.
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.dvc"))
         else:
             shutil.copyfile(source, target)
     (root / ".dvc").mkdir()
