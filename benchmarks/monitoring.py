@@ -46,9 +46,9 @@ from tests.monitoring.worlds import (
 from treeline.artifact import Prediction
 from treeline.commands.monitor import look_at
 from treeline.evaluation.metrics import score
-from treeline.monitoring.expecting import estimated
-from treeline.monitoring.judging import Watched
+from treeline.monitoring.estimates import estimated
 from treeline.monitoring.logs import log_of
+from treeline.monitoring.verdicts import Watched
 
 WINDOWS = int(os.environ.get("MONITORING_WINDOWS", "500"))
 LOG_ROWS = int(os.environ.get("MONITORING_LOG_ROWS", "1000000"))
@@ -202,9 +202,9 @@ def estimates(models: list[Watched]) -> None:
             columns = drawn(rng, 2_000, change)
             prediction: Prediction = answered(columns)
             before = models[number % len(models)].evaluation["answers"]["calibration"]
-            told = estimated(prediction, before)
+            estimates = estimated(prediction, before)
             true = score(proved(columns, rng, turned), prediction, names)
-            errors.append([abs(told[name] - true[name]) for name in names])
+            errors.append([abs(estimates[name] - true[name]) for name in names])
         means = " | ".join(f"{each:.3f}" for each in np.mean(errors, axis=0))
         print(f"| {world}: mean error | {means} |", flush=True)
 

@@ -93,8 +93,8 @@ def test_a_service_is_watched_by_its_export_and_by_its_database(
             send(client, batches[0])
             quiet = monitor("--log", service.url, "--json", TREELINE_SERVICE_KEY=KEY)
             assert quiet.returncode == 0, quiet.stderr
-            [told] = json.loads(quiet.stdout)
-            assert (told["state"], told["rows"], told["labelled"]) == ("quiet", ROWS, 50)
+            [summary] = json.loads(quiet.stdout)
+            assert (summary["state"], summary["rows"], summary["labelled"]) == ("quiet", ROWS, 50)
             record = Record.model_validate_json(Path(f"build/monitor/{NAME}.json").read_bytes())
             assert record.refused == {"Species": 1}
             assert record.version == exported.version

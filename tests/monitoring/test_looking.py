@@ -16,7 +16,7 @@ from tests.monitoring.worlds import (
     rows_of,
     watched,
 )
-from treeline.monitoring import looks
+from treeline.monitoring import alpha_spending
 from treeline.monitoring.record import Record
 
 RNG = np.random.default_rng(17)
@@ -176,7 +176,8 @@ def test_late_truths_of_old_predictions_count_by_time_of_prediction(block: dict[
     old, new = drawn(rng, 300), drawn(rng, 400)
     month = NIGHT - 30 * DAY + np.arange(300) * DAY / 100
     late = rows_of(old, times=month, truth=proved(old, rng))
-    early = rows_of(old, times=month, truth=proved(old, rng), told=month + 1)  # told long ago
+    long_ago = month + 1
+    early = rows_of(old, times=month, truth=proved(old, rng), truth_times=long_ago)
     record = look(model, late, early, rows_of(new), days=60)
     assert (record.seen.rows, record.quality.labelled) == (400, 300)
     assert [each.labelled for each in record.quality.cohorts] == [100, 100, 100]
@@ -216,7 +217,7 @@ def test_days_without_a_prediction_are_named(block: dict[str, Any]) -> None:
 
 
 def test_each_look_may_alarm_by_chance_more_seldom_and_all_of_them_as_declared() -> None:
-    chances = [looks.look(0, day * DAY, false_alarms=0.1).alpha for day in range(3650)]
+    chances = [alpha_spending.look(0, day * DAY, false_alarms=0.1).alpha for day in range(3650)]
     assert chances == sorted(chances, reverse=True)
     assert sum(chances) == pytest.approx(0.1)
-    assert looks.look(9 * DAY, 0, false_alarms=0.1).number == 1  # a clock that was ahead
+    assert alpha_spending.look(9 * DAY, 0, false_alarms=0.1).number == 1  # a clock that was ahead

@@ -25,9 +25,9 @@ from tests.monitoring.worlds import (
 )
 from treeline.commands.monitor import look_at
 from treeline.errors import SourceError, UnknownNameError
-from treeline.monitoring.judging import Watched
 from treeline.monitoring.logs import log_of
 from treeline.monitoring.rows import Logged, codes_of, features_of, typed
+from treeline.monitoring.verdicts import Watched
 
 WEEK = NIGHT - 7 * DAY + np.arange(300) * DAY / 50
 
@@ -52,15 +52,15 @@ def test_a_database_gives_what_was_logged(
     other = logged(columns, WEEK[:40], version="another")
     early = [{**row, "id": f"old-{row['id']}", "time": NIGHT - 30 * DAY} for row in rows[:50]]
     ahead = [{**row, "id": f"ahead-{row['id']}", "time": NIGHT + DAY} for row in rows[:3]]
-    told = [
+    feedback = [
         {"id": f"old-{row['id']}", "time": NIGHT - DAY, "truth": json.dumps(str(true))}
         for row, true in zip(rows[:50], truth, strict=False)
     ]
-    told += [{"id": rows[0]["id"], "time": NIGHT - 1, "truth": '"none of the classes"'}]
+    feedback += [{"id": rows[0]["id"], "time": NIGHT - 1, "truth": '"none of the classes"'}]
     with opened(kind, tmp_path) as made:
         database = Database(url_of(made.url, Path()))
         database.prepare()
-        database.add([*rows, *other, *early, *ahead], told)
+        database.add([*rows, *other, *early, *ahead], feedback)
         database.engine.dispose()
         record = look_at(model, log_of(made.url, "NO_PASSWORD"), since=None, until=NIGHT)
     assert record.seen.versions == {VERSION: 300, "another": 40}
@@ -77,8 +77,8 @@ def test_a_database_gives_many_rows_at_a_time(
 ) -> None:
     database, url = log_in(tmp_path)
     database.add(logged(columns, WEEK), [])
-    asked = model.asked(None, NIGHT)
-    assert [len(each.times) for each in log_of(url, "NO_PASSWORD").chunks(asked)] == [300]
+    query = model.query(None, NIGHT)
+    assert [len(each.times) for each in log_of(url, "NO_PASSWORD").chunks(query)] == [300]
 
 
 def test_the_first_window_of_a_version_stands_in_where_no_answers_are_known(
@@ -130,11 +130,11 @@ def test_a_truth_is_a_class_however_it_is_spelt_as_a_number() -> None:
 
 
 def test_answers_of_the_log_are_those_of_the_model(model: Watched, columns: Columns) -> None:
-    found = typed(_chunk(logged(columns, WEEK)), model.signature)
+    rows = typed(_chunk(logged(columns, WEEK)), model.signature)
     expected = answered(columns)
-    assert found.answers.labels is not None and expected.labels is not None
-    assert np.array_equal(found.answers.labels, expected.labels)
-    assert found.answers.scores == pytest.approx(expected.scores, abs=1e-6)
+    assert rows.answers.labels is not None and expected.labels is not None
+    assert np.array_equal(rows.answers.labels, expected.labels)
+    assert rows.answers.scores == pytest.approx(expected.scores, abs=1e-6)
     odd = logged(columns, WEEK)
     odd[5]["prediction"] = '"no class"'
     assert typed(_chunk(odd), model.signature).strange == 1

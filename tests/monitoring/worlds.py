@@ -21,9 +21,9 @@ from treeline.evaluation.answers import answers
 from treeline.evaluation.intervals import evaluate
 from treeline.evaluation.units import Units
 from treeline.export.provenance import reference
-from treeline.monitoring.judging import Beside, Watched, judged
 from treeline.monitoring.record import Record
 from treeline.monitoring.rows import Rows
+from treeline.monitoring.verdicts import Beside, Watched, judged
 from treeline.monitoring.windows import window_of
 
 Array = NDArray[Any]
@@ -110,7 +110,7 @@ def frame(columns: Columns) -> pd.DataFrame:
 
 def rows_of(
     columns: Columns, *, times: Array | None = None, truth: Array | None = None,
-    told: Array | None = None,
+    truth_times: Array | None = None,
 ) -> Rows:  # fmt: skip
     """Return logged rows of the last week, evenly spread; truths were told at the end of it."""
     count = len(columns["Light"])
@@ -121,7 +121,7 @@ def rows_of(
     }  # fmt: skip
     at = NIGHT - 7 * DAY * (1 - np.arange(count) / count) if times is None else times
     known = np.full(count, -1) if truth is None else truth
-    when = np.full(count, NIGHT - 1) if told is None else told
+    when = np.full(count, NIGHT - 1) if truth_times is None else truth_times
     return Rows(at, pa.table(table), answered(columns), known, np.where(known >= 0, when, np.nan))
 
 
@@ -133,9 +133,9 @@ def look(
     model: Watched, *rows: Rows, days: float = 0, until: float = NIGHT, **beside: Any
 ) -> Record:
     """Return what a look says at the end of the week, `days` after the first prediction."""
-    asked = model.asked(None, until)
-    found = window_of(rows, model.signature, asked, slices=model.slices)
-    return judged(model, asked, found, Beside(first=until - days * DAY, **beside))
+    query = model.query(None, until)
+    window = window_of(rows, model.signature, query, slices=model.slices)
+    return judged(model, query, window, Beside(first=until - days * DAY, **beside))
 
 
 def log_in(folder: Path) -> tuple[Database, str]:

@@ -13,13 +13,13 @@ from treeline.contract.signature import Signature
 from treeline.delivery.processes import attempt
 from treeline.errors import ConfigError, DeliveryError
 from treeline.files import replacing_folder, write_text
-from treeline.monitoring.answering import FIRST_WINDOW, NOTHING, TEST_ROWS, of_window
-from treeline.monitoring.judging import Beside, Watched, judged
-from treeline.monitoring.logs import Asked, PredictionLog, log_of
-from treeline.monitoring.looks import DAY_SECONDS
+from treeline.monitoring.alpha_spending import DAY_SECONDS
+from treeline.monitoring.answers import FIRST_WINDOW, NOTHING, TEST_ROWS, of_window
+from treeline.monitoring.logs import LogQuery, PredictionLog, log_of
 from treeline.monitoring.pictures import charts_of
 from treeline.monitoring.record import Ages, Record
 from treeline.monitoring.report import report
+from treeline.monitoring.verdicts import Beside, Watched, judged
 from treeline.monitoring.windows import window
 from treeline.plots.images import png
 from treeline.records.evaluation import read_evaluation
@@ -69,7 +69,7 @@ def look_at(
     ages: Ages | None = None,
 ) -> Record:
     """Read one window of a log, and judge it."""
-    signature, query = watched.signature, watched.asked(since, until)
+    signature, query = watched.signature, watched.query(since, until)
     first = log.first(signature.name, signature.version)
     seen = window(log.chunks(query), signature, query, slices=watched.slices)
     answers, basis = _answers_before(watched, log, query, first)
@@ -85,7 +85,7 @@ def look_at(
 
 
 def _answers_before(
-    watched: Watched, log: PredictionLog, query: Asked, first: float | None
+    watched: Watched, log: PredictionLog, query: LogQuery, first: float | None
 ) -> tuple[dict[str, Any] | None, str]:
     """Return what answers are compared with: the test rows, or the first window of the version."""
     if "answers" in watched.evaluation:
@@ -93,7 +93,7 @@ def _answers_before(
     length = seconds_of(watched.monitor.window)
     if first is None or first + length > query.since:
         return None, NOTHING
-    earlier = Asked(query.model, first, first + length, first)
+    earlier = LogQuery(query.model, first, first + length, first)
     signature = watched.signature
     seen = window(log.chunks(earlier), signature, earlier, slices=())
     if seen.answers is None:

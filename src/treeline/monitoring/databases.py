@@ -8,14 +8,14 @@ from pydantic_core import from_json
 from sqlalchemy.exc import ArgumentError
 
 from treeline.errors import SourceError
-from treeline.monitoring.logs import CHUNK_ROWS, Asked
+from treeline.monitoring.logs import CHUNK_ROWS, LogQuery
 from treeline.monitoring.rows import Logged, LoggedPrediction
 from treeline.sources.predictions import LOG_VERSION
 from treeline.sources.sql.database import Database
 
 PLACE = "--log"
 
-# The latest truth counts, of those told by id and by key.
+# The latest truth counts, of those that came by id and by key.
 ROWS = """\
 SELECT p.time, p.version, CAST(p.features AS text), CAST(p.prediction AS text), p.probability,
   CAST(p.probabilities AS text),
@@ -63,18 +63,18 @@ class DatabaseLog:
 
     def first(self, model: str, version: str) -> float | None:
         """Return when a version answered first, None where it never did."""
-        [found] = self._row(FIRST, model=model, version=version)
-        return None if found is None else float(found)
+        [time] = self._row(FIRST, model=model, version=version)
+        return None if time is None else float(time)
 
-    def ahead(self, asked: Asked) -> int:
+    def ahead(self, query: LogQuery) -> int:
         """Return how many predictions are of a time that has not come."""
-        [found] = self._row(AHEAD, model=asked.model, until=asked.until)
-        return int(found)
+        [count] = self._row(AHEAD, model=query.model, until=query.until)
+        return int(count)
 
-    def chunks(self, asked: Asked) -> Iterator[Logged]:
+    def chunks(self, query: LogQuery) -> Iterator[Logged]:
         """Yield the rows, at most CHUNK_ROWS at a time."""
         self._check()
-        sql = self._filled(ROWS, vars(asked))
+        sql = self._filled(ROWS, vars(query))
         with self._database.connected() as connection:
             streamed = connection.execution_options(stream_results=True, yield_per=CHUNK_ROWS)
             for part in streamed.exec_driver_sql(sql).partitions(CHUNK_ROWS):
@@ -138,7 +138,7 @@ def _parsed(text: str | None) -> Any:
 
 
 def _logged(rows: Sequence[Any]) -> Logged:
-    times, versions, features, predictions, one, many, truths, told = zip(*rows, strict=True)
+    times, versions, features, predictions, one, many, truths, truth_times = zip(*rows, strict=True)
     return Logged(
         np.array(times, dtype=np.float64),
         versions,
@@ -146,5 +146,5 @@ def _logged(rows: Sequence[Any]) -> Logged:
         predictions,
         [alone if of_all is None else of_all for alone, of_all in zip(one, many, strict=True)],
         truths,
-        np.array([np.nan if each is None else each for each in told], dtype=np.float64),
+        np.array([np.nan if each is None else each for each in truth_times], dtype=np.float64),
     )

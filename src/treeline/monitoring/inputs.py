@@ -8,9 +8,9 @@ import numpy as np
 from treeline.contract.features import Feature
 from treeline.contract.signature import Distribution
 from treeline.monitoring.counts import Array, Bins, Counts, values_of
-from treeline.monitoring.differing import beyond, distance, missing, shift, stability, unseen
 from treeline.monitoring.record import Column, Tested
-from treeline.monitoring.structure import Found, broken
+from treeline.monitoring.structure import Finding, broken
+from treeline.monitoring.two_samples import beyond, distance, missing, shift, stability, unseen
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Examined:
     """A column of the record, and what is broken with it."""
 
     column: Column
-    broken: tuple[Found, ...] = ()
+    broken: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ LOGS = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class LogQuery:
     """Which rows of a model are wanted; times are seconds since 1970.
 
     Those predicted from `since` on and before `until`, and those predicted from `reach` on whose
-    truth was told from `since` on.
+    truth came in from `since` on.
     """
 
     model: str
@@ -40,11 +40,11 @@ class PredictionLog(Protocol):
         """Return when a version answered first, None where it never did."""
         ...
 
-    def ahead(self, asked: Asked) -> int:
+    def ahead(self, query: LogQuery) -> int:
         """Return how many predictions are of a time that has not come."""
         ...
 
-    def chunks(self, asked: Asked) -> Iterator[Logged]:
+    def chunks(self, query: LogQuery) -> Iterator[Logged]:
         """Yield the rows of all versions, at most CHUNK_ROWS at a time, in any order."""
         ...
 

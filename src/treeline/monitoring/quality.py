@@ -1,6 +1,6 @@
 """Answers whose truth has come in → metrics with intervals, beside what was promised. Pure.
 
-Truths come late and for some rows only. So metrics are told by the time of prediction, and it is
+Truths come late and for some rows only. So metrics are given by the time of prediction, and it is
 said whether the rows that are known were predicted otherwise than the rest.
 """
 
@@ -18,9 +18,9 @@ from treeline.evaluation.answers import came_true, hits, score_of
 from treeline.evaluation.diagnostics import calibration
 from treeline.evaluation.intervals import LEVEL, SCALES, evaluate
 from treeline.monitoring.counts import Array
-from treeline.monitoring.differing import LEAST_EXPECTED, homogeneity, stability
 from treeline.monitoring.record import Cohort, Interval, Tested
 from treeline.monitoring.rows import part
+from treeline.monitoring.two_samples import LEAST_EXPECTED, homogeneity, stability
 from treeline.monitoring.windows import Labelled, Window
 
 MODEL = "model"
@@ -53,21 +53,21 @@ class Promise:
 def measured(truth: Array, answers: Prediction, names: Sequence[str]) -> Metrics:
     """Return metrics of rows with intervals of 95 %; those that are undefined are left out."""
     with np.errstate(all="ignore"):
-        found = evaluate(truth, {MODEL: answers}, list(names))[MODEL]
+        results = evaluate(truth, {MODEL: answers}, list(names))[MODEL]
     return {
         name: Interval.model_validate(each)
-        for name, each in found.items()
+        for name, each in results.items()
         if np.isfinite(each["value"])
     }
 
 
-def kept_promises(promise: Promise, labelled: Labelled) -> list[tuple[str, Tested]]:
+def promise_tests(promise: Promise, labelled: Labelled) -> list[tuple[str, Tested]]:
     """Test, of each metric that alarms, whether what came true is worse than was promised.
 
     Both are samples: their difference is held against the deviations of both (Wald 1943), on a
     scale on which the metric has no bound. It matters where it lies beyond the promised interval.
     """
-    found = []
+    tests = []
     names = [name for name in promise.alarming if promise.metrics[name].low is not None]
     measures = measured(labelled.truth, labelled.answers, names) if names else {}
     for name, now in measures.items():
@@ -78,27 +78,31 @@ def kept_promises(promise: Promise, labelled: Labelled) -> list[tuple[str, Teste
         p = float(norm.sf(sign * (was - at) / max(np.hypot(deviation, its), TINY)))
         worst = before.low if sign > 0 else before.high
         matters = worst is not None and sign * (now.value - worst) < 0
-        text = f"is {_told(now)} on {len(labelled):,} rows; promised {_told(before)}"
+        text = (
+            f"is {_interval_text(now)} on {len(labelled):,} rows; promised {_interval_text(before)}"
+        )
         tested = Tested(
             sort="worse than promised", p=p, effect=sign * (now.value - before.value),
             matters=matters, text=text,
         )  # fmt: skip
-        found.append((name, tested))
-    return found
+        tests.append((name, tested))
+    return tests
 
 
-def _on_scale(metric: str, found: Interval) -> tuple[float, float]:
+def _on_scale(metric: str, interval: Interval) -> tuple[float, float]:
     """Return value and standard error on the scale of a metric, NaN where it has no interval."""
-    if found.low is None or found.high is None:
+    if interval.low is None or interval.high is None:
         return float("nan"), float("nan")
     scale = SCALES[METRICS[metric].scale]
     with np.errstate(all="ignore"):
-        low, at, high = (float(scale.there(each)) for each in (found.low, found.value, found.high))
+        low, at, high = (
+            float(scale.there(each)) for each in (interval.low, interval.value, interval.high)
+        )
     return at, (high - low) / (2 * float(norm.ppf((1 + LEVEL) / 2)))
 
 
-def _told(found: Interval) -> str:
-    return f"{found.value:.4g} ({found.low:.4g} to {found.high:.4g})"
+def _interval_text(interval: Interval) -> str:
+    return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
 
 
 def cohorts(labelled: Labelled, names: Sequence[str]) -> tuple[Cohort, ...]:
@@ -106,30 +110,30 @@ def cohorts(labelled: Labelled, names: Sequence[str]) -> tuple[Cohort, ...]:
     days = (labelled.times // 86_400).astype(np.int64)
     first, last = int(days.min()), int(days.max())
     length = -(-(last - first + 1) // COHORTS)
-    found = []
+    stretches = []
     for start in range(first, last + 1, length):
-        kept = (days >= start) & (days < start + length)
-        found.append(_cohort(_stretch(start, length), labelled, kept, names))
-    return tuple(found)
+        mask = (days >= start) & (days < start + length)
+        stretches.append(_cohort(_stretch(start, length), labelled, mask, names))
+    return tuple(stretches)
 
 
 def slices(labelled: Labelled, names: Sequence[str]) -> tuple[Cohort, ...]:
     """Return the metrics of each value of each sliced feature, the most frequent ones."""
-    found = []
+    groups = []
     for column, values in labelled.slices.items():
         known, counts = np.unique(values.astype(str), return_counts=True)
         for place in np.argsort(-counts, kind="stable")[:MOST_VALUES]:
-            kept = np.asarray(values == known[place])
+            mask = np.asarray(values == known[place])
             name = f"{column}: {known[place] or 'missing'}"
-            found.append(_cohort(name, labelled, kept, names))
-    return tuple(found)
+            groups.append(_cohort(name, labelled, mask, names))
+    return tuple(groups)
 
 
-def _cohort(name: str, labelled: Labelled, kept: Array, names: Sequence[str]) -> Cohort:
-    rows = int(kept.sum())
+def _cohort(name: str, labelled: Labelled, mask: Array, names: Sequence[str]) -> Cohort:
+    rows = int(mask.sum())
     if rows < FEWEST:
         return Cohort(name=name, labelled=rows)
-    metrics = measured(labelled.truth[kept], part(labelled.answers, kept), names)
+    metrics = measured(labelled.truth[mask], part(labelled.answers, mask), names)
     return Cohort(name=name, labelled=rows, metrics=metrics)
 
 
@@ -204,12 +208,12 @@ def trusted(before: Mapping[str, Any] | None, labelled: Labelled) -> Tested | No
 def _spread(before: Mapping[str, Any], now: Mapping[str, Any]) -> float:
     """Return by how much what came true differs, on average over the rows; chance taken off."""
     rows, were = (np.asarray(each["rows"], dtype=np.float64) for each in (now, before))
-    kept = (rows >= LEAST_EXPECTED) & (were >= LEAST_EXPECTED)
-    rate = np.asarray(now["hits"])[kept] / rows[kept]
-    was = np.asarray(before["hits"])[kept] / were[kept]
-    both = (np.asarray(now["hits"]) + np.asarray(before["hits"]))[kept] / (rows + were)[kept]
-    by_chance = both * (1 - both) * (1 / rows[kept] + 1 / were[kept])
-    square = np.sum(rows[kept] * ((rate - was) ** 2 - by_chance)) / rows[kept].sum()
+    mask = (rows >= LEAST_EXPECTED) & (were >= LEAST_EXPECTED)
+    rate = np.asarray(now["hits"])[mask] / rows[mask]
+    was = np.asarray(before["hits"])[mask] / were[mask]
+    both = (np.asarray(now["hits"]) + np.asarray(before["hits"]))[mask] / (rows + were)[mask]
+    by_chance = both * (1 - both) * (1 / rows[mask] + 1 / were[mask])
+    square = np.sum(rows[mask] * ((rate - was) ** 2 - by_chance)) / rows[mask].sum()
     return float(np.sqrt(max(square, 0)))
 
 

@@ -66,19 +66,19 @@ def _p(p: float) -> str:
     return f"{p:.1g}" if p < CLEARLY else f"{p:.3f}"
 
 
-def _quality(found: Quality) -> Iterator[str]:
+def _quality(quality: Quality) -> Iterator[str]:
     yield "## Quality"
-    if not found.labelled:
+    if not quality.labelled:
         yield "No truth has come in for this window."
     else:
-        yield f"The truth of {found.labelled:,} predictions came in." + _like(found.bias)
-    names = dict.fromkeys([*found.metrics, *found.promised, *found.estimated])
+        yield f"The truth of {quality.labelled:,} predictions came in." + _like(quality.bias)
+    names = dict.fromkeys([*quality.metrics, *quality.promised, *quality.estimated])
     rows = [
         [
             name,
-            _interval(found.metrics.get(name)),
-            _interval(found.promised.get(name)),
-            number(found.estimated[name]) if name in found.estimated else NOTHING,
+            _interval(quality.metrics.get(name)),
+            _interval(quality.promised.get(name)),
+            number(quality.estimated[name]) if name in quality.estimated else NOTHING,
         ]
         for name in names
     ]
@@ -88,11 +88,11 @@ def _quality(found: Quality) -> Iterator[str]:
             "Intervals are of 95 %. What is estimated follows from the probabilities alone: it is "
             "no measurement, and does not see labels that turn."
         )
-    if found.trusted is not None:
-        text = found.trusted.text
-        yield f"Calibration: {text} (p {_p(found.trusted.p)}{_words(found.calibration)})."
-    yield from folded("By time of prediction", "", _cohorts(found.cohorts), "")
-    yield from folded("By slice", "", _cohorts(found.slices), "")
+    if quality.trusted is not None:
+        text = quality.trusted.text
+        yield f"Calibration: {text} (p {_p(quality.trusted.p)}{_words(quality.calibration)})."
+    yield from folded("By time of prediction", "", _cohorts(quality.cohorts), "")
+    yield from folded("By slice", "", _cohorts(quality.slices), "")
 
 
 def _like(bias: Tested | None) -> str:
@@ -106,11 +106,11 @@ def _words(calibration: dict[str, float]) -> str:
     return "".join(f", {name} {number(value)}" for name, value in calibration.items())
 
 
-def _interval(found: Interval | None) -> str:
+def _interval(bounds: Interval | None) -> str:
     return (
         NOTHING
-        if found is None
-        else interval({"value": found.value, "low": found.low, "high": found.high})
+        if bounds is None
+        else interval({"value": bounds.value, "low": bounds.low, "high": bounds.high})
     )
 
 
@@ -174,5 +174,5 @@ def _refused(record: Record) -> Iterator[str]:
 
 def _ages(record: Record) -> str:
     ages = {"model": record.ages.model_days, "data": record.ages.data_days}
-    told = [f"the {name} {days:.0f} days" for name, days in ages.items() if days is not None]
-    return f"Since they were committed: {', '.join(told)}." if told else ""
+    texts = [f"the {name} {days:.0f} days" for name, days in ages.items() if days is not None]
+    return f"Since they were committed: {', '.join(texts)}." if texts else ""

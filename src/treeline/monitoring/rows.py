@@ -61,21 +61,21 @@ class Logged:
 
     def of_version(self, version: str) -> "Logged":
         """Return the rows that one version answered."""
-        kept = [place for place, each in enumerate(self.versions) if each == version]
-        if len(kept) == len(self.versions):
+        positions = [place for place, each in enumerate(self.versions) if each == version]
+        if len(positions) == len(self.versions):
             return self
 
         def part(column: Sequence[Cell]) -> list[Cell]:
-            return [column[place] for place in kept]
+            return [column[place] for place in positions]
 
         return Logged(
-            self.times[kept],
+            self.times[positions],
             part(self.versions),
             part(self.features),
             part(self.predictions),
             part(self.probabilities),
             part(self.truths),
-            self.truth_times[kept],
+            self.truth_times[positions],
         )
 
 
@@ -105,21 +105,21 @@ class Rows:
             return np.isfinite(self.truth)
         return np.asarray(self.truth >= 0)
 
-    def where(self, kept: Array) -> "Rows":
+    def where(self, mask: Array) -> "Rows":
         """Return the rows that a mask of shape (n_rows,) keeps."""
         return Rows(
-            self.times[kept],
-            self.features.filter(pa.array(kept)),
-            part(self.answers, kept),
-            self.truth[kept],
-            self.truth_times[kept],
+            self.times[mask],
+            self.features.filter(pa.array(mask)),
+            part(self.answers, mask),
+            self.truth[mask],
+            self.truth_times[mask],
         )
 
 
-def part(prediction: Prediction, kept: Array) -> Prediction:
+def part(prediction: Prediction, index: Array) -> Prediction:
     """Return the predictions of some rows, by mask or by position."""
     given = (prediction.labels, prediction.scores, prediction.values)
-    return Prediction(*(None if each is None else each[kept] for each in given))
+    return Prediction(*(None if each is None else each[index] for each in given))
 
 
 def joined(parts: Sequence[Prediction]) -> Prediction:
@@ -214,12 +214,12 @@ def _number(text: str | None) -> float:
 
 def _shares(texts: Sequence[Any], classes: int) -> Array:
     """Return the probabilities in JSON objects, in the order of classes, shape (n, classes)."""
-    found = np.full((len(texts), classes), np.nan)
+    matrix = np.full((len(texts), classes), np.nan)
     for place, text in enumerate(texts):
         shares = list(from_json(text).values()) if text else []
         if len(shares) == classes:
-            found[place] = shares
-    return found
+            matrix[place] = shares
+    return matrix
 
 
 def features_of(texts: Sequence[str], features: dict[str, Feature]) -> pa.Table:
@@ -269,10 +269,10 @@ def _one_by_one(texts: Iterable[str], features: dict[str, Feature]) -> pa.Table:
 
 def _object(text: str) -> dict[str, Any]:
     try:
-        found = from_json(text)
+        value = from_json(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def _cell_of_number(value: Any) -> float | None:

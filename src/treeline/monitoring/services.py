@@ -19,12 +19,12 @@ from pydantic_core import from_json, to_json
 
 from treeline import __version__
 from treeline.errors import SourceBusyError, SourceError
-from treeline.monitoring.logs import CHUNK_ROWS, Asked
+from treeline.monitoring.logs import CHUNK_ROWS, LogQuery
 from treeline.monitoring.rows import Logged, LoggedPrediction
 
 PLACE = "--log"
 TIMEOUT_SECONDS = 120.0
-TOLD_CHARACTERS = 300
+DETAIL_CHARACTERS = 300
 MOST_AHEAD = 10_000  # what is ahead of the clock is counted up to here
 PASSING = frozenset({429, 502, 503, 504})
 REFUSED = re.compile(r"^treeline_refused_fields_total\{(.*)\} (\S+)$", re.MULTILINE)
@@ -45,17 +45,17 @@ class ServiceLog:
                 return _seconds(from_json(line)["time"])
         return None
 
-    def ahead(self, asked: Asked) -> int:
+    def ahead(self, query: LogQuery) -> int:
         """Return how many predictions are of a time that has not come, MOST_AHEAD at most."""
-        with self._lines({"model": asked.model, "since": repr(asked.until)}) as lines:
+        with self._lines({"model": query.model, "since": repr(query.until)}) as lines:
             return sum(1 for _ in islice(lines, MOST_AHEAD))
 
-    def chunks(self, asked: Asked) -> Iterator[Logged]:
+    def chunks(self, query: LogQuery) -> Iterator[Logged]:
         """Yield the rows, at most CHUNK_ROWS at a time."""
-        query = {"model": asked.model, "since": repr(asked.reach), "until": repr(asked.until)}
-        with self._lines(query) as lines:
+        parameters = {"model": query.model, "since": repr(query.reach), "until": repr(query.until)}
+        with self._lines(parameters) as lines:
             while part := [from_json(line) for line in islice(lines, CHUNK_ROWS)]:
-                logged = _logged([row for row in part if _is_wanted(row, asked)])
+                logged = _logged([row for row in part if _is_wanted(row, query)])
                 if len(logged.times):
                     yield logged
 
@@ -76,14 +76,16 @@ class ServiceLog:
             text = answer.read().decode()
         refused: Counter[str] = Counter()
         for labels, value in REFUSED.findall(text):
-            told = dict(LABEL.findall(labels))
-            if told.get("model") == model:
-                refused[told["field"]] += int(float(value))
+            label_values = dict(LABEL.findall(labels))
+            if label_values.get("model") == model:
+                refused[label_values["field"]] += int(float(value))
         return dict(refused)
 
     @contextmanager
-    def _lines(self, query: dict[str, str]) -> Iterator[Iterator[bytes]]:
-        with self._opened(f"/v1/predictions?{urlencode(query | {'format': 'jsonl'})}") as answer:
+    def _lines(self, parameters: dict[str, str]) -> Iterator[Iterator[bytes]]:
+        with self._opened(
+            f"/v1/predictions?{urlencode(parameters | {'format': 'jsonl'})}"
+        ) as answer:
             yield iter(answer)
 
     @contextmanager
@@ -106,9 +108,9 @@ class ServiceLog:
 
     def _failed(self, path: str, error: HTTPError) -> SourceError:
         with error:
-            told = _detail(error.read(TOLD_CHARACTERS))
+            detail = _detail(error.read(DETAIL_CHARACTERS))
         route = path.partition("?")[0]
-        text = f"{PLACE}: {self._base}{route} answered {error.code}: {told or error.reason}"
+        text = f"{PLACE}: {self._base}{route} answered {error.code}: {detail or error.reason}"
         if error.code in PASSING:
             return SourceBusyError(text)
         if error.code in (401, 403):
@@ -127,16 +129,18 @@ def _seconds(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-def _is_wanted(row: dict[str, Any], asked: Asked) -> bool:
+def _is_wanted(row: dict[str, Any], query: LogQuery) -> bool:
     times = [row["time"], *([row["truth_time"]] if row["truth_time"] else [])]
-    return any(_seconds(time) >= asked.since for time in times)
+    return any(_seconds(time) >= query.since for time in times)
 
 
 def _logged(rows: list[dict[str, Any]]) -> Logged:
     def texts(name: str) -> list[Any]:
         return [None if row[name] is None else to_json(row[name]).decode() for row in rows]
 
-    told = [np.nan if row["truth_time"] is None else _seconds(row["truth_time"]) for row in rows]
+    truth_times = [
+        np.nan if row["truth_time"] is None else _seconds(row["truth_time"]) for row in rows
+    ]
     return Logged(
         np.array([_seconds(row["time"]) for row in rows], dtype=np.float64),
         [row["version"] for row in rows],
@@ -147,5 +151,5 @@ def _logged(rows: list[dict[str, Any]]) -> Logged:
             for row, many in zip(rows, texts("probabilities"), strict=True)
         ],
         texts("truth"),
-        np.array(told, dtype=np.float64),
+        np.array(truth_times, dtype=np.float64),
     )

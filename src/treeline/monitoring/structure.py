@@ -17,10 +17,12 @@ OF_OTHER_SIZE = 5.0  # times: by less, values may differ with the season
 MOST = 0.5
 CROWDED = 0.9  # of the values, in bins that had at most MOST of the reference
 
-Found = tuple[Sort, str]
+Finding = tuple[Sort, str]
 
 
-def broken(counts: Counts, bins: Bins, reference: Distribution, *, rows: float) -> Iterator[Found]:
+def broken(
+    counts: Counts, bins: Bins, reference: Distribution, *, rows: float
+) -> Iterator[Finding]:
     """Yield what is broken with one feature, `rows` being those of the reference."""
     if bins.fill is None and counts.missing == counts.rows >= FEWEST:
         if reference.missing < 1 - 1 / FEWEST:
@@ -35,7 +37,7 @@ def broken(counts: Counts, bins: Bins, reference: Distribution, *, rows: float) 
         yield "other unit", f"is about {times} what it was: another unit, or a sensor that is off"
 
 
-def _unlike(counts: Counts, bins: Bins) -> Iterator[Found]:
+def _unlike(counts: Counts, bins: Bins) -> Iterator[Finding]:
     for name, count in counts.names.items():
         yield "unknown category", f"has the value {name!r} in {count:,} rows, which nobody declared"
     if counts.unlike and not bins.values:

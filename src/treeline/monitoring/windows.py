@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from treeline.artifact import Prediction
 from treeline.contract.signature import Signature
+from treeline.monitoring.alpha_spending import DAY_SECONDS
 from treeline.monitoring.counts import Bins, Counts, counted
-from treeline.monitoring.logs import Asked
-from treeline.monitoring.looks import DAY_SECONDS
+from treeline.monitoring.logs import LogQuery
 from treeline.monitoring.rows import Logged, Rows, joined, typed
 
 Array = NDArray[Any]
@@ -25,7 +25,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Answers whose truth was told in the window: times of prediction, answers, truth, slices.
+    """Answers whose truth came in the window: times of prediction, answers, truth, slices.
 
     Arrays have shape (n_rows,); `slices` holds the values of each sliced feature, as texts.
     """
@@ -58,25 +58,27 @@ class Window:
 
 
 def window(
-    chunks: Iterable[Logged], signature: Signature, asked: Asked, *, slices: Iterable[str]
+    chunks: Iterable[Logged], signature: Signature, query: LogQuery, *, slices: Iterable[str]
 ) -> Window:
     """Count the rows that the version of a signature answered; all others by version."""
     versions: Counter[str] = Counter()
 
     def own() -> Iterator[Rows]:
         for chunk in chunks:
-            inside = chunk.times >= asked.since
-            versions.update(each for each, kept in zip(chunk.versions, inside, strict=True) if kept)
+            inside = chunk.times >= query.since
+            versions.update(
+                each for each, is_inside in zip(chunk.versions, inside, strict=True) if is_inside
+            )
             logged = chunk.of_version(signature.version)
             if len(logged.times):
                 yield typed(logged, signature)
 
-    counted = window_of(own(), signature, asked, slices=slices)
+    counted = window_of(own(), signature, query, slices=slices)
     return replace(counted, versions=dict(versions.most_common()))
 
 
 def window_of(
-    parts: Iterable[Rows], signature: Signature, asked: Asked, *, slices: Iterable[str]
+    parts: Iterable[Rows], signature: Signature, query: LogQuery, *, slices: Iterable[str]
 ) -> Window:
     """Count typed rows, all of one version."""
     bins = {
@@ -86,7 +88,7 @@ def window_of(
     }
     gathered = _Gathered(bins, tuple(slices))
     for rows in parts:
-        gathered.add(rows, asked)
+        gathered.add(rows, query)
     return gathered.window()
 
 
@@ -102,13 +104,15 @@ class _Gathered:
         self._strange = 0
         self._days: set[int] = set()
 
-    def add(self, rows: Rows, asked: Asked) -> None:
+    def add(self, rows: Rows, query: LogQuery) -> None:
         """Add rows of the version."""
         self._strange += rows.strange
-        told = rows.labelled & (rows.truth_times >= asked.since) & (rows.truth_times < asked.until)
-        if told.any():
-            self._labelled.append(self._of(rows.where(told)))
-        inside = rows.times >= asked.since
+        newly_labelled = (
+            rows.labelled & (rows.truth_times >= query.since) & (rows.truth_times < query.until)
+        )
+        if newly_labelled.any():
+            self._labelled.append(self._of(rows.where(newly_labelled)))
+        inside = rows.times >= query.since
         if not inside.any():
             return
         those = rows if inside.all() else rows.where(inside)

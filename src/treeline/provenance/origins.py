@@ -105,16 +105,16 @@ def origin_of(model: str, version: str, *, signers: str = "") -> Origin:
     if not is_slug(model):
         raise ProvenanceError(f"{model!r} is no name of a model")
     paths, missing = Layout(model), []
-    found = _introduced(paths, version)
+    introduction = _introduced(paths, version)
     commit, signature, declaration = None, None, ""
     data: tuple[DataFile, ...] = ()
-    if found is None:
+    if introduction is None:
         missing.append(
             f"commit: no {paths.signature} in the history of this clone has version {version}"
             + _shallow_advice()
         )
     else:
-        commit, signature = found
+        commit, signature = introduction
         declaration = _declaration(commit.id, model)
         if not declaration:
             missing.append(f"declaration: {PARAMS} of {commit.id[:12]} does not declare {model}")

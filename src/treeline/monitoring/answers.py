@@ -11,8 +11,8 @@ from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 from treeline.evaluation.answers import DECILES, places, score_of
 from treeline.monitoring.counts import Array
-from treeline.monitoring.differing import distance, shift, stability
 from treeline.monitoring.record import Column
+from treeline.monitoring.two_samples import distance, shift, stability
 
 TEST_ROWS = "the test rows of its training"
 FIRST_WINDOW = "the first window of this version, for its evaluation has no answers"
@@ -21,14 +21,14 @@ NOTHING = "nothing yet: its evaluation has no answers, and this is its first win
 
 def of_window(prediction: Prediction, classes: int) -> dict[str, Any]:
     """Count answers as an evaluation does, for a later window to be compared with."""
-    found: dict[str, Any] = {}
+    counted_answers: dict[str, Any] = {}
     if prediction.labels is not None:
-        found["labels"] = np.bincount(prediction.labels, minlength=classes).tolist()
+        counted_answers["labels"] = np.bincount(prediction.labels, minlength=classes).tolist()
     if (scores := score_of(prediction)) is not None:
         edges = [float(edge) for edge in np.unique(np.quantile(scores, DECILES))]
         counts = np.bincount(places(scores, edges), minlength=len(edges) + 1)
-        found["scores"] = {"edges": edges, "counts": counts.tolist()}
-    return found
+        counted_answers["scores"] = {"edges": edges, "counts": counts.tolist()}
+    return counted_answers
 
 
 def answered(

@@ -9,12 +9,11 @@ from treeline.config.models import ModelSpec
 from treeline.config.monitor import Monitor, seconds_of
 from treeline.contract.signature import Signature
 from treeline.monitoring import quality
-from treeline.monitoring.answering import NOTHING, TEST_ROWS, answered
-from treeline.monitoring.differing import corrected
-from treeline.monitoring.expecting import estimated
+from treeline.monitoring.alpha_spending import DAY_SECONDS, Look, look
+from treeline.monitoring.answers import NOTHING, TEST_ROWS, answered
+from treeline.monitoring.estimates import estimated
 from treeline.monitoring.inputs import Examined, Reference, examined
-from treeline.monitoring.logs import Asked
-from treeline.monitoring.looks import DAY_SECONDS, Look, look
+from treeline.monitoring.logs import LogQuery
 from treeline.monitoring.record import (
     Ages,
     Column,
@@ -24,6 +23,7 @@ from treeline.monitoring.record import (
     Seen,
     State,
 )
+from treeline.monitoring.two_samples import corrected
 from treeline.monitoring.windows import Window
 
 # Shares of the chance of a look: inputs and answers together, quality, calibration.
@@ -46,7 +46,7 @@ class Watched:
 
     @property
     def slices(self) -> tuple[str, ...]:
-        """The features by whose values quality is told."""
+        """The features by whose values quality is sliced."""
         if self.monitor.slices is not None:
             return self.monitor.slices
         return tuple(name for name, each in self.signature.features.items() if each.categories)
@@ -62,11 +62,11 @@ class Watched:
         """The metrics by which the declaration judges it: they alarm."""
         return (self.spec.champion.metric, *self.spec.gate.floor)
 
-    def asked(self, since: float | None, until: float) -> Asked:
+    def query(self, since: float | None, until: float) -> LogQuery:
         """Return what to read: the declared window before `until`, unless `since` is given."""
         start = until - seconds_of(self.monitor.window) if since is None else since
         reach = min(start, until - seconds_of(self.monitor.truths))
-        return Asked(self.signature.name, start, until, reach)
+        return LogQuery(self.signature.name, start, until, reach)
 
 
 @dataclass(frozen=True)
@@ -81,23 +81,23 @@ class Beside:
     ages: Ages = field(default_factory=Ages)
 
 
-def judged(watched: Watched, asked: Asked, window: Window, beside: Beside) -> Record:
+def judged(watched: Watched, query: LogQuery, window: Window, beside: Beside) -> Record:
     """Return what one look says; alarms need a difference that is no chance, and matters."""
     at = Look(1, 0.0) if beside.first is None else look(
-        beside.first, asked.until, false_alarms=watched.monitor.false_alarms
+        beside.first, query.until, false_alarms=watched.monitor.false_alarms
     )  # fmt: skip
     is_enough = window.rows >= watched.monitor.rows
     columns = _columns(watched, window)
     answers = _answers(watched, window, beside)
     inputs, outputs = _corrected(columns, answers)
-    found = _quality(watched, window, beside)
+    outcome = _quality(watched, window, beside)
     alpha = OF_COLUMNS * at.alpha
     alarms = [
         *_at_once(columns),
         *(_of_columns("inputs", inputs, alpha) if is_enough else ()),
         *(_of_columns("answers", outputs, alpha) if is_enough else ()),
-        *_of_quality(found, OF_QUALITY * at.alpha),
-        *_of_calibration(found, OF_CALIBRATION * at.alpha),
+        *_of_quality(outcome, OF_QUALITY * at.alpha),
+        *_of_calibration(outcome, OF_CALIBRATION * at.alpha),
     ]
     wanted = tuple(each for each in alarms if each.alarm in watched.monitor.alarms)
     state: State = "alarm" if wanted else "quiet" if is_enough else "too few rows"
@@ -106,12 +106,12 @@ def judged(watched: Watched, asked: Asked, window: Window, beside: Beside) -> Re
         version=watched.signature.version,
         state=state,
         action=watched.monitor.action,
-        seen=_seen(asked, window, beside, at),
+        seen=_seen(query, window, beside, at),
         alarms=wanted,
         inputs=tuple(inputs),
         answers=tuple(outputs),
         answers_basis=beside.basis or TEST_ROWS,
-        quality=found,
+        quality=outcome,
         refused=dict(beside.refused),
         ages=beside.ages,
         notes=tuple(_notes(watched, window, beside)),
@@ -163,14 +163,14 @@ def _of_columns(alarm: Any, columns: list[Column], alpha: float) -> Iterator[Rai
                 )
 
 
-def _of_quality(found: Quality, alpha: float) -> Iterator[Raised]:
-    for name, test in found.kept.items():
+def _of_quality(outcome: Quality, alpha: float) -> Iterator[Raised]:
+    for name, test in outcome.kept.items():
         if test.matters and test.corrected <= alpha:
             yield Raised(alarm="quality", on=name, sort=test.sort, text=test.text, p=test.corrected)
 
 
-def _of_calibration(found: Quality, alpha: float) -> Iterator[Raised]:
-    test = found.trusted
+def _of_calibration(outcome: Quality, alpha: float) -> Iterator[Raised]:
+    test = outcome.trusted
     if test is not None and test.matters and test.p <= alpha:
         yield Raised(
             alarm="calibration", on="what came true", sort=test.sort, text=test.text, p=test.p
@@ -189,8 +189,10 @@ def _quality(watched: Watched, window: Window, beside: Beside) -> Quality:
     labelled = window.labelled
     if labelled is None:
         return Quality(of=of, promised=promised, estimated=shown)
-    kept = quality.kept_promises(quality.Promise.of(watched.evaluation, watched.metrics), labelled)
-    tests = corrected([test for _, test in kept])
+    tested = quality.promise_tests(
+        quality.Promise.of(watched.evaluation, watched.metrics), labelled
+    )
+    tests = corrected([test for _, test in tested])
     return Quality(
         labelled=len(labelled),
         of=of,
@@ -202,17 +204,17 @@ def _quality(watched: Watched, window: Window, beside: Beside) -> Quality:
         bias=quality.selected(window),
         calibration=quality.calibrated(labelled),
         trusted=quality.trusted(before, labelled),
-        kept={name: test for (name, _), test in zip(kept, tests, strict=True)},
+        kept={name: test for (name, _), test in zip(tested, tests, strict=True)},
     )
 
 
-def _seen(asked: Asked, window: Window, beside: Beside, at: Look) -> Seen:
-    first = max(asked.since, beside.first or asked.since) // DAY_SECONDS
-    days = range(int(first), int(asked.until // DAY_SECONDS))
+def _seen(query: LogQuery, window: Window, beside: Beside, at: Look) -> Seen:
+    first = max(query.since, beside.first or query.since) // DAY_SECONDS
+    days = range(int(first), int(query.until // DAY_SECONDS))
     without = [day for day in days if day not in window.days] if window.rows else []
     return Seen(
-        since=asked.since,
-        until=asked.until,
+        since=query.since,
+        until=query.until,
         first=beside.first,
         look=at.number,
         alpha=at.alpha,

@@ -41,10 +41,10 @@ def calibrated(share: Array, bins: Mapping[str, Any]) -> Array:
     filled = rows > 0
     if filled.sum() < 2:
         return share
-    told = np.asarray(bins["told"])[filled]
+    predicted = np.asarray(bins["told"])[filled]
     rates = np.asarray(bins["hits"])[filled] / rows[filled]
     rising = isotonic_regression(rates, weights=rows[filled]).x
-    return np.asarray(np.interp(share, told, rising))
+    return np.asarray(np.interp(share, predicted, rising))
 
 
 def _accuracy(likely: Array, labels: Array, _: Array) -> float:
