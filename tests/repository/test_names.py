@@ -31,8 +31,6 @@ PUBLISHED = {
     ("src/treeline/errors.py", "ArtifactNotFoundError"),  # as Python's FileNotFoundError
     ("src/treeline/trainers/preprocessors.py", "kept_"),  # an attribute of pickled estimators
 }
-# Rooms whose names are still to become plain.
-OPEN_ROOMS = ("agent",)
 
 
 def names_at_the_top(path: Path) -> set[str]:
@@ -105,14 +103,9 @@ def test_a_word_counts_wherever_it_stands_in_a_name(name: str, vague: bool) -> N
 
 
 def test_no_name_is_vague() -> None:
-    held = [
-        path
-        for path in MODULES
-        if not any(path.is_relative_to(PACKAGE / room) for room in OPEN_ROOMS)
-    ]
     vague = {
         (path.relative_to(ROOT).as_posix(), name)
-        for path in held
+        for path in MODULES
         for name in [path.stem, *names_in(ast.parse(path.read_text(encoding="utf-8")))]
         if is_vague(name)
     }

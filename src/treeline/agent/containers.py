@@ -50,11 +50,11 @@ class ContainerHost:
     def start(self, placement: Placement) -> None:
         """Run an image in the container of a slot, at the slot's port of the loopback device."""
         name, digest = self._name(placement.slot), placement.release.digest
-        found = self._inspect(name)
-        if found is not None and found["Config"]["Labels"].get(LABEL) != digest:
+        container = self._inspect(name)
+        if container is not None and container["Config"]["Labels"].get(LABEL) != digest:
             self.clear(placement.slot)
-            found = None
-        if found is None:
+            container = None
+        if container is None:
             self._create(name, placement)
         self._run("start", name)
 
@@ -79,17 +79,17 @@ class ContainerHost:
 
     def runs(self, placement: Placement) -> bool:
         """Tell whether the container runs."""
-        found = self._inspect(self._name(placement.slot))
+        container = self._inspect(self._name(placement.slot))
         return (
-            found is not None
-            and found["Config"]["Labels"].get(LABEL) == placement.release.digest
-            and bool(found["State"]["Running"])
+            container is not None
+            and container["Config"]["Labels"].get(LABEL) == placement.release.digest
+            and bool(container["State"]["Running"])
         )
 
     def restarts(self, slot: SlotName) -> int:
         """Return how often the engine has started the container again."""
-        found = self._inspect(self._name(slot))
-        return 0 if found is None else int(found["RestartCount"])
+        container = self._inspect(self._name(slot))
+        return 0 if container is None else int(container["RestartCount"])
 
     def last_words(self, slot: SlotName) -> str:
         """Return the last lines of the container's log."""
@@ -130,8 +130,8 @@ class ContainerHost:
 
     def _gateway(self, network: str) -> str:
         """Return the address as which the front is seen from inside: the network's own."""
-        found = json.loads(self._run("network", "inspect", network))[0]
-        nets = found.get("subnets") or found.get("IPAM", {}).get("Config") or []
+        details = json.loads(self._run("network", "inspect", network))[0]
+        nets = details.get("subnets") or details.get("IPAM", {}).get("Config") or []
         addresses = [each.get("gateway") or each.get("Gateway") for each in nets]
         return ",".join(address for address in addresses if address)
 

@@ -18,7 +18,7 @@ from treeline.deployment.exchange import exchange
 from treeline.files import write_json
 
 RECORDS = "deployments.json"  # in the folder of the agent, the newest last
-RECORDS_KEPT = 200
+MOST_RECORDS = 200
 WAITING_REPORTS = 50
 WEBHOOK_SECONDS = 10.0
 IN_SERVICE, FAILED = "in service", "failed"
@@ -60,7 +60,7 @@ class Reporter:
         """Write a record down, unless a run that was killed has written it already."""
         records = read_records(self._settings.state_dir)
         if not records or {**records[-1], "when": ""} != {**record, "when": ""}:
-            write_json(self._records, [*records, record][-RECORDS_KEPT:])
+            write_json(self._records, [*records, record][-MOST_RECORDS:])
 
     def report(self, event: str, text: str, *, document: dict[str, Any] | None = None) -> Report:
         """Log a text and return it as a report for the outbox."""

@@ -14,11 +14,17 @@ from pydantic_core import from_json, to_json
 
 from treeline.artifact import Prediction
 from treeline.contract.features import Feature, Label
+from treeline.contract.kinds import Holds
 from treeline.contract.signature import Signature
 
 Array = NDArray[Any]
 Cell = TypeVar("Cell")
 
+TYPES: dict[Holds, pa.DataType] = {
+    "number": pa.float64(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+}
 NO_CLASS = -1  # the code of what is no class of the model, and of a truth that is not known
 LARGEST_LINE = 1 << 20  # bytes
 
@@ -246,9 +252,7 @@ def features_of(texts: Sequence[str], features: dict[str, Feature]) -> pa.Table:
 
 
 def _type(feature: Feature) -> pa.DataType:
-    if feature.kind.holds == "number":
-        return pa.float64()
-    return pa.string() if feature.categories else pa.bool_()
+    return TYPES[feature.kind.holds]
 
 
 def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
