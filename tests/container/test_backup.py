@@ -20,6 +20,9 @@ from tests.waiting import wait_until
 
 POSTGRES = "postgres:17-alpine"
 DEPLOY = ROOT / "deploy"
+URL = "postgresql://treeline:only-here@postgres/treeline"
+# Profiles of a stack, and what is saved of it beside the sums: the log is SQLite, or PostgreSQL.
+STORED = {"api": {"state.tar"}, "api,postgres": {"state.tar", "log.dump"}}
 KEY, KNOWN_KEY = new_key("operator")
 MAY = {"Authorization": f"Bearer {KEY}"}
 
@@ -27,9 +30,8 @@ MAY = {"Authorization": f"Bearer {KEY}"}
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     need_docker()
-    for name in (BALANCER, POSTGRES):
-        if not docker("images", "--quiet", name):
-            pytest.skip(f"needs the image {name}")
+    if not docker("images", "--quiet", BALANCER):
+        pytest.skip(f"needs the image {BALANCER}")
     context = tmp_path_factory.mktemp("context")
     write_context(context, SURVIVAL)
     image = f"treeline-test:{uuid4().hex}"
@@ -40,8 +42,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @contextmanager
-def machine(folder: Path, image: str) -> Iterator[Stack]:
-    """Yield a stack that is declared and not started: one replica, its log in PostgreSQL."""
+def machine(folder: Path, image: str, profiles: str) -> Iterator[Stack]:
+    """Yield a stack that is declared and not started: one replica, and where its log is."""
     project, port = f"t{uuid4().hex}", free_port()
     settings = folder / f"{project}.env"
     values = {
@@ -49,11 +51,11 @@ def machine(folder: Path, image: str) -> Iterator[Stack]:
         "PORT": port,
         "REPLICAS": 1,
         "WEB_CONCURRENCY": 1,
-        "COMPOSE_PROFILES": "api,postgres",
+        "COMPOSE_PROFILES": profiles,
         "FRONT_SUBNET": own_subnet(port),
         "API_KEYS": KNOWN_KEY,
         "POSTGRES_PASSWORD": "only-here",
-        "API_PREDICTION_LOG_URL": "postgresql://treeline:only-here@postgres/treeline",
+        "API_PREDICTION_LOG_URL": URL if "postgres" in profiles else "",
     }
     settings.write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     stack = Stack(project, settings, f"http://127.0.0.1:{port}")
@@ -88,9 +90,14 @@ def kept(stack: Stack) -> tuple[dict[str, object], list[dict[str, object]]]:
     return {name: answer[name] for name in ("species", "probabilities", "version")}, lines
 
 
-def test_an_empty_machine_answers_as_the_one_that_was_saved(image: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("profiles", STORED)
+def test_an_empty_machine_answers_as_the_one_that_was_saved(
+    image: str, tmp_path: Path, profiles: str
+) -> None:
+    if "postgres" in profiles and not docker("images", "--quiet", POSTGRES):
+        pytest.skip(f"needs the image {POSTGRES}")
     saved = tmp_path / "saved"
-    with machine(tmp_path, image) as former:
+    with machine(tmp_path, image, profiles) as former:
         start(former)
         graph = build_graph(IRIS)
         sign(graph, IRIS)
@@ -105,8 +112,8 @@ def test_an_empty_machine_answers_as_the_one_that_was_saved(image: str, tmp_path
         assert len(expected[1]) >= 3
         done = script("backup.sh", former, saved)
         assert done.returncode == 0, done.stderr
-    assert {path.name for path in saved.iterdir()} == {"state.tar", "log.dump", "SHA256SUMS"}
-    with machine(tmp_path, image) as empty:
+    assert {path.name for path in saved.iterdir()} == {*STORED[profiles], "SHA256SUMS"}
+    with machine(tmp_path, image, profiles) as empty:
         done = script("restore.sh", empty, saved)
         assert done.returncode == 0, done.stderr
         start(empty)
