@@ -124,8 +124,8 @@ class Forge:
     # --- what is there ------------------------------------------------------------------------
 
     def copied(self, target: Path) -> "Forge":
-        """Return a copy of all of it, to be changed at will."""
-        shutil.copytree(self.folder, target, symlinks=True)
+        """Return a copy of it, to be changed at will; the machines of jobs that ended are gone."""
+        shutil.copytree(self.folder, target, symlinks=True, ignore=machines)
         copy = Forge(Checkout(target / "clone"), target, store=self.store.copied())
         copy.clone.run("git", "remote", "set-url", "origin", str(copy.state / "origin.git"))
         local = copy.clone.root / ".dvc" / "config.local"
@@ -152,6 +152,12 @@ class Forge:
     def comments(self) -> list[dict[str, Any]]:
         """Return the comments on commits."""
         return self.store.comments
+
+
+def machines(folder: str, names: list[str]) -> set[str]:
+    """Return what a job leaves on its machine, of the names in a folder: a run holds its jobs."""
+    of_a_job = Path(folder).parent.parent.name == "runs"
+    return {"work", "home", "temp"}.intersection(names) if of_a_job else set()
 
 
 def trained(folder: Path) -> Forge:
