@@ -64,6 +64,14 @@ class Route:
     scopes: tuple[str, ...] = ()
 
 
+def author(call: Call) -> Row:
+    """Return who wrote something, by the token: the app of a job, or who owns the repository."""
+    assert call.token is not None
+    if call.token.kind == "PAT":
+        return {"user": {"login": "octocat", "type": "User"}, "author_association": "OWNER"}
+    return {"user": {"login": "github-actions[bot]", "type": "Bot"}, "author_association": "NONE"}
+
+
 class Rest:
     """The API of one repository."""
 
@@ -159,7 +167,9 @@ class Rest:
     def comment_on_commit(self, call: Call) -> Row:
         assert call.token is not None
         commit = self._sha(call.groups[0])
-        row = self.store.add("comments", commit_id=commit, body=call.text(), by=call.token.kind)
+        row = self.store.add(
+            "comments", commit_id=commit, body=call.text(), by=call.token.kind, **author(call)
+        )
         row["html_url"] = f"{self.web}/commit/{commit}#commitcomment-{row['id']}"
         return row
 
@@ -191,7 +201,9 @@ class Rest:
     def open_issue(self, call: Call) -> Row:
         document = call.document
         labels = [{"name": name} for name in document.get("labels", ())]
-        return self._opened("issues", title=document["title"], body=call.text(), labels=labels)
+        row = self._opened("issues", title=document["title"], body=call.text(), labels=labels)
+        row |= author(call)
+        return row
 
     def edit_issue(self, call: Call) -> Row:
         changes = {key: value for key, value in call.document.items() if key in EDITABLE}
@@ -201,7 +213,9 @@ class Rest:
         return [row for row in self.store.issue_comments if row["issue"] == call.groups[0]]
 
     def comment_on_issue(self, call: Call) -> Row:
-        row = self.store.add("issue_comments", issue=call.groups[0], body=call.text())
+        row = self.store.add(
+            "issue_comments", issue=call.groups[0], body=call.text(), **author(call)
+        )
         row["html_url"] = f"{self.web}/issues/{call.groups[0]}#issuecomment-{row['id']}"
         return row
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from treeline.delivery.github import repository, rows, send
+from treeline.delivery.github import OURS, repository, rows, send
 from treeline.delivery.processes import run
 from treeline.delivery.report import MARK
 from treeline.errors import DeliveryError
@@ -54,9 +54,13 @@ class Comment:
 
 def _earlier(comments: str) -> Comment | None:
     """Return the last comment of ours in a list of GitHub's API, None where there is none."""
-    listed = rows(f"repos/{repository()}/{comments}", "id, body, url: .html_url")
-    ours = [Comment(**each) for each in listed if each["body"].lstrip().startswith(MARK)]
-    return ours[-1] if ours else None
+    listed = rows(f"repos/{repository()}/{comments}", f"id, body, url: .html_url, {OURS}")
+    earlier = [
+        Comment(each["id"], each["body"], each["url"])
+        for each in listed
+        if each["ours"] and each["body"].lstrip().startswith(MARK)
+    ]
+    return earlier[-1] if earlier else None
 
 
 def _post(method: str, path: str, report: Path) -> str:

@@ -10,6 +10,12 @@ from typing import Any
 from treeline.delivery.processes import run
 from treeline.errors import DeliveryError
 
+# A key of a row, for `rows`: whether it is by an app or by somebody who may write here. In a public
+# repository anybody may write what begins as our texts do.
+OURS = (
+    'ours: (.user.type == "Bot" or (.author_association | IN("OWNER", "MEMBER", "COLLABORATOR")))'
+)
+
 
 def repository() -> str:
     """Return the owner and the name of the repository of this run."""

@@ -5,7 +5,7 @@ Each is found again by what it is for, and brought up to date: there is never a 
 
 from typing import Any
 
-from treeline.delivery.github import repository, rows, send
+from treeline.delivery.github import OURS, repository, rows, send
 from treeline.delivery.processes import attempt
 from treeline.errors import DeliveryError
 
@@ -46,9 +46,12 @@ def dispatch(workflow: str, branch: str) -> None:
 
 
 def marked_issue(mark: str) -> dict[str, Any] | None:
-    """Return the open issue whose text begins with a mark."""
-    opened = rows(f"repos/{repository()}/issues?state=open", "number, body")
-    return next((row for row in opened if (row["body"] or "").lstrip().startswith(mark)), None)
+    """Return the open issue of ours whose text begins with a mark."""
+    opened = rows(f"repos/{repository()}/issues?state=open", f"number, body, {OURS}")
+    for row in opened:
+        if row["ours"] and (row["body"] or "").lstrip().startswith(mark):
+            return row
+    return None
 
 
 def open_issue(*, title: str, body: str) -> dict[str, Any]:
