@@ -49,7 +49,7 @@ MAKEFLAGS += --no-print-directory
 .NOTPARALLEL:
 .PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
 .PHONY: example forget score notebook benchmark
-.PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor replay gc doctor
+.PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor respond replay gc doctor
 .PHONY: propose notify scope remote emulate
 .PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image push-image clean
 .PHONY: site publish-site package upload-package announce
@@ -175,6 +175,9 @@ gc: setup ## Remove data and models that no branch, tag or release needs (ARGS="
 
 monitor: setup ## Compare what the service behind LOG answers with what was promised, for MODEL or all
 	@treeline monitor $${LOG:+--log "$$LOG"} $${MODEL:+"$$MODEL"} $(ARGS)
+
+respond: setup ## Bring the issues of what is monitored up to date; say whether a training can help
+	@treeline respond
 
 replay: setup ## Make MODEL again from its commit, or any release, and say whether it is the same
 	@treeline replay $${MODEL:---random} $(ARGS)

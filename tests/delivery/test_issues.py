@@ -9,15 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests.answering import answering
+from tests.checkout import PARAMS
 from tests.github.evaluator import lacking
 from tests.github.hub import GitHub
 from tests.github.settings import PERSONAL, Token
 from tests.github.toys import toy
 from treeline.commands.notify import MARK, notify
 from treeline.commands.propose import propose
+from treeline.commands.respond import respond
 from treeline.delivery import notes, refusals
 from treeline.delivery.refusals import Refusal
-from treeline.errors import DeliveryError
+from treeline.errors import ConfigError, DeliveryError
+from treeline.monitoring.record import Record
+from treeline.monitoring.responses import mark_of
 
 MISSING = lacking() or ("" if shutil.which("gh") else "not installed: gh")
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
@@ -141,6 +145,70 @@ def put_on_record(github: GitHub, document: dict[str, dict[str, str]]) -> None:
     github.origin.run("update-ref", "refs/heads/refused", commit)
     clone = github.folder.parent / "clone"
     github.origin.run("-C", str(clone), "fetch", "--quiet", "origin")
+
+
+def test_what_a_stranger_has_written_is_none_of_ours(github: GitHub) -> None:
+    stranger = {"user": {"login": "mallory", "type": "User"}, "author_association": "NONE"}
+    github.store.add("issues", number=1, state="open", body=MARK, title="Mine", **stranger)
+    notify(failed=True)
+    assert [row["number"] for row in github.store.issues] == [1, 2]
+    notify(failed=False)
+    assert [row["state"] for row in github.store.issues] == ["open", "closed"]
+
+
+def test_each_model_that_alarms_has_one_issue_until_it_is_quiet(
+    github: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_SERVER_URL", "https://github.com")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(github.folder / "output"))
+    Path("params.yaml").write_text(PARAMS)
+    for states in (("alarm", "alarm"), ("alarm", "too few rows"), ("quiet", "quiet")):
+        looked(dict(zip(("flowers", "sugar"), states, strict=True)))
+        respond()
+    issues = {row["body"].partition("\n")[0]: row for row in github.store.issues}
+    assert set(issues) == {mark_of("flowers"), mark_of("sugar")}
+    assert {row["state"] for row in issues.values()} == {"closed"}
+    assert (github.folder / "output").read_text() == "train=false\n" * 3
+    picture = f"/raw/{github.origin.run('rev-parse', 'monitored').strip()}/"
+    assert github.origin.run("ls-tree", "-r", "--name-only", "monitored").split() == [
+        "flowers.json", "flowers.md", "flowers/drift.png", "sugar.json", "sugar.md",
+    ]  # fmt: skip
+    assert picture not in issues[mark_of("flowers")]["body"]  # it is quiet: no picture is pinned
+
+
+def looked(states: dict[str, str]) -> None:
+    """Write what a look at the models leaves."""
+    folder = Path("build/monitor/flowers")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "drift.png").write_bytes(b"a picture")
+    for name, state in states.items():
+        record = Record.model_validate(
+            {
+                "model": name,
+                "version": "0123456789ab",
+                "state": state,
+                "action": "issue",
+                "seen": {"since": 0.0, "until": 1.0},
+            }
+        )
+        Path(f"build/monitor/{name}.json").write_text(record.model_dump_json())
+        Path(f"build/monitor/{name}.md").write_text(f"# {name}\n\n![]({name}/drift.png)\n")
+    notes.write(notes.MONITORED, {"error": "", "models": list(states)})
+
+
+def test_a_log_that_cannot_be_read_is_said_once_until_it_can(github: GitHub) -> None:
+    Path("params.yaml").write_text(PARAMS)
+    for reason in ("no answer", "401: the key is refused"):
+        notes.write(notes.MONITORED, {"error": reason, "models": []})
+        respond()
+    [issue] = github.store.issues
+    assert issue["state"] == "open" and "401" in issue["body"]
+    looked({"flowers": "quiet"})
+    respond()
+    assert github.store.issues[0]["state"] == "closed"
+    notes.MONITORED.unlink()
+    with pytest.raises(ConfigError, match="make monitor"):
+        respond()
 
 
 def test_a_webhook_that_does_not_answer_is_told_after_the_issue(github: GitHub) -> None:

@@ -15,7 +15,15 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, SingleQuotedScala
 from tests.repository.test_workshop import ROOT, tasks
 
 GITHUB = ROOT / ".github"
-EXPECTED = {"deploy.yml", "replay.yml", "retrain.yml", "review.yml", "test.yml", "train.yml"}
+EXPECTED = {
+    "deploy.yml",
+    "monitor.yml",
+    "replay.yml",
+    "retrain.yml",
+    "review.yml",
+    "test.yml",
+    "train.yml",
+}
 QUOTED = (DoubleQuotedScalarString, SingleQuotedScalarString)
 
 of_a_language = re.compile(

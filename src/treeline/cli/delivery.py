@@ -299,6 +299,19 @@ def monitor(
     return ALARM if any(each.state == "alarm" for each in records) else 0
 
 
+@click.command(epilog=example("treeline respond"))
+def respond() -> str:
+    """Bring the issues of what is monitored up to date; say who is to train.
+
+    Of each model that alarmed at the last `treeline monitor` there is one issue on GitHub, which is
+    closed when all is well. A training is asked for where it is declared and can help; TRAIN is
+    handed to the next step of the workflow.
+    """
+    from treeline.commands.respond import respond as command
+
+    return "\n".join(f"{each.model}: {each.change}. {each.reason}".rstrip() for each in command())
+
+
 @click.command(epilog=example("treeline why 7b4599068f47"))
 @click.option(
     "--log",
@@ -363,5 +376,5 @@ def _usual_secret(log: str) -> str:
 
 COMMANDS = (
     pull, stale, retrain, publish, report, comment, propose, notify, outcome, pending, release,
-    ship, deploy, monitor, why, replay, gc, doctor,
+    ship, deploy, monitor, respond, why, replay, gc, doctor,
 )  # fmt: skip

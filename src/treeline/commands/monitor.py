@@ -10,8 +10,9 @@ from treeline.config import Layout, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.monitor import seconds_of
 from treeline.contract.signature import Signature
+from treeline.delivery import notes
 from treeline.delivery.processes import attempt
-from treeline.errors import ConfigError, DeliveryError
+from treeline.errors import ConfigError, DeliveryError, SourceError
 from treeline.files import replacing_folder, write_text
 from treeline.monitoring.alpha_spending import DAY_SECONDS
 from treeline.monitoring.answers import FIRST_WINDOW, NOTHING, TEST_ROWS, of_window
@@ -43,12 +44,18 @@ def monitor(
     exported = [name for name in models or declared if Layout(name).signature.is_file()]
     if missing := [name for name in models if name not in exported]:
         raise ConfigError(f"{missing[0]}: is not exported here; fetch or train it: make repro")
-    opened, now = log_of(log, secret), time.time() if until is None else until
+    now = time.time() if until is None else until
     records = []
-    for name in exported:
-        watched = watched_model(declared[name], Layout(name))
-        records.append(look_at(watched, opened, since=since, until=now, ages=ages_of(name, now)))
-        write(records[-1], metric=declared[name].champion.metric, folder=FOLDER)
+    try:
+        opened = log_of(log, secret)
+        for name in exported:
+            watched, ages = watched_model(declared[name], Layout(name)), ages_of(name, now)
+            records.append(look_at(watched, opened, since=since, until=now, ages=ages))
+            write(records[-1], metric=declared[name].champion.metric, folder=FOLDER)
+    except SourceError as error:
+        notes.write(notes.MONITORED, {"error": str(error), "models": []})
+        raise
+    notes.write(notes.MONITORED, {"error": "", "models": exported})
     return records
 
 

@@ -13,13 +13,14 @@ FOLDER = Path("build/run")
 REPRODUCED = FOLDER / "reproduced.json"  # what failed while the pipeline ran, and who was left out
 COMPARED = FOLDER / "compared.json"  # with which commit, and which models may ship
 PUBLISHED = FOLDER / "published.json"  # what was written back to git
+MONITORED = FOLDER / "monitored.json"  # which models were looked at, or why the log was not read
 ERROR = FOLDER / "error.json"  # which command ended the run with an error, and which
 REPORT = FOLDER / "report.md"
 
 
 def clear() -> None:
     """Remove the notes of an earlier run."""
-    for path in (REPRODUCED, COMPARED, PUBLISHED, ERROR, REPORT):
+    for path in (REPRODUCED, COMPARED, PUBLISHED, MONITORED, ERROR, REPORT):
         path.unlink(missing_ok=True)
 
 

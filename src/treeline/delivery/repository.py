@@ -122,10 +122,10 @@ def entry(files: Mapping[str, str], *, after: str | None, message: str) -> str:
     return _committed(tree.strip(), after=after, message=message)
 
 
-def folder(path: Path, *, message: str) -> str:
-    """Make a commit without a parent whose tree is a folder, also where git ignores it; return it.
+def folder(path: Path, *, message: str, after: str | None = None) -> str:
+    """Make a commit whose tree is a folder, also where git ignores it; return it.
 
-    Neither the checkout nor its index is touched.
+    `after` is its parent, None for none. Neither the checkout nor its index is touched.
     """
     with TemporaryDirectory() as scratch:
         apart = {
@@ -134,7 +134,7 @@ def folder(path: Path, *, message: str) -> str:
         }
         run("git", "add", "--all", "--force", ".", env=apart, cwd=path, error=PublishingError)
         tree = run("git", "write-tree", env=apart, cwd=path, error=PublishingError).strip()
-    return _committed(tree, after=None, message=message)
+    return _committed(tree, after=after, message=message)
 
 
 def tags(pattern: str) -> dict[str, str]:
