@@ -30,6 +30,7 @@ def test_a_version_is_made_again_byte_by_byte_whatever_has_come_since(
     clone.commit("Split otherwise")
     stages: list[str] = []
     done = replay_version("", by_chance=True, on_stage=stages.append)
+    assert done is not None
     assert (done.version, done.commit, done.outcome) == (version, commit, "same bytes")
     assert done.rows > 0
     assert stages == ["prepare", "train", "evaluate", "gate", "export"]
@@ -44,6 +45,7 @@ def test_what_its_commit_cannot_make_is_named(
     _edit(Path("model/flowers/signature.json"), version_of(clone), "0123456789ab")
     clone.commit("Commit what no stage has made")
     done = replay_version("0123456789ab")
+    assert done is not None
     assert done.outcome == "other predictions"
     assert not done.good
     assert "model/flowers/signature.json" in done.changed
@@ -60,7 +62,12 @@ def test_what_its_commit_cannot_make_is_named(
         ({"changed": ("model.pkl",), "difference": 1e-7}, "same predictions"),
         ({"changed": ("model.pkl",), "difference": 1e-3}, "other predictions"),
         ({"changed": ("model.pkl",), "labels": 1}, "other predictions"),
-        ({"changed": ("metrics.json",), "metrics": {"f1": (0.9, 0.8)}}, "other predictions"),
+        ({"changed": ("metrics.json",), "metrics": {"f1": (0.9, 0.900001)}}, "same predictions"),
+        ({"changed": ("model.pkl",), "rows": 0}, "same metrics"),
+        (
+            {"changed": ("model.pkl",), "rows": 0, "metrics": {"f1": (0.9, 0.8)}},
+            "other predictions",
+        ),
     ],
 )
 def test_predictions_agree_within_the_tolerance_of_the_export(
@@ -82,5 +89,4 @@ def test_what_nobody_knows_is_not_made_again(
     monkeypatch.chdir(clone.root)
     with pytest.raises(ProvenanceError, match="no signature in the history"):
         replay_version("0123456789ab")
-    with pytest.raises(ProvenanceError, match="nothing is released"):
-        replay_version("", by_chance=True)
+    assert replay_version("", by_chance=True) is None

@@ -17,7 +17,7 @@ from treeline.delivery.releasing import Entry, entered
 from treeline.deployment.records import DEPLOYMENTS, Deployment
 from treeline.errors import ProvenanceError
 from treeline.provenance.origins import origin_of
-from treeline.signing import RELEASE, Statement, signing_function
+from treeline.signing import IMAGE, RELEASE, Statement, signing_function
 
 RECORD = {"petal length (cm)": 1.4, "petal width (cm)": 0.2}
 LONG_AGO, LATER = "2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
@@ -85,13 +85,20 @@ def test_an_answer_leads_to_log_commit_release_deployment_declaration_and_data(
     head = released.run("git", "rev-parse", "HEAD").stdout.strip()
     assert document["commit"]["id"] == document["releases"][0]["passed"] == head
     assert document["releases"][0]["signed"] == "signed by key 1"
-    assert document["answered_by"]["image"] == "example/image@sha256:0"
+    assert document["deployed_before"]["image"] == "example/image@sha256:0"
     assert [each["when"] for each in document["deployments"]] == [LATER, LONG_AGO]
     assert "LogisticRegression" in document["declaration"]
     cached = {each["path"] for each in document["data"] if each["cached"]}
     assert {f"dataset/flowers/{part}.parquet" for part in ("raw", "train", "test")} <= cached
     assert [each.partition(":")[0] for each in document["missing"]] == ["run"]
-    for part in (name, version, head[:12], "the one that answered", "petal length", "raw.parquet"):
+    for part in (
+        name,
+        version,
+        head[:12],
+        "the last before the answer",
+        "petal length",
+        "raw.parquet",
+    ):
         assert part in found.text
 
 
@@ -101,6 +108,25 @@ def test_signatures_are_verified_where_it_is_said_whom_to_trust(released: Checko
     assert unverified.signed.startswith("signed, not verified")
     (other,) = origin_of("flowers", version, signers=key_pair().public).releases
     assert "none of the trusted signers has signed it" in other.signed
+
+
+def test_a_statement_vouches_for_its_own_entry_alone(released: Checkout) -> None:
+    key, tip = key_pair(), released.run("git", "rev-parse", "HEAD").stdout.strip()
+    signature = released.root / "model" / "flowers" / "signature.json"
+    version, digests = version_of(signature), digests_of(released.root / "model")
+    entry = Entry(tip, {"flowers": version}, {"flowers": tip})
+    cases = [
+        (RELEASE, {**entry.to_dict(), "commit": "0" * 40}, "is another release"),
+        (IMAGE, entry.to_dict(), "is another release"),
+        (RELEASE, entry.to_dict(), "signed by key 1"),
+    ]
+    for about, content, words in cases:
+        envelope = signing_function()(
+            Statement(about, digests, content), key=key.private, workflow=None
+        )
+        _push(released, entered(entry, statement=envelope))
+        newest = origin_of("flowers", version, signers=key.public).releases[0]
+        assert words in newest.signed
 
 
 def test_a_version_alone_is_enough_and_what_the_clone_does_not_know_is_said(
@@ -115,6 +141,38 @@ def test_a_version_alone_is_enough_and_what_the_clone_does_not_know_is_said(
     assert origin.commit.run == "4711"
     said = [each.partition(":")[0] for each in origin.missing]
     assert said == ["release", "deployment"]
+
+
+def test_what_others_push_to_branches_of_their_own_is_not_where_a_version_comes_from(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone.root)
+    head = clone.run("git", "rev-parse", "HEAD").stdout.strip()
+    version = version_of(clone.root / "model" / "flowers" / "signature.json")
+    clone.run("git", "checkout", "--quiet", "-b", "stranger", "HEAD~1")
+    clone.run("git", "checkout", "--quiet", head, "--", "model/flowers/signature.json")
+    clone.run("git", "commit", "--quiet", "--message", "Mine", "--date", "2001-01-01T00:00:00Z")
+    clone.run("git", "checkout", "--quiet", "main")
+    assert why(version, log="", secret="NONE").origin.commit.id == head  # type: ignore[union-attr]
+
+
+def test_a_version_of_two_models_is_asked_about(
+    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(clone.root)
+    version = version_of(clone.root / "model" / "flowers" / "signature.json")
+    clone.run("git", "mv", "model/flowers/signature.json", "model/sugar/copy.json")
+    clone.run("mkdir", "model/blossoms")
+    clone.run("git", "mv", "model/sugar/copy.json", "model/blossoms/signature.json")
+    clone.commit("Rename a model")
+    assert why(version, log="", secret="NONE").origin.model == "blossoms"
+    clone.run("git", "revert", "--no-edit", "HEAD")
+    clone.run("mkdir", "--parents", "model/blossoms")
+    clone.run("cp", "model/flowers/signature.json", "model/blossoms/signature.json")
+    clone.commit("Copy a model")
+    with pytest.raises(ProvenanceError, match="blossoms and of flowers"):
+        why(version, log="", secret="NONE")
+    assert why(version, log="", secret="NONE", model="flowers").origin.commit is not None
 
 
 def test_data_that_is_not_what_the_signature_names_is_said(

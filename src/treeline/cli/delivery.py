@@ -301,7 +301,7 @@ def monitor(
 
 @click.command(epilog=example("treeline respond"))
 def respond() -> str:
-    """Bring the issues of what is monitored up to date; say who is to train.
+    """Bring the issues of what is monitored up to date.
 
     Of each model that alarmed at the last `treeline monitor` there is one issue on GitHub, which is
     closed when all is well. A training is asked for where it is declared and can help; TRAIN is
@@ -331,9 +331,12 @@ def respond() -> str:
     default="",
     help="Public keys, or signers as JSON, to verify releases by [API_TRUSTED_SIGNERS].",
 )
+@click.option("--model", default="", help="Which model, where several have the version.")
 @as_json
 @click.argument("named", metavar="ID_OR_VERSION")
-def why(*, named: str, log: str, secret: str | None, signers: str, as_json: bool) -> int:
+def why(  # the options, by name
+    *, named: str, log: str, secret: str | None, signers: str, model: str, as_json: bool
+) -> int:
     """Say what is behind a prediction: model, release, commit, data.
 
     With --log (or TREELINE_LOG) ID_OR_VERSION is the `id` of an answer; without, it is the version
@@ -343,16 +346,17 @@ def why(*, named: str, log: str, secret: str | None, signers: str, as_json: bool
 
     with working(as_json=as_json):
         secret = secret or _usual_secret(log)
-        answer = command(named, log=log, secret=secret, signers=signers)
+        answer = command(named, log=log, secret=secret, signers=signers, model=model)
     print(to_json(answer.to_dict()) if as_json else answer.text)
     return 0
 
 
 @click.command(epilog=example("treeline replay tree-survival"))
 @click.option("--random", "by_chance", is_flag=True, help="Any version that was ever released.")
+@click.option("--model", default="", help="Which model, where several have the version.")
 @as_json
 @click.argument("named", metavar="[MODEL_OR_VERSION]", default="")
-def replay(*, named: str, by_chance: bool, as_json: bool) -> int:
+def replay(*, named: str, by_chance: bool, model: str, as_json: bool) -> int:
     """Make an old version again, and say whether it is the same.
 
     Code and declaration are those of its commit, libraries those installed here. Ends with exit
@@ -364,8 +368,14 @@ def replay(*, named: str, by_chance: bool, as_json: bool) -> int:
         raise click.UsageError("Name a model or a version, or give --random.")
     with working(as_json=as_json):
         done = replay_version(
-            named, by_chance=by_chance, on_stage=lambda stage: click.echo(f"{stage} …", err=True)
+            named,
+            by_chance=by_chance,
+            model=model,
+            on_stage=lambda stage: click.echo(f"{stage} …", err=True),
         )
+    if done is None:
+        print("Nothing is released yet, as far as this clone knows: git fetch origin released")
+        return 0
     print(to_json(to_dict(done)) if as_json else to_text(done))
     return 0 if done.good else 1
 

@@ -9,41 +9,44 @@ from treeline.config import Layout, read_params
 from treeline.contract.signature import Signature
 from treeline.contract.texts import is_slug
 from treeline.delivery import repository
-from treeline.delivery.releasing import RELEASED, RELEASES
+from treeline.delivery.releasing import RELEASES
 from treeline.errors import ProvenanceError
 from treeline.provenance.origins import model_with, origin_of
 from treeline.provenance.replaying import Replay, replay
 
 
 def replay_version(
-    named: str, *, by_chance: bool = False, on_stage: Callable[[str], None] = lambda stage: None
-) -> Replay:
+    named: str,
+    *,
+    by_chance: bool = False,
+    model: str = "",
+    on_stage: Callable[[str], None] = lambda stage: None,
+) -> Replay | None:
     """Make a version again: the one that is named, the last one of a named model, or any released.
 
-    Raises ProvenanceError where nothing is known of it, or a stage of its commit fails.
+    `model` says which is meant where several have the version. Returns None where any released one
+    is wanted, and nothing is released. Raises ProvenanceError where nothing is known of it, or a
+    stage of its commit fails.
     """
-    model, version = _any_released() if by_chance else _version(named)
-    origin = origin_of(model, version)
+    chosen = _any_released() if by_chance else _version(named, model)
+    if chosen is None:
+        return None
+    origin = origin_of(*chosen)
     if origin.commit is None or origin.signature is None:
         raise ProvenanceError("; ".join(origin.missing))
-    commit = origin.releases[0].passed if origin.releases else origin.commit.id
-    return replay(origin.signature, commit, on_stage=on_stage)
+    return replay(origin.signature, origin.commit.id, on_stage=on_stage)
 
 
-def _any_released() -> tuple[str, str]:
+def _any_released() -> tuple[str, str] | None:
     released = {
         (model, version)
         for document in RELEASES.documents()
         for model, version in document["models"].items()
     }
-    if not released:
-        raise ProvenanceError(
-            f"nothing is released, as far as this clone knows: git fetch origin {RELEASED}"
-        )
-    return random.SystemRandom().choice(sorted(released))
+    return random.SystemRandom().choice(sorted(released)) if released else None
 
 
-def _version(named: str) -> tuple[str, str]:
+def _version(named: str, model: str) -> tuple[str, str]:
     """Return model and version of a name: the version in HEAD, where it is that of a model."""
     if is_slug(named) and named in read_params().models:
         signature = Layout(named).signature
@@ -51,7 +54,7 @@ def _version(named: str) -> tuple[str, str]:
         if text is None:
             raise ProvenanceError(f"{named}: HEAD has no {signature}; train and commit it first")
         return named, Signature.parse(text, place=str(signature)).version
-    return model_with(named), named
+    return model or model_with(named), named
 
 
 def to_text(done: Replay) -> str:

@@ -24,7 +24,11 @@ class Why:
         return explained(self.origin, self.prediction)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data; `answered_by` is the deployment in service at that time."""
+        """Return it as plain data.
+
+        `deployed_before` is the last deployment with this version before the answer; there may be
+        others, on other targets.
+        """
         document = asdict(self.origin)
         signature = self.origin.signature
         document["signature"] = signature and signature.model_dump(mode="json")
@@ -33,19 +37,20 @@ class Why:
             answering = in_service_at(self.origin, iso(self.prediction.time))
         return {
             "prediction": self.prediction and asdict(self.prediction),
-            "answered_by": answering and asdict(answering),
+            "deployed_before": answering and asdict(answering),
             **document,
         }
 
 
-def why(named: str, *, log: str, secret: str, signers: str = "") -> Why:
+def why(named: str, *, log: str, secret: str, signers: str = "", model: str = "") -> Why:
     """Return what is behind a prediction, looked up in a log, or without one behind a version.
 
-    `signers` is the file of trusted signers, by which the signatures of releases are verified.
+    `signers` is the file of trusted signers, by which the signatures of releases are verified,
+    `model` says which model is meant where several have the version.
     Raises ProvenanceError for what neither knows, and SourceError where the log cannot be read.
     """
     if not log:
-        return Why(origin_of(model_with(named), named, signers=signers), None)
+        return Why(origin_of(model or model_with(named), named, signers=signers), None)
     if not re.fullmatch(ID_PATTERN, named):
         raise ProvenanceError(f"{named!r} is no id of a prediction: an answer has it as `id`")
     prediction = log_of(log, secret).prediction(named)

@@ -6,9 +6,9 @@ in `missing`, with the command that brings it.
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from treeline.contract.signature import Signature
 from treeline.contract.texts import is_slug
 from treeline.delivery import repository
 from treeline.delivery.processes import run
-from treeline.delivery.releasing import RELEASES
+from treeline.delivery.releasing import RELEASES, Entry
 from treeline.deployment.records import DEPLOYMENTS, IN_SERVICE, Deployment
 from treeline.errors import ProvenanceError, UntrustedArtifactError
 from treeline.files import digest
-from treeline.signing import STATEMENT_FILE, verifying_function
+from treeline.signing import RELEASE, STATEMENT_FILE, verifying_function
 
 LOCK = Path("dvc.lock")
 STAGES = ("collect", "prepare", "train", "evaluate", "export")  # those with data of one model
@@ -87,12 +87,25 @@ class Origin:
 
 
 def model_with(version: str) -> str:
-    """Return the name of the model that has, or had, a version; raises ProvenanceError."""
-    for path in _changed(version, "model/*/signature.json"):
-        return path.parent.name
-    raise ProvenanceError(
-        f"{version}: no signature in the history of this clone has that version{_shallow_advice()}"
-    )
+    """Return the name of the model that has, or had, a version.
+
+    Raises ProvenanceError where no model is known by it, or several are.
+    """
+    names = {path.parent.name for path in _changed(version, "model/*/signature.json")}
+    for document in RELEASES.documents():
+        names |= {name for name, each in document["models"].items() if each == version}
+    today = {name for name in names if _has_version("HEAD", Layout(name).signature, version)}
+    known = sorted(today or names)
+    if not known:
+        raise ProvenanceError(
+            f"{version}: no signature in the history of this clone has that version"
+            + _shallow_advice()
+        )
+    if len(known) > 1:
+        raise ProvenanceError(
+            f"{version}: is the version of {' and of '.join(known)}; say which: --model {known[0]}"
+        )
+    return known[0]
 
 
 def origin_of(model: str, version: str, *, signers: str = "") -> Origin:
@@ -105,7 +118,8 @@ def origin_of(model: str, version: str, *, signers: str = "") -> Origin:
     if not is_slug(model):
         raise ProvenanceError(f"{model!r} is no name of a model")
     paths, missing = Layout(model), []
-    introduction = _introduced(paths, version)
+    releases = tuple(_releases(model, version, signers))
+    introduction = _introduced(paths, version, [each.passed for each in releases])
     commit, signature, declaration = None, None, ""
     data: tuple[DataFile, ...] = ()
     if introduction is None:
@@ -123,7 +137,6 @@ def origin_of(model: str, version: str, *, signers: str = "") -> Origin:
         missing += _differences(data, signature, cache)
         if not commit.run:
             missing.append("run: the commit names none; it was made by hand, or in a rebase")
-    releases = tuple(_releases(model, version, signers))
     if not releases:
         missing.append(
             f"release: no entry has it; git fetch origin {RELEASES.branch} gets the list"
@@ -148,9 +161,21 @@ def in_service_at(origin: Origin, time: str) -> Deployment | None:
     return max(earlier, key=lambda each: each.when, default=None)
 
 
-def _introduced(paths: Layout, version: str) -> tuple[Commit, Signature] | None:
-    """Return the first commit whose signature has the version, and that signature."""
-    for commit in reversed(_commits(version, paths.signature.as_posix())):
+def _introduced(
+    paths: Layout, version: str, released: Sequence[str]
+) -> tuple[Commit, Signature] | None:
+    """Return the commit that has a version, and its signature.
+
+    It is that of the first release, else the first in the history of HEAD: what others have pushed
+    to branches of their own says nothing of this repository.
+    """
+    pathspec = paths.signature.as_posix()
+    history = _log(f'-S"version": "{version}"', "HEAD", "--", pathspec)
+    commits = [
+        *(_log("--no-walk", each, "--")[0] for each in reversed(released)),
+        *reversed(history),
+    ]
+    for commit in commits:
         text = repository.shown(commit.id, paths.signature)
         if text is None:
             continue
@@ -160,13 +185,15 @@ def _introduced(paths: Layout, version: str) -> tuple[Commit, Signature] | None:
     return None
 
 
-def _commits(version: str, pathspec: str) -> list[Commit]:
-    """Return the commits in which a line with the version comes or goes, the newest first."""
+def _has_version(revision: str, signature: Path, version: str) -> bool:
+    text = repository.shown(revision, signature)
+    return text is not None and Signature.parse(text, place=str(signature)).version == version
+
+
+def _log(*selection: str) -> list[Commit]:
+    """Return commits, the newest first."""
     fields = SEPARATOR.join(("%H", "%cI", "%an", "%s", "%b"))
-    text = run(
-        "git", "log", "--all", "-z", f"--format={fields}", f'-S"version": "{version}"', "--",
-        pathspec,
-    )  # fmt: skip
+    text = run("git", "log", "--no-renames", "-z", f"--format={fields}", *selection)
     return [_commit(each) for each in text.split("\0") if each]
 
 
@@ -177,11 +204,18 @@ def _commit(fields: str) -> Commit:
 
 
 def _changed(version: str, pathspec: str) -> list[Path]:
-    """Return the files in which a line with the version came or went."""
+    """Return the files in which a line with the version came or went, in the history of HEAD."""
     text = run(
-        "git", "log", "--all", "--format=", "--name-only", f'-S"version": "{version}"', "--",
+        "git",
+        "log",
+        "--no-renames",
+        "--format=",
+        "--name-only",
+        f'-S"version": "{version}"',
+        "HEAD",
+        "--",
         pathspec,
-    )  # fmt: skip
+    )
     return [Path(line) for line in text.splitlines() if line]
 
 
@@ -238,26 +272,31 @@ def _releases(model: str, version: str, signers: str) -> Iterator[ReleaseEntry]:
         name, when = line.split(" ", 1)
         document = RELEASES.at(name) or {}
         if document.get("models", {}).get(model) == version:
-            passed = document.get("passed", {}).get(model, document["commit"])
-            signed = _signed(name, Layout(model).signature, passed, when, signers)
+            passed = Entry.of(document).passed[model]
+            signed = _signed(name, document, model, signers)
             yield ReleaseEntry(name, document["commit"], passed, when, signed)
 
 
-def _signed(entry: str, signature: Path, passed: str, when: str, signers: str) -> str:
-    """Say who has signed an entry, as of the time when it was made."""
+def _signed(entry: str, document: Mapping[str, Any], model: str, signers: str) -> str:
+    """Say who has signed an entry, and the contract of a model with it."""
     envelope = repository.shown(entry, Path(STATEMENT_FILE))
     if envelope is None:
         return "not signed"
     if not signers:
         return "signed, not verified: name the trusted signers (--signers)"
-    verify = verifying_function(place="--signers")
-    place, time = f"{STATEMENT_FILE} of {entry[:12]}", datetime.fromisoformat(when)
+    verify, place = verifying_function(place="--signers"), f"{STATEMENT_FILE} of {entry[:12]}"
+    released, signature = Entry.of(document), Layout(model).signature
+    content = repository.shown(released.passed[model], signature) or ""
     try:
-        statement = verify(envelope.encode(), signers, place=place, now=time)
-        content = (repository.shown(passed, signature) or "").encode()
-        statement.check(signature.as_posix(), hashlib.sha256(content).hexdigest(), place=place)
+        statement = verify(envelope.encode(), signers, place=place, now=datetime.now(UTC))
+        if statement.about != RELEASE or Entry.of(statement.content) != released:
+            raise UntrustedArtifactError(f"{place}: what was signed is another release")
+        digest_of_contract = hashlib.sha256(content.encode()).hexdigest()
+        statement.check(signature.as_posix(), digest_of_contract, place=place)
     except UntrustedArtifactError as error:
         return f"not to be trusted: {error}"
+    if Signature.parse(content, place=place).version != released.models[model]:
+        return f"not to be trusted: {released.passed[model][:12]} has another version"
     return f"signed by {statement.signer}"
 
 

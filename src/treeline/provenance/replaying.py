@@ -29,7 +29,7 @@ from treeline.contract.signature import Signature
 from treeline.delivery.processes import attempt, run
 from treeline.errors import ProvenanceError
 
-Outcome = Literal["same bytes", "same predictions", "other predictions"]
+Outcome = Literal["same bytes", "same predictions", "same metrics", "other predictions"]
 COLLECT = "collect"
 STAGES = ("prepare", "train", "evaluate", "gate", "export")
 SCORE = "score"  # how the columns of scores begin in the predictions of the test rows
@@ -43,6 +43,7 @@ class Replay:
     `changed` are the files that differ, `libraries` those with another version: then and now.
     `metrics` are those that differ. `rows` is the number of test rows whose predictions of then are
     to be had, of which `labels` have another label; `difference` is the largest of two scores.
+    Without any, metrics decide, which have six digits.
     """
 
     model: str
@@ -62,7 +63,9 @@ class Replay:
         """What agrees; predictions do within the tolerance that the export was held to."""
         if not self.changed:
             return "same bytes"
-        agree = not self.metrics and not self.labels and self.difference <= self.tolerance
+        if not self.rows:
+            return "other predictions" if self.metrics else "same metrics"
+        agree = not self.labels and self.difference <= self.tolerance
         return "same predictions" if agree else "other predictions"
 
     @property

@@ -81,7 +81,7 @@ def _delivery(origin: Origin, prediction: LoggedPrediction | None) -> list[str]:
     ]
     answering = in_service_at(origin, iso(prediction.time)) if prediction else None
     for each in origin.deployments:
-        mark = ", the one that answered" if each is answering else ""
+        mark = ", the last before the answer" if each is answering else ""
         why = f" ({each.reason})" if each.reason else ""
         lines.append(
             f"{each.outcome}{why} at {each.when}: {each.image} on {each.target or 'nothing'}"
