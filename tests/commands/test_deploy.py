@@ -73,9 +73,15 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Release]
         (context / "model").rename(copied)
         docker("tag", newer, second.image)
         stack.callback(docker, "rmi", "--force", second.image, f"{name}:latest")
-        for release in made:
-            images.push(release.image)
-        yield made
+        yield [shipped(release) for release in made]
+
+
+def shipped(release: Release) -> Release:
+    """Push the image as `ship` does, and name it by its digest from then on."""
+    images.push(release.image)
+    image = images.with_digest(release.image)
+    images.note_shipped(release.folder, image, pushed_as=release.image)
+    return replace(release, image=image)
 
 
 def run_deploy(release: Release, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -368,7 +368,7 @@ def test_a_release_that_was_in_service_is_prepared_by_its_digest_without_the_rem
     tools = os.pathsep.join([str(docker.parent), os.environ["PATH"]])
     monkeypatch.setattr(Checkout, "environment", with_path(tools))
     told = forged.command("release").stdout
-    assert f"{DIGEST} was in service before" in told
+    assert f"{DIGEST} was deployed before" in told
     folder = forge.clone.root / "build/release"
     assert json.loads((folder / "shipped.json").read_text()) == {"image": DIGEST}
     assert not (folder / "model/sugar/artifact").exists()

@@ -210,12 +210,13 @@ def test_shipping_pushes_an_image_once_and_checks_it_again(
     first = ship(checkout.folder, IMAGE=repository)
     assert first.returncode == 0, first.stderr
     assert "building" in first.stdout
-    assert f"image={image}" in first.stdout
+    shipped = images.with_digest(image)
+    assert f"image={shipped}" in first.stdout
     docker("rmi", image)
     second = ship(checkout.folder, IMAGE=repository)
     assert second.returncode == 0, second.stderr
     assert "building" not in second.stdout
-    docker("rmi", image)
+    docker("rmi", "--force", shipped)
 
 
 def test_shipping_without_a_registry_says_what_was_left_out(checkout: Checkout) -> None:

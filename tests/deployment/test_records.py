@@ -117,12 +117,14 @@ def test_what_a_person_went_back_to_stays_until_the_next_release(clone: Checkout
     assert due() == third
 
 
+@pytest.mark.parametrize("failure", ["", "the host had no room"])
 def test_an_image_of_before_is_found_by_its_digest_and_by_its_release_alone(
-    clone: Checkout,
+    clone: Checkout, failure: str
 ) -> None:
+    """Also one that was not put in service: it was shipped, and is not built twice."""
     first = release(clone, "1")
     assert by_digest(first) is None
-    deployed(first)
+    deployed(first, failure=failure)
     found = by_digest(first)
     assert found is not None and found.image == DIGEST
     assert by_digest(release(clone, "2")) is None

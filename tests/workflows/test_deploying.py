@@ -132,7 +132,7 @@ def test_a_push_ends_in_an_endpoint_that_predicts_with_the_new_model(
     forge = production.forge
     told = "\n".join(run.log for run in production.runs)
     assert [run.conclusion for run in production.runs] == ["success", "success"], told
-    assert production.koyeb.images() == [production.tagged(forge.main)]
+    assert production.koyeb.images() == [production.in_service["image"]]
     assert production.serving == version(forge, "main") != version(forge, "main^")
 
 

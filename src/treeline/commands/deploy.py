@@ -1,4 +1,4 @@
-"""The shipped image of a checkout → in service, and a record of it.
+"""The shipped image of a checkout, by its digest → in service, and a record of it.
 
 Environment: IMAGE, where it was shipped to; DEPLOY_TO, the kind of target (koyeb, kubernetes or
 webhook) and its own settings; and, where wanted, ENDPOINT_URL, where that service answers;
@@ -33,8 +33,8 @@ def deploy_release(folder: Path) -> None:
     lacking = targets.lacking(target, os.environ)
     place = Place("" if lacking else kind, _setting("ENDPOINT_URL"))
     images.pull(image)
-    entry, by_digest = images.entry_of(folder), images.with_digest(image)
-    statement = _statement(by_digest, entry)
+    entry = images.entry_of(folder)
+    statement = _statement(image, entry)
     try:
         outcome = _deployed(image, folder, latest, None if lacking else target)
     except DeploymentError as error:
@@ -46,15 +46,23 @@ def deploy_release(folder: Path) -> None:
         actions.notice(f"nothing was put in service on {kind}: {' and '.join(lacking)} not set")
     images.publish_as(image, latest, builder=images.Builder.from_settings(os.environ))
     if entry is not None:  # the deployment of any other checkout is nobody's
-        records.record(entry, by_digest, place, statement=statement)
+        records.record(entry, image, place, statement=statement)
     outcome += f" `{latest}` is this image now."
     actions.summarise(f"## Deployed\n\n{outcome}\n")
     print(outcome)
 
 
 def _image(folder: Path, name: str) -> str:
-    """Return the image to deploy; raises DeploymentError where its registry has none."""
-    image = images.shipped_before(folder) or images.release(folder, name=name)
+    """Return the image to deploy, by its digest; raises DeploymentError where there is none.
+
+    What the registry has under the tag of the commit may be from anybody who can write there.
+    """
+    image = images.shipped(folder, name=name)
+    if image is None:
+        raise DeploymentError(
+            f"{folder}: was not shipped to {name} from here, so the digest of its image is not "
+            "known; ship it there first: make ship"
+        )
     if reason := images.absence(image):
         raise DeploymentError(
             f"{image}: not to be had from its registry; ship {folder} there first: make ship "
@@ -85,8 +93,8 @@ def _deployed(image: str, folder: Path, latest: str, target: type[targets.Target
 
 
 def _statement(image: str, entry: Entry | None) -> str:
-    """Return the signed statement of an image, empty where there is none; raises SigningError."""
-    if entry is None or "@" not in image:
+    """Return the signed statement of an image, empty where nobody signs; raises SigningError."""
+    if entry is None or not statements.is_set_up():
         return ""
     return statements.signed(statements.of_image(image, entry), workflow=statements.DEPLOYING)
 

@@ -49,9 +49,10 @@ def prepare_release(version: str, *, unlisted: bool) -> str:
     entry = releasing.chosen(version, unlisted=unlisted)
     _clone(entry)
     before = records.by_digest(entry)
+    (FOLDER / images.SHIPPED).unlink(missing_ok=True)  # a commit may hold a file of that name
     if before and images.exists(before.image):
-        actions.notice(f"{before.image} was in service before: nothing is pulled or built.")
-        write_json(FOLDER / images.SHIPPED_BEFORE, {"image": before.image})
+        actions.notice(f"{before.image} was deployed before: nothing is pulled or built.")
+        images.note_shipped(FOLDER, before.image)
     else:
         _pull(entry)
     actions.output(commit=entry.commit)
@@ -83,7 +84,7 @@ def _pull(entry: Entry) -> None:
     if storage.shared() is None:
         raise StorageError(
             f"{entry.commit[:12]}: there is no shared remote to pull its models from, and no image "
-            "of it that was in service before"
+            "of it that was deployed before"
         )
     if Path(".dvc/config.local").exists():
         shutil.copyfile(".dvc/config.local", FOLDER / ".dvc" / "config.local")

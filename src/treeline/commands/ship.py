@@ -1,7 +1,8 @@
 """A checkout with its artifacts → a checked image, pushed where it has a name.
 
-The checkout holds the Dockerfile and model/. An image that was pushed before is checked again
-instead of built.
+The checkout holds the Dockerfile and model/. What was pushed is noted there by its digest, and
+exactly that is deployed and signed. An image that is noted already is checked again instead of
+built; one that only has the right tag in the registry may be anybody's.
 """
 
 import os
@@ -18,17 +19,19 @@ LOCAL_NAME = "treeline"
 
 
 def ship(folder: Path, *, name: str, builder: Builder) -> str:
-    """Build or pull the image of the commit in `folder`, check it, push it; return its full name.
+    """Build or pull the image of the commit in `folder`, check it, push it; return its name.
 
-    Without a `name` it stays on this machine. Raises DeploymentError and ArtifactRejectedError.
+    That has a digest; without a `name` the image stays on this machine, under a tag. Raises
+    DeploymentError and ArtifactRejectedError.
     """
     signatures = signatures_of(folder)
-    image = images.shipped_before(folder) or images.release(folder, name=name or LOCAL_NAME)
-    if name and images.exists(image):
-        print(f"{image} was shipped before; pulling it", flush=True)
-        images.pull(image)
-        _check(image, signatures)
-        return image
+    before = images.shipped(folder, name=name) if name else None
+    if before and images.exists(before):
+        print(f"{before} was shipped before; pulling it", flush=True)
+        images.pull(before)
+        _check(before, signatures)
+        return before
+    image = images.release(folder, name=name or LOCAL_NAME)
     recipe = Recipe(folder, images.commit_of(folder), images.runtime_of(signatures))
     for platform in builder.platforms if builder.name else ():
         print(f"building {image} for {platform}", flush=True)
@@ -38,10 +41,12 @@ def ship(folder: Path, *, name: str, builder: Builder) -> str:
         print(f"building {image}", flush=True)
         images.build(recipe, image, builder=builder)
         _check(image, signatures)
-    if name:
-        print(f"pushing {image}", flush=True)
-        images.publish(recipe, image, builder=builder)
-    return image
+    if not name:
+        return image
+    print(f"pushing {image}", flush=True)
+    pushed = images.publish(recipe, image, builder=builder)
+    images.note_shipped(folder, pushed, pushed_as=image)
+    return pushed
 
 
 def _check(image: str, signatures: Sequence[Signature], *, platform: str = "") -> None:

@@ -16,6 +16,7 @@ from treeline.delivery.releasing import Entry
 from treeline.errors import SigningError
 from treeline.files import digest
 from treeline.signing import IMAGE, RELEASE, Statement, WorkflowIdentity, signing_function
+from treeline.signing.names import full_name
 
 KEY, CHOICE, KEYLESS = "SIGNING_KEY", "SIGNING", "keyless"
 RELEASING, DEPLOYING = "train.yml", "deploy.yml"  # the workflows that sign
@@ -52,8 +53,15 @@ def of_release(entry: Entry) -> Statement:
 
 
 def of_image(image: str, entry: Entry) -> Statement:
-    """Return the statement of an image, which is named with its digest, of a release."""
-    name, _, sha256 = image.partition("@sha256:")
+    """Return the statement of an image, which is named with its digest, of a release.
+
+    It has the full name, under which an agent asks for it. Raises SigningError without a digest.
+    """
+    name, _, sha256 = full_name(image).partition("@sha256:")
+    if not sha256:
+        raise SigningError(
+            f"{image}: is to be signed, and its digest is not known; ship it again: make ship"
+        )
     return Statement(IMAGE, {name: sha256}, entry.to_dict())
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from treeline.delivery.processes import attempt, run
 from treeline.delivery.releasing import Entry
 from treeline.deployment.acceptance import wait_until_served
 from treeline.errors import DeploymentError
+from treeline.files import write_json
 from treeline.signing import STATEMENT_FILE
+from treeline.signing.names import full_name
 
 PORT = 8000  # inside the container
 CHECK_SECONDS = 120.0  # a small machine starts the service in ten
@@ -30,7 +33,7 @@ RESTRICTIONS = (
 LAST_LINES = 20  # of a container's log
 RELEASE = Path("build/release")  # the folder that a release is prepared in
 ENTRY = "released.json"  # in it: the entry of the list of releases
-SHIPPED_BEFORE = "shipped.json"  # in it: the image of that entry, where the registry has it
+SHIPPED = "shipped.json"  # in it: the image of that entry by its digest, once the registry has it
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?/")
 
 
@@ -62,23 +65,46 @@ def entry_of(folder: Path) -> Entry | None:
     return Entry.of(json.loads(path.read_text("utf-8"))) if path.is_file() else None
 
 
-def shipped_before(folder: Path) -> str | None:
-    """Return the image, by its digest, that the release in a folder was in service with before."""
-    path = folder / SHIPPED_BEFORE
-    return str(json.loads(path.read_text("utf-8"))["image"]) if path.is_file() else None
+def shipped(folder: Path, *, name: str) -> str | None:
+    """Return the image of what is checked out in `folder`, by its digest; None before it has one.
+
+    It is what was pushed as `name` from there, or what a record of a deployment names. A tag says
+    nothing: whoever may write to the registry can push another image under it. Raises
+    DeploymentError where `release` does.
+    """
+    tagged, path = release(folder, name=name), folder / SHIPPED
+    document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return document.get("image") if document.get("pushed_as", tagged) == tagged else None
+
+
+def note_shipped(folder: Path, image: str, *, pushed_as: str = "") -> None:
+    """Note the image of a folder, by its digest, for what deploys it.
+
+    `pushed_as` is its name with a tag, where it was pushed from the folder just now: another commit
+    there, or another registry, has another image.
+    """
+    write_json(
+        folder / SHIPPED, {"image": image, **({"pushed_as": pushed_as} if pushed_as else {})}
+    )
 
 
 def with_digest(image: str) -> str:
-    """Return the name of a pulled or pushed image with its digest; as it is where it has none."""
-    if "@" in image:
-        return image
-    name = image.rpartition(":")[0]
+    """Return the full name, with its digest, of an image that the engine has pushed or pulled.
+
+    Raises DeploymentError where the engine knows no digest of it in that repository.
+    """
+    name = full_name(image.rpartition(":")[0])
     listed = run(
         "docker", "image", "inspect", "--format", "{{json .RepoDigests}}", image,
         error=DeploymentError,
     )  # fmt: skip
-    digests = [each for each in json.loads(listed) or () if each.startswith(f"{name}@")]
-    return str(digests[0]) if digests else image
+    for each in map(full_name, json.loads(listed) or ()):
+        if each.startswith(f"{name}@sha256:"):
+            return each
+    raise DeploymentError(
+        f"{image} was pushed, and the engine knows no digest of it, by which it is deployed; push "
+        "it with a builder (BUILDER), or with Docker"
+    )
 
 
 def commit_of(folder: Path) -> str:
@@ -161,21 +187,31 @@ def build(recipe: Recipe, image: str, *, builder: Builder, platform: str = "") -
     run("docker", *how, "--tag", image, *options, error=DeploymentError)
 
 
-def publish(recipe: Recipe, image: str, *, builder: Builder) -> None:
-    """Send an image that was built to the registry in its name; raises DeploymentError.
+def publish(recipe: Recipe, image: str, *, builder: Builder) -> str:
+    """Send an image that was built to the registry in its name; return that with its digest.
 
+    The digest is that of what was sent, and nothing that the registry says. Raises DeploymentError.
     A builder sends all of its platforms under the one name, taking what it built before, with the
     list of what is in them (SBOM) and how they were built (provenance).
     """
     if not builder.name:
-        return push(image)
+        push(image)
+        return with_digest(image)
     platforms = ("--platform", ",".join(builder.platforms)) if builder.platforms else ()
     attests = ("--sbom=true", "--provenance=mode=max")
-    run(
-        "docker", "buildx", "build", "--builder", builder.name, *platforms, *attests, "--push",
-        "--tag", image, *recipe.options(), str(recipe.context),
-        error=DeploymentError,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = Path(folder) / "pushed.json"
+        run(
+            "docker", "buildx", "build", "--builder", builder.name, *platforms, *attests, "--push",
+            "--metadata-file", str(outcome), "--tag", image, *recipe.options(), str(recipe.context),
+            error=DeploymentError,
+        )  # fmt: skip
+        digest = json.loads(outcome.read_text("utf-8")).get("containerimage.digest")
+    if digest is None:
+        raise DeploymentError(
+            f"{image} was pushed, and {builder.name} says no digest; update buildx"
+        )
+    return f"{full_name(image.rpartition(':')[0])}@{digest}"
 
 
 def publish_as(image: str, other: str, *, builder: Builder) -> None:
