@@ -19,6 +19,7 @@ from urllib.request import Request, parse_http_list, parse_keqv_list, urlopen
 
 from treeline import __version__
 from treeline.errors import RegistryAwayError, ReleaseRefusedError
+from treeline.signing.names import full_name
 
 TIMEOUT_SECONDS = 30.0
 MANIFEST_BYTES = 4 << 20  # what registries take at most
@@ -49,9 +50,12 @@ class ImageName:
 
     @classmethod
     def parse(cls, text: str) -> "ImageName":
-        """Take a name apart; raises ReleaseRefusedError where it is none, or names no registry."""
-        match = NAME.fullmatch(text)
-        if match is None or not re.search(r"[.:]|^localhost$", match["registry"]):
+        """Take a name apart; without a registry it is Docker Hub's.
+
+        Raises ReleaseRefusedError where it is none.
+        """
+        match = NAME.fullmatch(full_name(text))
+        if match is None:
             raise ReleaseRefusedError(
                 f"{text!r} is no name of an image; give registry/owner/name:tag"
             )
