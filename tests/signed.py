@@ -1,9 +1,11 @@
 """Keys, and releases signed with them, as `publish` signs them."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -11,10 +13,22 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from securesystemslib.signer import SigstoreSigner
 
+from tests.serving import free_port
 from treeline.contract.signature import Signature
+from treeline.errors import SignatureUncheckedError
 from treeline.files import digest, write_text
-from treeline.signing import RELEASE, STATEMENT_FILE, Statement, signing_function
+from treeline.signing import (
+    RELEASE,
+    STATEMENT_FILE,
+    Statement,
+    WorkflowIdentity,
+    signing_function,
+)
+
+WORKFLOW = WorkflowIdentity("https://forge.example/train.yml@refs/heads/main")
+KEYLESS = {"name": "training", "identity": WORKFLOW.identity}
 
 
 @dataclass(frozen=True)
@@ -50,3 +64,35 @@ def sign_folder(models: Path, key: KeyPair) -> Path:
     path = models / STATEMENT_FILE
     write_text(path, signing_function()(statement, key=key.private, workflow=None))
     return path
+
+
+def also_keyless(envelope: str) -> str:
+    """Add a signature in the name of a workflow, which nobody can check without sigstore's root."""
+    key = SigstoreSigner.import_(WORKFLOW.identity, WORKFLOW.issuer)[1]
+    document = json.loads(envelope)
+    document["signatures"].append({"keyid": key.keyid, "sig": "AAAA", "bundle": {}})
+    return json.dumps(document)
+
+
+def take_sigstore_away(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Have nobody answer for sigstore, and nothing of it kept here."""
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        patch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        patch.setenv(name, str(folder / name))
+
+
+class AwayAtFirst:
+    """Trusts everything, once what it asks answers."""
+
+    def __init__(self) -> None:
+        self.answers = False
+
+    def admit(self, folder: Path, digests: Mapping[str, str]) -> None:
+        """Admit it, or say that nothing can be said now."""
+        if not self.answers:
+            raise SignatureUncheckedError("its signature cannot be checked now")
+
+    def files(self, folder: Path) -> list[Path]:
+        """Name no file: nothing changes on disk when somebody answers again."""
+        return []

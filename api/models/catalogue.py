@@ -18,6 +18,7 @@ from treeline.errors import (
     ArtifactNotFoundError,
     ArtifactRejectedError,
     Problem,
+    SignatureUncheckedError,
     TreelineError,
 )
 
@@ -70,7 +71,8 @@ class Entry:
     A model with a signature has a predictor, one without it is a tensor model. `upload` is what
     the store knows of an uploaded one. `refused` says why what lies in its place on disk now is
     not served instead. `unloaded` is one that was taken out of service by hand. `declared` is one
-    of a registry that a setting names, so that the service is not ready without it.
+    of a registry that a setting names, so that the service is not ready without it. `unchecked` is
+    one whose reason passes by itself: it is to be tried again as it is.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Entry:
     upload: Upload | None = None
     unloaded: bool = False
     declared: bool = False
+    unchecked: bool = False
 
     @property
     def ready(self) -> bool:
@@ -274,7 +277,8 @@ def entry_or_reason(
         raise
     except TreelineError as error:
         logger.warning("%s (%s) is not served: %s", name, origin, error)
-        return Entry(name, reason=str(error), origin=origin)
+        unchecked = isinstance(error, SignatureUncheckedError)
+        return Entry(name, reason=str(error), origin=origin, unchecked=unchecked)
     except Exception as error:  # whatever one model does, the others must be served
         logger.exception("%s (%s) is not served", name, origin)
         return Entry(name, reason=f"{name}: {type(error).__name__}: {error}", origin=origin)

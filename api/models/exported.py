@@ -4,7 +4,8 @@ After `dvc pull` or `git pull` nothing need be restarted. Every worker looks for
 loaded beside the one that is served, and takes its place in one step; requests under way end with
 the one they began with. One that is refused (half fetched, broken, not repeating its own example)
 leaves the served one where it is, and `/readyz` says so until it is whole or gone. Gone is what is
-not there in LOOKS looks: git and DVC may remove a file before they write it anew.
+not there in LOOKS looks: git and DVC may remove a file before they write it anew. One whose signer
+could not be found out is tried again as it is, as nothing changes here when a server is back.
 
 A model that is unloaded by hand has a marker file, so that all workers agree. It stays in memory,
 and is swapped like any other when it changes: to load it again takes a moment, and cannot fail. It
@@ -12,6 +13,8 @@ is unloaded over restarts too.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +22,12 @@ from threading import Lock
 
 from api.inference.record import Predictor
 from api.models.catalogue import Catalogue, Entry, entry_or_reason
-from api.models.watcher import LOOK_SECONDS, NEVER, Generation
+from api.models.watcher import LOOK_SECONDS, NEVER, Generation, Marks, marks_of
 from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
 from treeline.files import write_bytes
 
-Marks = tuple[tuple[str, int, int, int], ...]
-
 LOOKS = 3  # in a row
+UNCHECKED_SECONDS = 60.0  # after which a signature is checked again that could not be checked
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +56,10 @@ class ModelReloader:
         self._looking = Lock()
         self._missed: dict[str, int] = {}
         self._seen = {name: self._marks(name) for name in store.names()}
+        self._due: dict[str, float] = {}
         entries = {name: load_entry(store, name) for name in store.names()}
+        for entry in entries.values():
+            self._note(entry)
         self.catalogue = Catalogue(entries, default=default)
 
     def __str__(self) -> str:
@@ -92,18 +97,29 @@ class ModelReloader:
         for name, looks in self._missed.items():
             if looks >= LOOKS:
                 self._seen.pop(name, None)
+                self._due.pop(name, None)
                 self.catalogue.remove(name)
                 self._changed(name, "removed")
                 logger.info("%s is gone from %s, and served no more", name, self._folder)
 
     def _load(self, name: str) -> None:
-        if (marks := self._marks(name)) != self._seen.get(name):
-            self._try(name)
+        marks = self._marks(name)
+        changed = marks != self._seen.get(name)
+        if changed or time.monotonic() >= self._due.get(name, math.inf):
+            self._try(name, changed=changed)
             self._seen[name] = marks
 
-    def _try(self, name: str) -> None:
+    def _note(self, loaded: Entry) -> None:
+        """Note when a model is to be tried again though none of its files changes."""
+        self._due.pop(loaded.name, None)
+        if loaded.unchecked:
+            self._due[loaded.name] = time.monotonic() + UNCHECKED_SECONDS
+
+    def _try(self, name: str, *, changed: bool) -> None:
         loaded, served = load_entry(self._store, name), self.catalogue.find(name)
-        self._changed(name, "swapped" if loaded.ready else "refused")
+        self._note(loaded)
+        if changed or not loaded.unchecked:
+            self._changed(name, "swapped" if loaded.ready else "refused")
         if served is not None and served.origin == "uploaded":
             served = None  # the name belongs to what is exported
         self.catalogue.put(loaded.or_former(served))
@@ -114,14 +130,7 @@ class ModelReloader:
         """Return what changes when a file of a model does: its name, time, size and inode."""
         folder = self._folder / name
         vouching = self._store.vouching() if folder.is_dir() else ()
-        marks = []
-        for path in sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*"), *vouching]):
-            try:
-                status = path.stat()
-            except OSError:  # it went between the two looks at it
-                continue
-            marks.append((path.name, status.st_mtime_ns, status.st_size, status.st_ino))
-        return tuple(marks)
+        return marks_of(sorted([folder / SIGNATURE_FILE, *folder.glob("artifact/*"), *vouching]))
 
 
 def load_entry(store: ArtifactStore, name: str) -> Entry:

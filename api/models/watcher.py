@@ -16,7 +16,7 @@ import mmap
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -83,6 +83,19 @@ def _read(file: int) -> int:
 
 def _write(file: int, count: int) -> None:
     os.pwrite(file, count.to_bytes(BYTES, sys.byteorder), 0)
+
+
+Marks = tuple[tuple[str, int, int, int], ...]
+
+
+def marks_of(paths: Iterable[Path]) -> Marks:
+    """Return what changes when one of the files does: its path, time, size and inode."""
+    marks = []
+    for path in paths:
+        with suppress(OSError):  # it is not there, or went between two looks at it
+            status = path.stat()
+            marks.append((str(path), status.st_mtime_ns, status.st_size, status.st_ino))
+    return tuple(marks)
 
 
 LOOK_SECONDS = 0.25  # between two looks at the counts, so that requests seldom have to wait

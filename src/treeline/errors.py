@@ -28,8 +28,9 @@
     │       └── ReleaseRefusedError     a release may not run there
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
-    │   └── ArtifactRejectedError   its files contradict its signature
-    │       └── UntrustedArtifactError  nobody who is trusted has signed them
+    │   ├── ArtifactRejectedError   its files contradict its signature
+    │   │   └── UntrustedArtifactError  nobody who is trusted has signed them
+    │   └── SignatureUncheckedError who has signed them cannot be found out now
     └── ProblemsError           several things are wrong at once
         └── InvalidInputError       values given for a prediction break the signature
 
@@ -153,6 +154,10 @@ class ArtifactRejectedError(ArtifactError):
 
 class UntrustedArtifactError(ArtifactRejectedError):
     """Nobody who is trusted has signed the files of an artifact, or not as they are."""
+
+
+class SignatureUncheckedError(ArtifactError):
+    """Who has signed the files of an artifact cannot be found out now; it says nothing of them."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.agent.documents import Documents, Server
 from tests.answering import answering
-from tests.signed import KeyPair, key_pair
+from tests.signed import KEYLESS, KeyPair, also_keyless, key_pair, take_sigstore_away
 from treeline.agent.channels import channel_of
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release
@@ -156,6 +156,16 @@ def test_a_signature_that_cannot_be_had_is_asked_for_again(
         _check(registry, tmp_path)
 
 
+def test_a_signature_that_cannot_be_checked_now_is_checked_again(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that is refused is refused for good, and sigstore may answer the next time."""
+    take_sigstore_away(monkeypatch, tmp_path)
+    registry.put("/image.dsse.json", also_keyless(envelope(registry, UNKNOWN)))
+    with pytest.raises(RegistryAwayError, match="cannot be checked now"):
+        _check(registry, tmp_path, signers=json.dumps({"signers": [KEYLESS]}))
+
+
 def test_whom_to_trust_needs_a_place_of_signatures(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text('image = "r.example/a/b:c"\ntrusted_signers = "keys.pem"\n')
@@ -163,9 +173,9 @@ def test_whom_to_trust_needs_a_place_of_signatures(tmp_path: Path) -> None:
         AgentSettings.read(path)
 
 
-def _check(registry: Registry, folder: Path) -> None:
+def _check(registry: Registry, folder: Path, *, signers: str = TRUSTED.public) -> None:
     """Check the image of a registry by the trusted key; the envelope lies beside the list."""
-    signers = folder / "signers.pem"
-    signers.write_text(TRUSTED.public)
-    settings = registry.settings(list_url=f"{registry.url}/list.json", trusted_signers=signers)
+    path = folder / "signers"
+    path.write_text(signers)
+    settings = registry.settings(list_url=f"{registry.url}/list.json", trusted_signers=path)
     check_of(settings)(Release(image=f"{registry.place}@{registry.digest}"))

@@ -10,10 +10,13 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.formats.rows import Job
 from api.inference.parts import model_of
+from api.models import exported
+from api.models.exported import ModelReloader
 from api.settings import Settings
-from tests.signed import key_pair, sign_folder
+from tests.signed import AwayAtFirst, key_pair, sign_folder
 from tests.tiny_models import IRIS, SURVIVAL, write_model
 from tests.waiting import wait_until
+from treeline.artifact.store import ArtifactStore
 from treeline.errors import ConfigError
 from treeline.signing import STATEMENT_FILE
 from treeline.signing.trust import TrustedModels
@@ -143,6 +146,40 @@ def test_a_key_is_rotated_while_the_service_runs(
         what="that the key is not trusted any more is said",
     )
     assert client.post("/v1/predict", json=SURVIVAL.example).status_code == 200
+
+
+def test_a_model_whose_signature_could_not_be_checked_is_tried_again_as_it_is(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust, outcomes = AwayAtFirst(), list[str]()
+    store = ArtifactStore(folder, trust=trust)
+    reloader = ModelReloader(
+        folder,
+        store,
+        default=None,
+        changed=lambda name, outcome: outcomes.append(outcome),
+        pause_seconds=OFTEN,
+    )
+    refused = reloader.catalogue.find(SURVIVAL.name)
+    assert refused is not None and not refused.ready and "checked now" in refused.reason
+    trust.answers = True
+    reloader.look()
+    assert not ready(reloader), "a server that is away is not asked at every look"
+    monkeypatch.setattr(exported, "UNCHECKED_SECONDS", 0.0)
+    write_model(folder, NEXT)
+    trust.answers = False
+    reloader.look()
+    assert (ready(reloader), outcomes) == (False, ["refused"])
+    reloader.look()
+    assert outcomes == ["refused"], "nothing has changed"
+    trust.answers = True
+    reloader.look()
+    assert (ready(reloader), outcomes) == (True, ["refused", "swapped"])
+
+
+def ready(reloader: ModelReloader) -> bool:
+    entry = reloader.catalogue.find(SURVIVAL.name)
+    return entry is not None and entry.ready
 
 
 def test_the_signers_may_stand_in_the_setting_itself(folder: Path) -> None:

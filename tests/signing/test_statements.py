@@ -12,8 +12,13 @@ import jwt
 import pytest
 
 from tests.answering import TensorEndpoint, answering
-from tests.signed import KeyPair, key_pair
-from treeline.errors import ConfigError, SigningError, UntrustedArtifactError
+from tests.signed import KEYLESS, KeyPair, also_keyless, key_pair, take_sigstore_away
+from treeline.errors import (
+    ConfigError,
+    SignatureUncheckedError,
+    SigningError,
+    UntrustedArtifactError,
+)
 from treeline.signing import (
     RELEASE,
     Statement,
@@ -140,6 +145,26 @@ def test_a_statement_that_two_have_signed_is_believed_by_who_trusts_either(tmp_p
     both["signatures"] += json.loads(signed_by(FORMER))["signatures"]
     for signers in (OURS.public, FORMER.public):
         assert verified(json.dumps(both), signers, tmp_path) == STATEMENT
+
+
+def test_where_sigstore_is_away_nothing_is_said_of_a_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither that it holds nor that it does not: a server that is away proves nothing."""
+    take_sigstore_away(monkeypatch, tmp_path)
+    trusted = json.dumps({"signers": [KEYLESS]})
+    with pytest.raises(SignatureUncheckedError, match=r"training: .*cannot be checked now"):
+        verified(also_keyless(signed_by(OTHERS)), trusted, tmp_path)
+    with pytest.raises(UntrustedArtifactError, match="none of the trusted signers"):
+        verified(signed_by(OTHERS), trusted, tmp_path)
+
+
+def test_a_trusted_key_is_believed_where_sigstore_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_sigstore_away(monkeypatch, tmp_path)
+    trusted = json.dumps({"signers": [KEYLESS, {"name": "laptop", "key": OURS.public}]})
+    assert verified(also_keyless(signed_by(OURS)), trusted, tmp_path).signer == "laptop"
 
 
 def test_a_file_that_was_changed_or_was_not_signed_is_not_vouched_for() -> None:

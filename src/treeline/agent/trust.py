@@ -11,7 +11,12 @@ from urllib.parse import urljoin
 from treeline.agent.distribution import ImageName, fetch_file
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release
-from treeline.errors import ReleaseRefusedError, UntrustedArtifactError
+from treeline.errors import (
+    RegistryAwayError,
+    ReleaseRefusedError,
+    SignatureUncheckedError,
+    UntrustedArtifactError,
+)
 from treeline.signing import IMAGE, IMAGE_STATEMENT_FILE, verifying_function
 
 Check = Callable[[Release], None]
@@ -25,8 +30,8 @@ def envelope_address(settings: AgentSettings) -> str:
 def check_of(settings: AgentSettings) -> Check:
     """Return what raises ReleaseRefusedError for a release that may not run here.
 
-    It raises RegistryAwayError where the signature cannot be had now. Raises MissingExtraError
-    where the libraries that verify are not installed.
+    It raises RegistryAwayError where the signature cannot be had, or checked, now. Raises
+    MissingExtraError where the libraries that verify are not installed.
     """
     signers = settings.trusted_signers
     if signers is None:
@@ -41,6 +46,8 @@ def check_of(settings: AgentSettings) -> Check:
                 raise UntrustedArtifactError(f"{address}: is no statement about an image")
             name = ImageName.parse(release.image)
             statement.check(name.place, release.digest.removeprefix("sha256:"), place=address)
+        except SignatureUncheckedError as error:
+            raise RegistryAwayError(str(error)) from error
         except UntrustedArtifactError as error:
             raise ReleaseRefusedError(f"{release.image} may not run here: {error}") from error
 

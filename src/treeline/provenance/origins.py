@@ -21,7 +21,7 @@ from treeline.delivery import repository
 from treeline.delivery.processes import run
 from treeline.delivery.releasing import RELEASES, Entry
 from treeline.deployment.records import DEPLOYMENTS, IN_SERVICE, Deployment
-from treeline.errors import ProvenanceError, UntrustedArtifactError
+from treeline.errors import ProvenanceError, SignatureUncheckedError, UntrustedArtifactError
 from treeline.files import digest
 from treeline.signing import RELEASE, STATEMENT_FILE, verifying_function
 
@@ -295,6 +295,8 @@ def _signed(entry: str, document: Mapping[str, Any], model: str, signers: str) -
         statement.check(signature.as_posix(), digest_of_contract, place=place)
     except UntrustedArtifactError as error:
         return f"not to be trusted: {error}"
+    except SignatureUncheckedError as error:
+        return f"signed, not verified: {error}"
     if Signature.parse(content, place=place).version != released.models[model]:
         return f"not to be trusted: {released.passed[model][:12]} has another version"
     return f"signed by {statement.signer}"

@@ -106,7 +106,7 @@ class Verify(Protocol):
     def __call__(
         self, envelope: bytes, trusted: str | Path, *, place: str, now: datetime
     ) -> Statement:
-        """Return the statement."""
+        """Return the statement; raises UntrustedArtifactError and SignatureUncheckedError."""
         ...
 
 

@@ -13,14 +13,23 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import Error as SigningLibraryError
+from securesystemslib.exceptions import VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SigstoreSigner, SSlibKey
 from securesystemslib.signer import Signer as LibrarySigner
+from sigstore.errors import MetadataError, NetworkError, RootError, TUFError
 
-from treeline.errors import ConfigError, SigningError, UntrustedArtifactError
+from treeline.errors import (
+    ConfigError,
+    SignatureUncheckedError,
+    SigningError,
+    UntrustedArtifactError,
+)
 from treeline.signing import PAYLOAD_TYPE, Statement, WorkflowIdentity, signers
 from treeline.signing.signers import Signer
 
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError, SigningLibraryError)
+# Why sigstore's root cannot be had: its server is away, or the disk that it is kept on is full.
+CIRCUMSTANCES = (TUFError, NetworkError, RootError, MetadataError, OSError)
 
 
 def sign(statement: Statement, *, key: str, workflow: WorkflowIdentity | None) -> str:
@@ -47,7 +56,8 @@ def verify(envelope: bytes, trusted: str | Path, *, place: str, now: datetime) -
     """Return the statement in an envelope at `place`, if one of the trusted signers has signed it.
 
     `trusted` is the path of their file, or what stands in it. Raises ConfigError where that cannot
-    be read, and UntrustedArtifactError.
+    be read, UntrustedArtifactError, and SignatureUncheckedError where it may be by one of them, and
+    what is needed to tell cannot be had now.
     """
     known = signers.parse(signers.text_of(trusted), place="trusted signers")
     try:
@@ -56,19 +66,27 @@ def verify(envelope: bytes, trusted: str | Path, *, place: str, now: datetime) -
         raise UntrustedArtifactError(
             f"{place}: is no signed statement ({type(error).__name__}); publish the release again"
         ) from error
-    refusals = []
+    refusals, unchecked = [], []
     for signer in known:
         key = _public_key(signer)
         if key.keyid not in read.signatures:
             continue
         if signer.has_expired(now):
             refusals.append(f"{signer.name} has expired on {signer.expires:%Y-%m-%d}")
-        elif reason := _refusal(read, key):
-            refusals.append(f"{signer.name}: {reason}")
-        elif read.payload_type != PAYLOAD_TYPE:
-            refusals.append(f"{signer.name} has signed something else, {read.payload_type!r}")
-        else:
+            continue
+        try:
+            reason = _refusal(read, key)
+        except SignatureUncheckedError as error:
+            unchecked.append(f"{signer.name}: {error}")
+            continue
+        if not reason:
             return replace(Statement.parse(read.payload, place=place), signer=signer.name)
+        refusals.append(f"{signer.name}: {reason}")
+    if unchecked:
+        raise SignatureUncheckedError(
+            f"{place}: {'; '.join(unchecked)}; it is tried again; a key (docs/signing.md) needs no "
+            "server"
+        )
     reason = "; ".join(refusals) or "none of the trusted signers has signed it"
     raise UntrustedArtifactError(
         f"{place}: {reason}; deploy a release that one of them has signed, or trust who signed it"
@@ -108,9 +126,21 @@ def _public_key(signer: Signer) -> Key:
 
 
 def _refusal(envelope: Envelope, key: Key) -> str:
-    """Return why the signature of a key does not hold; empty where it does."""
+    """Return why the signature of a key does not hold; empty where it does.
+
+    Raises SignatureUncheckedError. `Envelope.verify` takes both errors of the library for the same.
+    """
     try:
-        envelope.verify([key], 1)
+        key.verify_signature(envelope.signatures[key.keyid], envelope.pae())
+    except VerificationError as error:
+        if isinstance(cause := error.__cause__, CIRCUMSTANCES):
+            raise SignatureUncheckedError(
+                "its signature cannot be checked now, as sigstore's root cannot be had "
+                f"({type(cause).__name__}: {cause})"
+            ) from error
+        return f"its signature does not hold ({error})"
     except MALFORMED as error:
         return f"its signature does not hold ({error})"
+    if envelope.payload_type != PAYLOAD_TYPE:
+        return f"it has signed something else, {envelope.payload_type!r}"
     return ""

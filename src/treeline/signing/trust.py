@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
-from treeline.errors import UntrustedArtifactError
+from treeline.errors import SignatureUncheckedError, UntrustedArtifactError
 from treeline.signing import RELEASE, STATEMENT_FILE, Statement, signers, verifying_function
 
 SETTING = "API_TRUSTED_SIGNERS"
@@ -44,7 +44,8 @@ class TrustedModels:
         """Raise UntrustedArtifactError unless these files of a folder were signed as they are.
 
         `digests` are SHA-256 (64 hexadecimal digits) by path below the folder, in which the signed
-        statement lies. Raises ConfigError where the signers cannot be read any more.
+        statement lies. Raises ConfigError where the signers cannot be read any more, and
+        SignatureUncheckedError where the check cannot be made now.
         """
         path = folder / STATEMENT_FILE
         try:
@@ -57,14 +58,22 @@ class TrustedModels:
         text = signers.text_of(self.trusted)
         minute = datetime.now(UTC).replace(second=0, microsecond=0)
         statement = _verified(envelope, text, str(path), minute)
+        if isinstance(statement, str):
+            raise SignatureUncheckedError(statement)
         for name, digest in digests.items():
             statement.check(f"{FOLDER}/{name}", digest, place=str(path))
 
 
 @lru_cache(maxsize=16)
-def _verified(envelope: bytes, trusted: str, place: str, now: datetime) -> Statement:
-    """Verify a statement once for all the models in it; keyless, that asks a server."""
-    statement = verifying_function(place=SETTING)(envelope, trusted, place=place, now=now)
+def _verified(envelope: bytes, trusted: str, place: str, now: datetime) -> Statement | str:
+    """Verify a statement once a minute for all the models in it; keyless, that asks a server.
+
+    Returns why it cannot be checked now, so that a server that is away is not waited for again.
+    """
+    try:
+        statement = verifying_function(place=SETTING)(envelope, trusted, place=place, now=now)
+    except SignatureUncheckedError as error:
+        return str(error)
     if statement.about != RELEASE:
         raise UntrustedArtifactError(f"{place}: is about {statement.about!r}, not about a release")
     return statement
