@@ -2,12 +2,14 @@
 
 A worker loads a version beside the one it serves, and puts it in its place in one step, behind its
 signature or as a tensor model. One that cannot be loaded leaves the former where it is, and
-`/readyz` says so. At the start a worker serves what was served last, whether the registry answers
-or not.
+`/readyz` says so. It is tried again when the document of the shelf changes, or what it is trusted
+by: its signed statement, which may come later, and the file of signers. At the start a worker
+serves what was served last, whether the registry answers or not.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +24,7 @@ from api.background import Keeper, again, beside
 from api.errors import RetryError
 from api.inference.graph import GraphFile
 from api.models.catalogue import Catalogue, Entry, Upload, entry_or_reason
+from api.models.exported import UNCHECKED_SECONDS
 from api.models.opening import Running, opened
 from api.models.registry.shelf import (
     FILE,
@@ -34,12 +37,18 @@ from api.models.registry.shelf import (
     references_in,
     shown,
 )
+from api.models.watcher import Marks, marks_of
 from api.settings import Settings
-from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore
+from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Trust
 from treeline.contract.signature import Signature
-from treeline.errors import ArtifactRejectedError, MissingExtraError
+from treeline.errors import (
+    ArtifactError,
+    ArtifactRejectedError,
+    ConfigError,
+    MissingExtraError,
+    SignatureUncheckedError,
+)
 from treeline.registry import way_out
-from treeline.signing.trust import TrustedModels
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +95,7 @@ class RegistryReloader:
         changed: Callable[[str, str], None],
         graphs: Running,
         *,
-        trust: TrustedModels | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """Serve what was served last; `changed` is called after each change, as of exported ones.
 
@@ -112,6 +121,8 @@ class RegistryReloader:
         self._served: dict[str, tuple[str, Entry]] = {}
         self._problems: dict[str, str] = {}
         self._mark: Mark | None = None
+        self._vouched: Marks = ()
+        self._due = math.inf
         self._waiting = True
         self._began = time.time()
         self._patience = SILENT_SECONDS + 3 * settings.registry_seconds
@@ -165,11 +176,26 @@ class RegistryReloader:
     def look(self) -> None:
         """Bring the catalogue up to date with the shelf, once; one thread at a time."""
         with self._looking:
-            mark = self.shelf.mark()
-            if mark is None or mark != self._mark:
-                offers = self.shelf.offers() or self.offers
+            mark, offers = self.shelf.mark(), self.offers
+            changed = mark is None or mark != self._mark
+            if changed:
+                offers = self.shelf.offers() or offers
+            vouched = self._vouching(offers)
+            if changed or vouched != self._vouched or time.monotonic() >= self._due:
+                self._due = math.inf
                 self._take(offers)
-                self.offers, self._mark = offers, mark
+                self.offers, self._mark, self._vouched = offers, mark, vouched
+
+    def _vouching(self, offers: Offers) -> Marks:
+        """Return what changes when a file does by which something on the shelf is trusted."""
+        if self._trust is None:
+            return ()
+        folders = [
+            self.shelf.root(model.served.artifact) / model.name
+            for model in offers.models
+            if model.served is not None
+        ]
+        return marks_of(path for folder in folders for path in self._trust.files(folder))
 
     def _take(self, offers: Offers) -> None:
         if not offers.complete:
@@ -191,10 +217,10 @@ class RegistryReloader:
 
     def _entry(self, model: Model) -> Entry | None:
         """Return what is served of a model, or why nothing is; None where nothing should be."""
-        served = model.served
-        if model.problem and model.problem != self._problems.get(model.name):
+        served, problem = model.served, model.problem or self._doubt(model)
+        if problem and problem != self._problems.get(model.name):
             self._changed(model.name, "refused")
-        self._problems[model.name] = model.problem
+        self._problems[model.name] = problem
         if served is None:
             if not model.declared and not model.problem:
                 return None
@@ -202,8 +228,10 @@ class RegistryReloader:
             return Entry(model.name, reason=reason, origin="registry")
         artifact, former = self._served.get(model.name, ("", None))
         if former is not None and artifact == served.artifact:
-            return replace(former, refused=model.problem)
+            return replace(former, refused=problem)
         fresh = self.loaded(model.name, served.artifact, created=served.created)
+        if fresh.unchecked:
+            self._due = time.monotonic() + UNCHECKED_SECONDS
         self._changed(model.name, "swapped" if fresh.ready else "refused")
         if not fresh.ready:
             return fresh.or_former(former)
@@ -213,7 +241,20 @@ class RegistryReloader:
             "%s of the registry is served in version %s, number %s there",
             *(model.name, fresh.version, served.number),
         )
-        return replace(fresh, refused=model.problem)
+        return replace(fresh, refused=problem)
+
+    def _doubt(self, model: Model) -> str:
+        """Return why what is served of a model would not be opened now; empty where it would."""
+        artifact, _ = self._served.get(model.name, ("", None))
+        if model.served is None or artifact != model.served.artifact:
+            return ""
+        try:
+            self._admit(model.name, artifact)
+        except (ArtifactError, ConfigError, OSError) as error:
+            if isinstance(error, SignatureUncheckedError):
+                self._due = time.monotonic() + UNCHECKED_SECONDS
+            return str(error)
+        return ""
 
     def loaded(self, name: str, artifact: str, *, created: datetime) -> Entry:
         """Load a version, or remember why that cannot be done; raises RetryError.
@@ -229,12 +270,16 @@ class RegistryReloader:
 
     def _opened(self, name: str, artifact: str, *, created: datetime) -> Entry:
         """Load a version; with it is signed what its graph carries, our signature among it."""
+        self._admit(name, artifact)
+        return opened_from(self.shelf, name, artifact, self.graphs, created=created)
+
+    def _admit(self, name: str, artifact: str) -> None:
+        """Raise ArtifactError, or ConfigError, unless an artifact may be opened."""
         if self._trust is not None:
             _, path = file_on(self.shelf, name, artifact)
             folder = self.shelf.root(artifact).resolve()
             names = {path.relative_to(folder).as_posix(): artifact}
             self._trust.admit(folder / name, names)
-        return opened_from(self.shelf, name, artifact, self.graphs, created=created)
 
     def _retire(self, name: str) -> None:
         artifact, former = self._served.pop(name, ("", None))

@@ -10,14 +10,21 @@ from pathlib import Path
 import pytest
 
 from api.inference.graph_pool import Graphs
+from api.models import registered as registered_module
 from api.models.catalogue import Catalogue
 from api.models.exported import load_entry
 from api.models.registered import RegistryReloader
-from api.models.registry.fetching import RegistryFetcher, RequestedVersion
+from api.models.registry import fetching as fetching_module
+from api.models.registry.fetching import (
+    FetchedVersion,
+    RegistryFetcher,
+    RequestedVersion,
+    StatementFollower,
+)
 from api.models.registry.shelf import Model, Offers, Served, Shelf, Version
 from api.models.registry.versions import Versions
 from api.settings import Settings
-from tests.signed import key_pair, sign_folder
+from tests.signed import AwayAtFirst, key_pair, sign_folder
 from tests.tiny_models import ARTIFACT, SURVIVAL, build_graph, sign, write_model
 from treeline.artifact.store import ArtifactStore
 from treeline.contract.signature import VERSION_DIGITS, Signature
@@ -153,3 +160,99 @@ def test_with_trusted_signers_a_version_must_be_one_of_a_signed_release(
     entry = catalogue.entry(SURVIVAL.name)
     assert entry.ready == signed
     assert signed or "wants the models signed" in entry.reason
+
+
+def test_a_version_is_tried_again_when_its_statement_or_the_signers_change(
+    settings: Settings, graphs: Graphs, tmp_path: Path
+) -> None:
+    """The document of the shelf says nothing of either."""
+    key, another = key_pair(), key_pair()
+    registered = shelved(settings)
+    folder = Shelf(settings.state_dir).root(registered.files[ARTIFACT])
+    signers, catalogue, outcomes = tmp_path / "signers.pem", Catalogue({}), list[str]()
+    signers.write_text(another.public)
+    follows = RegistryReloader(
+        settings,
+        catalogue,
+        lambda name, outcome: outcomes.append(outcome),
+        graphs,
+        trust=TrustedModels.of(str(signers)),
+    )
+
+    def reason() -> str:
+        follows.look()
+        entry = catalogue.entry(SURVIVAL.name)
+        return entry.refused if entry.ready else entry.reason
+
+    assert "wants the models signed" in reason()
+    sign_folder(folder, key).replace(folder / SURVIVAL.name / STATEMENT_FILE)
+    assert "none of the trusted signers" in reason()
+    signers.write_text(another.public + key.public)
+    assert reason() == "" and catalogue.entry(SURVIVAL.name).ready
+    signers.write_text(another.public)
+    assert "none of the trusted signers" in reason()
+    assert catalogue.entry(SURVIVAL.name).ready, "what is in memory is served on"
+    follows.look()
+    assert outcomes == ["refused", "refused", "swapped", "refused"]
+
+
+def test_a_version_whose_signature_could_not_be_checked_is_tried_again_as_it_is(
+    settings: Settings, graphs: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelved(settings)
+    catalogue, trust = Catalogue({}), AwayAtFirst()
+    follows = RegistryReloader(settings, catalogue, lambda name, outcome: None, graphs, trust=trust)
+    follows.look()
+    trust.answers = True
+    follows.look()
+    assert not catalogue.entry(SURVIVAL.name).ready, "nobody is asked at every look"
+    trust.answers = False
+    monkeypatch.setattr(registered_module, "UNCHECKED_SECONDS", 0.0)
+    again = RegistryReloader(settings, catalogue, lambda name, outcome: None, graphs, trust=trust)
+    again.look()
+    assert "cannot be checked now" in catalogue.entry(SURVIVAL.name).reason
+    trust.answers = True
+    again.look()
+    assert catalogue.entry(SURVIVAL.name).ready
+
+
+class Releasing:
+    """A source with one version, which may have a signed statement beside its files."""
+
+    def __init__(self) -> None:
+        self.statement: bytes | None = None
+        self.looks = 0
+
+    def files(self, name: str, number: str) -> Iterator[tuple[str, int | None]]:
+        self.looks += 1
+        yield "version/artifact/model.onnx", 1
+        if self.statement is not None:
+            yield f"version/{STATEMENT_FILE}", len(self.statement)
+
+    def download(self, name: str, number: str, path: str, *, into: Path) -> Path:
+        assert self.statement is not None and path.endswith(STATEMENT_FILE), "the graph is here"
+        (into / STATEMENT_FILE).write_bytes(self.statement)
+        return into / STATEMENT_FILE
+
+
+def test_the_statement_of_a_version_is_fetched_when_it_comes_after_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the version becomes named, and now and then as long as it is."""
+    artifact = shelved(settings).files[ARTIFACT]
+    shelf, source = Shelf(settings.state_dir), Releasing()
+    statements = StatementFollower(RegistryFetcher(shelf, settings))
+    named = {ASKED: FetchedVersion(artifact, artifact[:VERSION_DIGITS])}
+    path = shelf.root(artifact) / SURVIVAL.name / STATEMENT_FILE
+    statements.follow(source, named)
+    assert not path.exists()
+    source.statement = b"by the first key"
+    statements.follow(source, named)
+    assert not path.exists() and source.looks == 1, "a registry is not asked at every look"
+    statements.follow(source, {})
+    statements.follow(source, named)
+    assert path.read_bytes() == b"by the first key"
+    source.statement = b"by the next key"
+    monkeypatch.setattr(fetching_module, "STATEMENT_SECONDS", 0.0)
+    statements.follow(source, named)
+    assert path.read_bytes() == b"by the next key"

@@ -17,7 +17,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from api.models.registry.fetching import DRAFT, FetchedVersion, RegistryFetcher, RequestedVersion
+from api.models.registry.fetching import (
+    DRAFT,
+    FetchedVersion,
+    RegistryFetcher,
+    RequestedVersion,
+    StatementFollower,
+)
 from api.models.registry.shelf import (
     Model,
     Offers,
@@ -202,6 +208,7 @@ class RegistryClient:
         self._shelf, self._opened = shelf, opened
         self._source: Registry | None = None
         self._fetching = RegistryFetcher(shelf, settings)
+        self._statements = StatementFollower(self._fetching)
         self._most_requested = settings.registry_versions
         self._references = references_in(settings.registry)
         self._offers = shelf.offers() or Offers()
@@ -223,10 +230,15 @@ class RegistryClient:
             self._silent(error)
             return
         self._publish()
+        named = {}
         for model in self._offers.models:
             version = version_of(model, model.named)
             if version is not None:
                 self._bring(source, model, version)
+                outcome = self._known.get(key_of(model, version))
+                if isinstance(outcome, FetchedVersion):
+                    named[RequestedVersion.of(model, version)] = outcome
+        self._statements.follow(source, named)
         self._clean()
         if self._failed:
             return
@@ -319,8 +331,7 @@ class RegistryClient:
         if not self._is_due(key):
             return
         try:
-            requested = RequestedVersion(model.name, model.registered, version.number)
-            self._known[key] = self._fetching.fetch(source, requested)
+            self._known[key] = self._fetching.fetch(source, RequestedVersion.of(model, version))
         except ArtifactRejectedError as error:
             self._known[key] = Refused(str(error), datetime.now(UTC))
             logger.warning("%s, version %s, is refused: %s", model.name, version.number, error)

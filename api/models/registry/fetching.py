@@ -8,11 +8,13 @@ its own, with limits on memory and time.
 
 import asyncio
 import errno
+import logging
 import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +24,7 @@ from typing import Protocol
 
 from api.errors import UploadRejectedError
 from api.models.catalogue import Upload
-from api.models.registry.shelf import FILE, Shelf
+from api.models.registry.shelf import FILE, Model, Shelf, Version, shown
 from api.models.trials import Trials
 from api.settings import Settings
 from treeline.artifact.store import SIGNATURE_FILE
@@ -35,6 +37,9 @@ ADMITTED = frozenset({"onnx"})  # a pickle is opened by its digest in git only, 
 MOST_SIGNATURE_BYTES = 10 << 20
 MOST_FILES = 1000  # of a version that are looked at
 DRAFT = ".fetching-"
+STATEMENT_SECONDS = 300.0  # between two looks for the statement of a version that is named
+
+logger = logging.getLogger("api.models.registry.follower")
 
 
 class Files(Protocol):
@@ -54,6 +59,11 @@ class RequestedVersion:
     name: str
     registered: str
     number: str
+
+    @classmethod
+    def of(cls, model: Model, version: Version) -> "RequestedVersion":
+        """Return what is to be fetched of a version of a model."""
+        return cls(model.name, model.registered, version.number)
 
 
 @dataclass(frozen=True)
@@ -101,12 +111,49 @@ class RegistryFetcher:
         os.utime(target.parent)  # what is old and not served is removed
         return FetchedVersion(artifact, artifact[:VERSION_DIGITS])
 
+    def fetch_statement(
+        self, source: Files, requested: RequestedVersion, fetched: FetchedVersion
+    ) -> None:
+        """Bring the signed statement of a version that is on the shelf, where it has one now.
+
+        It comes when the version is released, and anew when the release is signed with another key.
+        Raises ArtifactRejectedError, and what the source raises.
+        """
+        target = self._shelf.root(fetched.artifact) / requested.name / STATEMENT_FILE
+        with tempfile.TemporaryDirectory(dir=self._shelf.folder, prefix=DRAFT) as place:
+            draft = Path(place)
+            there = self._listed(source, requested)
+            statement = self._only(STATEMENT_FILE, source, requested, there, draft)
+            if statement is None or not target.parent.is_dir():
+                return
+            document = statement.read_bytes()
+            if not target.exists() or target.read_bytes() != document:
+                write_bytes(target, document)
+
+    def _listed(self, source: Files, requested: RequestedVersion) -> dict[str, int | None]:
+        """Return the files of a version with their sizes in bytes, as far as they are looked at."""
+        return dict(islice(source.files(requested.registered, requested.number), MOST_FILES))
+
+    def _only(
+        self,
+        name: str,
+        source: Files,
+        requested: RequestedVersion,
+        there: Mapping[str, int | None],
+        draft: Path,
+    ) -> Path | None:
+        """Fetch the one file of a name, None where there is none, or more."""
+        paths = [path for path in there if Path(path).name == name]
+        if len(paths) != 1:
+            return None
+        return self._download(source, requested, paths[0], draft, most=MOST_SIGNATURE_BYTES)
+
     def _downloaded(
         self, source: Files, requested: RequestedVersion, draft: Path
     ) -> DownloadedVersion:
         """Fetch the graph, and what belongs to it; raises ArtifactRejectedError."""
         draft.mkdir()
-        there = dict(islice(source.files(requested.registered, requested.number), MOST_FILES))
+        there = self._listed(source, requested)
         graphs = [path for path in there if path.endswith(".onnx")]
         if len(graphs) != 1:
             files = f"{len(graphs)} ONNX files" if graphs else "no ONNX file"
@@ -116,14 +163,9 @@ class RegistryFetcher:
             )
         most = self._most(there[graphs[0]])
         graph = self._download(source, requested, graphs[0], draft, most=most)
-
-        def only(name: str) -> Path | None:
-            paths = [path for path in there if Path(path).name == name]
-            if len(paths) != 1:
-                return None
-            return self._download(source, requested, paths[0], draft, most=MOST_SIGNATURE_BYTES)
-
-        return DownloadedVersion(graph, only(SIGNATURE_FILE), only(STATEMENT_FILE))
+        signature = self._only(SIGNATURE_FILE, source, requested, there, draft)
+        statement = self._only(STATEMENT_FILE, source, requested, there, draft)
+        return DownloadedVersion(graph, signature, statement)
 
     def _most(self, size: int | None) -> int:
         most = self._settings.max_upload_bytes
@@ -160,6 +202,33 @@ class RegistryFetcher:
             return asyncio.run(Trials(self._settings).run(requested.name, graph, upload, said))
         except UploadRejectedError as error:
             raise ArtifactRejectedError(str(error)) from error
+
+
+class StatementFollower:
+    """Keeps the signed statements beside the versions that are named, as the registry has them."""
+
+    def __init__(self, fetcher: RegistryFetcher) -> None:
+        self._fetcher = fetcher
+        self._at: dict[RequestedVersion, float] = {}
+
+    def follow(self, source: Files, named: Mapping[RequestedVersion, FetchedVersion]) -> None:
+        """Look for a statement when a version becomes named, and now and then as long as it is.
+
+        A version may have been fetched before it was released, because somebody wanted it.
+        """
+        now = time.monotonic()
+        self._at = {version: at for version, at in self._at.items() if version in named}
+        for version, fetched in named.items():
+            if now - self._at.get(version, -STATEMENT_SECONDS) < STATEMENT_SECONDS:
+                continue
+            self._at[version] = now
+            try:
+                self._fetcher.fetch_statement(source, version, fetched)
+            except Exception as error:  # of MLflow, the registry, the disk; what is served stays
+                logger.warning(
+                    "The statement of %s, version %s, cannot be fetched: %s",
+                    *(version.name, version.number, shown(str(error))),
+                )
 
 
 def laid_out(folder: Path, graph: Path, signature: Signature | None) -> Path:
