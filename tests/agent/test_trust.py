@@ -13,10 +13,11 @@ from tests.agent.documents import Documents, Server
 from tests.answering import answering
 from tests.signed import KEYLESS, KeyPair, also_keyless, key_pair, take_sigstore_away
 from treeline.agent.channels import channel_of
+from treeline.agent.distribution import ImageName
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release
 from treeline.agent.trust import check_of
-from treeline.errors import ConfigError, RegistryAwayError, ReleaseRefusedError
+from treeline.errors import AgentError, ConfigError, RegistryAwayError, ReleaseRefusedError
 from treeline.signing import IMAGE, RELEASE, Statement, signing_function
 
 CONFIG = {"created": "2030-01-02T03:04:05Z", "config": {"Labels": {}}}
@@ -65,6 +66,49 @@ def test_a_tag_leads_to_a_digest(registry: Registry) -> None:
     assert release == Release(image=f"{registry.place}@{registry.digest}", made=CONFIG["created"])
 
 
+HUB = ("owner/name", "docker.io/owner/name", "index.docker.io/owner/name")
+PLACES = {
+    **{f"{name}{end}": "docker.io/owner/name" for name in HUB for end in ("", ":1", f"@{OTHER}")},
+    "debian:12": "docker.io/library/debian",
+    "docker.io/debian": "docker.io/library/debian",
+    "ghcr.io/owner/name:1": "ghcr.io/owner/name",
+    "localhost/name": "localhost/name",
+    "127.0.0.1:5000/owner/name": "127.0.0.1:5000/owner/name",
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_an_image_has_one_name_however_it_is_written(name: str) -> None:
+    assert ImageName.parse(name).place == PLACES[name]
+
+
+@pytest.mark.parametrize("signed", HUB)
+@pytest.mark.parametrize("followed", HUB)
+def test_an_image_of_docker_hub_is_trusted_however_it_was_signed(
+    registry: Registry, tmp_path: Path, signed: str, followed: str
+) -> None:
+    registry.put("/image.dsse.json", envelope(registry, TRUSTED, name=signed))
+    _check(registry, tmp_path, image=ImageName.parse(followed).at(registry.digest))
+    with pytest.raises(ReleaseRefusedError, match="may not run here"):
+        _check(registry, tmp_path, image=ImageName.parse(followed).at(OTHER))
+
+
+def test_a_login_is_read_when_a_registry_wants_one(registry: Registry, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    assert registry.wanted(login_file=path) is not None, "everybody may ask it"
+    registry.documents.token = "for-who-logs-in"
+    with pytest.raises(AgentError, match="login_file"):
+        registry.wanted(login_file=path)
+    path.write_text('{"auths": {}}')
+    assert registry.wanted(login_file=path) is not None
+
+
+def test_an_answer_that_breaks_off_is_no_answer(registry: Registry) -> None:
+    registry.documents.broken = True
+    with pytest.raises(RegistryAwayError, match="broke off"):
+        registry.wanted()
+
+
 def test_a_registry_that_wants_a_token_gives_one(registry: Registry) -> None:
     registry.documents.token = "for-everybody"
     release = registry.wanted()
@@ -84,19 +128,22 @@ def test_a_tag_that_leads_nowhere_is_no_release(registry: Registry) -> None:
         registry.wanted()
 
 
+GOOD, BAD = "{place}@{digest}", "{place}@" + OTHER
 LISTED = {
-    "as deployed": ({"outcome": "in service"}, True),
-    "failed there": ({"outcome": "failed"}, False),
+    "as deployed": ({"outcome": "in service", "image": GOOD}, True),
+    "failed there": ({"outcome": "failed", "image": BAD, "serving": GOOD}, True),
+    "failed there, and nothing before": ({"outcome": "failed", "image": BAD}, False),
 }
 
 
 @pytest.mark.parametrize("case", LISTED)
 def test_the_list_says_which_digest_is_wanted(registry: Registry, case: str) -> None:
-    changes, expected = LISTED[case]
+    document, expected = LISTED[case]
     registry.documents.digest = OTHER  # whatever the tag says
-    registry.put("/list.json", {"image": f"{registry.place}@{registry.digest}", **changes})
+    names = {"place": registry.place, "digest": registry.digest}
+    registry.put("/list.json", {key: text.format(**names) for key, text in document.items()})
     release = registry.wanted(list_url=f"{registry.url}/list.json")
-    assert (release is not None) == expected
+    assert (release is not None and release.digest == registry.digest) == expected
 
 
 @pytest.mark.parametrize("image", ["{place}:stable", "elsewhere.example/owner/name@{digest}", "?"])
@@ -173,9 +220,11 @@ def test_whom_to_trust_needs_a_place_of_signatures(tmp_path: Path) -> None:
         AgentSettings.read(path)
 
 
-def _check(registry: Registry, folder: Path, *, signers: str = TRUSTED.public) -> None:
-    """Check the image of a registry by the trusted key; the envelope lies beside the list."""
+def _check(
+    registry: Registry, folder: Path, *, image: str = "", signers: str = TRUSTED.public
+) -> None:
+    """Check an image, the registry's, by the trusted key; the envelope lies beside the list."""
     path = folder / "signers"
     path.write_text(signers)
     settings = registry.settings(list_url=f"{registry.url}/list.json", trusted_signers=path)
-    check_of(settings)(Release(image=f"{registry.place}@{registry.digest}"))
+    check_of(settings)(Release(image=image or f"{registry.place}@{registry.digest}"))

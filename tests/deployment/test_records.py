@@ -18,6 +18,7 @@ from treeline.deployment.records import (
     record,
 )
 from treeline.errors import DeliveryError, DeploymentError
+from treeline.signing import IMAGE_STATEMENT_FILE
 
 IMAGE = "registry.example/treeline"
 DIGEST = f"{IMAGE}@sha256:{'0' * 64}"
@@ -49,8 +50,9 @@ def release(clone: Checkout, version: str) -> Entry:
     return entry
 
 
-def deployed(entry: Entry, *, failure: str = "") -> None:
-    record(entry, DIGEST, Place("koyeb", "https://a.example"), failure=failure)
+def deployed(entry: Entry, *, image: str = DIGEST, failure: str = "", statement: str = "") -> None:
+    place = Place("koyeb", "https://a.example")
+    record(entry, image, place, failure=failure, statement=statement)
     DEPLOYMENTS.refresh()
 
 
@@ -94,6 +96,7 @@ def test_a_record_says_what_when_where_by_which_run_and_with_which_digest(
         "outcome": "in service",
         "reason": "",
         "release": RELEASES.tip(),
+        "serving": DIGEST,
     }
     tags = clone.run("git", "ls-remote", "--tags", "origin").stdout
     assert "refs/tags/model=sugar#production#1" in tags
@@ -105,6 +108,17 @@ def test_a_failed_deployment_is_told_and_due_again(clone: Checkout) -> None:
     assert due() == entry
     assert "is tried again: ended as UNHEALTHY" in pending("", unlisted=False).reason
     assert (DEPLOYMENTS.last() or {})["outcome"] == FAILED and in_service() is None
+
+
+def test_after_a_failed_deployment_the_list_still_says_what_is_in_service_and_who_signed_it(
+    clone: Checkout,
+) -> None:
+    deployed(release(clone, "1"), statement="the first one's")
+    deployed(release(clone, "2"), image="r.example/a/b:sha-2", failure="ended as UNHEALTHY")
+    deployed(release(clone, "3"), image="r.example/a/b:sha-3", failure="ended as UNHEALTHY")
+    assert (DEPLOYMENTS.last() or {})["serving"] == DIGEST
+    shown = clone.run("git", "show", f"origin/deployed:{IMAGE_STATEMENT_FILE}")
+    assert shown.stdout == "the first one's"
 
 
 def test_what_a_person_went_back_to_stays_until_the_next_release(clone: Checkout) -> None:

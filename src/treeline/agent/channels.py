@@ -51,17 +51,17 @@ class ListChannel:
         self._client = RegistryClient(self._name, login_file=settings.login_file)
 
     def wanted(self, present: Release | None) -> Release | None:
-        """Read the entry; one that failed elsewhere is not wanted here."""
+        """Read the entry; of one that failed elsewhere, what was in service there after it."""
         answer = exchange("GET", self._url)
         if answer.status != 200:
             raise RegistryAwayError(f"list_url: {answer.status or 'no answer'}: {answer.words}")
-        if answer.member("outcome") == FAILED:
+        named = answer.member("image")
+        if answer.member("outcome") == FAILED and not (named := answer.member("serving")):
             return None
-        image = ImageName.parse(str(answer.member("image")))
+        image = ImageName.parse(str(named))
         if image.place != self._name.place or not image.reference.startswith("sha256:"):
             raise ReleaseRefusedError(
-                f"list_url: names {answer.member('image')!r}, which is no digest of "
-                f"{self._name.place}"
+                f"list_url: names {named!r}, which is no digest of {self._name.place}"
             )
         return _described(self._client, self._name.at(image.reference), present)
 

@@ -18,17 +18,18 @@ from urllib.parse import urlencode
 from urllib.request import Request, parse_http_list, parse_keqv_list, urlopen
 
 from treeline import __version__
-from treeline.errors import RegistryAwayError, ReleaseRefusedError
-from treeline.signing.names import full_name
+from treeline.errors import AgentError, RegistryAwayError, ReleaseRefusedError
+from treeline.signing.names import DOCKER_HUB, full_name
 
 TIMEOUT_SECONDS = 30.0
 MANIFEST_BYTES = 4 << 20  # what registries take at most
 CHUNK_BYTES = 1 << 20
 LOCAL = re.compile(r"(127\.0\.0\.1|localhost)(:\d+)?")
 NAME = re.compile(
-    r"(?P<registry>[a-z0-9.-]+(:\d+)?)/(?P<repository>[a-z0-9._/-]+?)"
+    r"((?P<registry>[a-z0-9-]*[.:][a-z0-9.:-]*|localhost)/)?(?P<repository>[a-z0-9._/-]+?)"
     r"(:(?P<tag>[\w][\w.-]{0,127}))?(@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
+HUB_LOGIN = "https://index.docker.io/v1/"  # as `docker login` writes it down; Podman: docker.io
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 ACCEPTED = ", ".join(
     (
@@ -101,9 +102,9 @@ class RegistryClient:
 
     def __init__(self, name: ImageName, *, login_file: Path | None = None) -> None:
         scheme = "http" if LOCAL.fullmatch(name.registry) else "https"
-        host = "registry-1.docker.io" if name.registry == "docker.io" else name.registry
+        host = "registry-1.docker.io" if name.registry == DOCKER_HUB else name.registry
         self._base = f"{scheme}://{host}/v2/{name.repository}"
-        self._basic = _basic(login_file, name.registry) if login_file else ""
+        self._registry, self._login_file = name.registry, login_file
         self._authorization = ""
 
     def digest_of(self, tag: str) -> str:
@@ -126,8 +127,7 @@ class RegistryClient:
         are not those that the digest stands for.
         """
         url = f"{self._base}/manifests/{digest}"
-        with self._open(url, accept=ACCEPTED) as answer:
-            body = answer.read(MANIFEST_BYTES + 1)
+        body = self._read(url, accept=ACCEPTED)
         _hold(digest, hashlib.sha256(body).hexdigest(), url)
         return Manifest(digest, _document(body, url))
 
@@ -135,8 +135,7 @@ class RegistryClient:
         """Fetch the configuration of an image, which says when it was made, and from what."""
         digest = str(manifest.document.get("config", {}).get("digest", ""))
         url = f"{self._base}/blobs/{digest}"
-        with self._open(url) as answer:
-            body = answer.read(MANIFEST_BYTES + 1)
+        body = self._read(url)
         _hold(digest, hashlib.sha256(body).hexdigest(), url)
         return _document(body, url)
 
@@ -149,9 +148,20 @@ class RegistryClient:
                 while chunk := answer.read(CHUNK_BYTES):
                     sha256.update(chunk)
                     target.write(chunk)
+                _hold_whole(answer, url)
         except (HTTPException, TimeoutError, ConnectionError) as error:
             raise RegistryAwayError(f"{url}: broke off: {error}") from error
         _hold(digest, sha256.hexdigest(), url)
+
+    def _read(self, url: str, *, accept: str = "*/*") -> bytes:
+        """Read a small document; raises RegistryAwayError where it breaks off."""
+        try:
+            with self._open(url, accept=accept) as answer:
+                body = bytes(answer.read(MANIFEST_BYTES + 1))
+                _hold_whole(answer, url)
+                return body
+        except (HTTPException, OSError) as error:
+            raise RegistryAwayError(f"{url}: broke off: {error}") from error
 
     def _open(self, url: str, *, accept: str = "*/*", method: str = "GET") -> Any:
         """Open an address, with a token of the registry's where it wants one."""
@@ -188,19 +198,25 @@ class RegistryClient:
     def _answer_to(self, challenge: str) -> str:
         """Return the header by which a challenge is met."""
         scheme, _, words = challenge.partition(" ")
+        basic = _basic(self._login_file, self._registry) if self._login_file else ""
         if scheme.lower() != "bearer":
-            return self._basic
+            return basic
         terms = parse_keqv_list(parse_http_list(words))
         realm = terms.get("realm", "")
         query = urlencode([(name, terms[name]) for name in ("service", "scope") if name in terms])
-        request = Request(f"{realm}?{query}")
-        if self._basic:
-            request.add_unredirected_header("Authorization", self._basic)
+        try:
+            request = Request(f"{realm}?{query}")
+        except ValueError as error:
+            raise RegistryAwayError(f"{realm!r}: gives no token: {error}") from error
+        if basic:
+            request.add_unredirected_header("Authorization", basic)
         try:
             with urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
                 document = json.loads(answer.read(MANIFEST_BYTES))
         except (OSError, HTTPException, ValueError) as error:
             raise RegistryAwayError(f"{realm}: gave no token: {error}") from error
+        if not isinstance(document, dict):
+            raise RegistryAwayError(f"{realm}: gave no token, but {document!r}")
         return f"Bearer {document.get('token') or document.get('access_token')}"
 
 
@@ -218,11 +234,18 @@ def _basic(path: Path, registry: str) -> str:
     """Return the header of a login that Docker or Podman has written down; empty without one."""
     try:
         logins: Mapping[str, Any] = json.loads(path.read_text("utf-8")).get("auths", {})
-        login = str(logins.get(registry, {}).get("auth", ""))
+        named = (registry, HUB_LOGIN) if registry == DOCKER_HUB else (registry,)
+        login = next((str(logins[each].get("auth", "")) for each in named if each in logins), "")
         base64.b64decode(login, validate=True)
     except (OSError, ValueError, AttributeError) as error:
-        raise RegistryAwayError(f"login_file: {path}: cannot be read: {error}") from error
+        raise AgentError(f"login_file: {path}: cannot be read: {error}") from error
     return f"Basic {login}" if login else ""
+
+
+def _hold_whole(answer: Any, url: str) -> None:
+    """Raise RegistryAwayError where less came than was announced: read by pieces, it just ends."""
+    if answer.length:
+        raise RegistryAwayError(f"{url}: broke off {answer.length} bytes before its end")
 
 
 def _hold(digest: str, sha256: str, url: str) -> None:

@@ -44,11 +44,23 @@ def check_of(settings: AgentSettings) -> Check:
             statement = verify(envelope, signers, place=address, now=datetime.now(UTC))
             if statement.about != IMAGE:
                 raise UntrustedArtifactError(f"{address}: is no statement about an image")
-            name = ImageName.parse(release.image)
-            statement.check(name.place, release.digest.removeprefix("sha256:"), place=address)
+            digest, place = release.digest.removeprefix("sha256:"), _place(release.image)
+            for name in [each for each in statement.digests if _place(each) == place] or [place]:
+                statement.check(name, digest, place=address)
         except SignatureUncheckedError as error:
             raise RegistryAwayError(str(error)) from error
         except UntrustedArtifactError as error:
             raise ReleaseRefusedError(f"{release.image} may not run here: {error}") from error
 
     return check
+
+
+def _place(name: str) -> str:
+    """Return the name of an image in full, without tag and digest; empty where it is none.
+
+    Docker Hub's is signed as it was written: with its registry or without.
+    """
+    try:
+        return ImageName.parse(name).place
+    except ReleaseRefusedError:
+        return ""

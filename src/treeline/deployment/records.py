@@ -25,7 +25,8 @@ class Deployment:
 
     `image` is its name in the registry with its digest, as far as that is known. `target` and `url`
     say where, `when` is UTC, `run` the address of the run. `release` is the entry of the list of
-    releases that was the last one then: a person may have chosen another.
+    releases that was the last one then: a person may have chosen another. `serving` is the image
+    that is in service after the attempt, the same or a former one; None where none is known.
     """
 
     commit: str
@@ -39,6 +40,7 @@ class Deployment:
     outcome: str
     reason: str
     release: str | None
+    serving: str | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Deployment":
@@ -90,10 +92,14 @@ def pending(version: str, *, unlisted: bool) -> Decision:
 
 def in_service() -> Deployment | None:
     """Return the last deployment that went well, None before the first."""
-    for document in DEPLOYMENTS.documents():
-        if document.get("outcome") == IN_SERVICE:
-            return Deployment.of(document)
-    return None
+    document = _last_in_service()
+    return None if document is None else Deployment.of(document)
+
+
+def _last_in_service() -> dict[str, Any] | None:
+    return next(
+        (each for each in DEPLOYMENTS.documents() if each.get("outcome") == IN_SERVICE), None
+    )
 
 
 def by_digest(entry: Entry) -> Deployment | None:
@@ -119,10 +125,15 @@ class Place:
 def record(
     entry: Entry, image: str, place: Place, *, failure: str = "", statement: str = ""
 ) -> Deployment:
-    """Write down a deployment, its signed statement beside it, and push both.
+    """Write down a deployment, the signed statement of what is in service beside it; push both.
 
-    Raises DeploymentError when git refuses it.
+    After one that failed, that is the statement of the former one: who follows the list sees its
+    newest entry alone. Raises DeploymentError when git refuses it.
     """
+    DEPLOYMENTS.refresh()
+    former = _last_in_service() if failure else None
+    if former is not None:
+        statement = DEPLOYMENTS.beside(former, IMAGE_STATEMENT_FILE) or ""
     deployment = Deployment(
         commit=entry.commit,
         models=entry.models,
@@ -135,8 +146,8 @@ def record(
         outcome=FAILED if failure else IN_SERVICE,
         reason=failure,
         release=RELEASES.tip(),
+        serving=former["image"] if former else None if failure else image,
     )
-    DEPLOYMENTS.refresh()
     message = f"{deployment.outcome.capitalize()}: {image} on {place.target or 'nothing'}"
     beside = {IMAGE_STATEMENT_FILE: statement} if statement else {}
     refspecs = [DEPLOYMENTS.entry(asdict(deployment), message=message, beside=beside)]
