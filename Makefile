@@ -230,8 +230,8 @@ image: ## Build the serving image IMAGE with the models exported here
 	@docker build --tag "$(IMAGE)" .
 
 push-image: ## Push the image IMAGE; by BUILDER, where there is one, for all PLATFORMS
-	@if [ -n "$$BUILDER" ]; then docker buildx build --builder "$$BUILDER" --platform "$$PLATFORMS" \
-			--sbom=true --provenance=mode=max --push --tag "$(IMAGE)" .; \
+	@if [ -n "$$BUILDER" ]; then docker buildx build --builder "$$BUILDER" \
+			$${PLATFORMS:+--platform "$$PLATFORMS"} --sbom=true --provenance=mode=max --push --tag "$(IMAGE)" .; \
 		else docker push "$(IMAGE)"; fi
 
 emulate: ## Let this machine run images of the other PLATFORMS, where it is GitHub's

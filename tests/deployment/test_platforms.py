@@ -5,7 +5,9 @@ a registry of images. The service that it gives the port of is a real one.
 """
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.images import commit_all
-from tests.serving import serving
+from tests.serving import ROOT, serving
 from tests.tiny_models import IRIS, write_model
 from treeline.commands.deploy import deploy_release
 from treeline.commands.ship import ship
@@ -125,6 +127,19 @@ def test_nothing_is_sent_when_one_platform_does_not_start(checkout: Path, engine
     with pytest.raises(DeploymentError, match="exec format error"):
         ship(checkout, name=NAME, builder=Builder.from_settings(PLATFORMS))
     assert not [words for words in engine.commands("buildx") if "--push" in words]
+
+
+@pytest.mark.parametrize("platforms", ["", "linux/amd64,linux/arm64"])
+def test_an_image_of_the_framework_is_pushed_for_the_platforms_that_are_named(
+    engine: Engine, platforms: str
+) -> None:
+    given = {**os.environ, "BUILDER": "both", "PLATFORMS": platforms}
+    words = ["make", "--silent", "push-image", f"IMAGE={NAME}"]
+    subprocess.run(words, cwd=ROOT, env=given, check=True, capture_output=True)
+    [sent] = engine.commands("buildx", "build")
+    assert ("--platform" in sent) == bool(platforms)
+    assert option(sent, "--platform") == platforms
+    assert option(sent, "--tag") == NAME
 
 
 def test_another_name_is_for_all_platforms(engine: Engine) -> None:
