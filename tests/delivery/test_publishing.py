@@ -79,6 +79,23 @@ def test_a_release_is_signed_with_the_digests_of_its_contracts_artifacts_and_com
     )
 
 
+def test_a_release_is_signed_anew_where_another_key_is_set_up(
+    forge: Forge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nobody could take the former key away before something else is released."""
+    verify = verifying_function(place="a test")
+    for key in (key_pair(), key_pair()):
+        monkeypatch.setenv("SIGNING_KEY", key.private)
+        published = publish(reason="")
+        assert (published.changed, published.released) == (False, True)
+        forge.clone.run("git", "fetch", "--quiet", "origin")
+        envelope = forge.ask("show", f"released:{STATEMENT_FILE}").encode()
+        statement = verify(envelope, key.public, place="released", now=datetime.now(UTC))
+        assert statement.content == forge.released()
+    assert not publish(reason="").released, "once is enough"
+    assert len(subjects(forge, "released")) == 2
+
+
 def test_a_release_that_cannot_be_signed_is_not_published(
     trained: Forge, monkeypatch: pytest.MonkeyPatch
 ) -> None:

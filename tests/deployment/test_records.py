@@ -39,15 +39,22 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     return made
 
 
-def release(clone: Checkout, version: str) -> Entry:
+def release(clone: Checkout, version: str, *, key: str = "") -> Entry:
     """Export a version of the model, commit and release it, and fetch the list."""
     path = clone.root / "model/sugar/signature.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"version": version}))
     entry = releasing.entry_for(clone.commit(f"Train {version}"))
-    clone.run("git", "push", "--quiet", "origin", "HEAD", releasing.entered(entry))
-    RELEASES.refresh()
+    enter(clone, entry, key=key)
     return entry
+
+
+def enter(clone: Checkout, entry: Entry, *, key: str = "") -> None:
+    """Enter a release into the list, signed with a key, and fetch that."""
+    statement = json.dumps({"signatures": [{"keyid": key}]}) if key else ""
+    refspec = releasing.entered(entry, statement=statement)
+    clone.run("git", "push", "--quiet", "origin", "HEAD", refspec)
+    RELEASES.refresh()
 
 
 def deployed(entry: Entry, *, image: str = DIGEST, failure: str = "", statement: str = "") -> None:
@@ -142,6 +149,21 @@ def test_an_image_of_before_is_found_by_its_digest_and_by_its_release_alone(
     found = by_digest(first)
     assert found is not None and found.image == DIGEST
     assert by_digest(release(clone, "2")) is None
+
+
+def test_a_release_that_is_signed_anew_is_due_and_its_image_is_built_again(
+    clone: Checkout,
+) -> None:
+    """The image holds the statement, which a service does not trust once the key is taken away."""
+    entry = release(clone, "1", key="first")
+    deployed(entry)
+    assert due() is None and by_digest(entry) is not None
+    enter(clone, entry, key="next")
+    assert due() == entry and by_digest(entry) is None
+    deployed(entry)
+    assert due() is None and by_digest(entry) is not None
+    second = release(clone, "2", key="next")
+    assert due() == second and by_digest(entry) is not None
 
 
 def test_a_commit_that_never_was_released_is_deployed_only_where_a_person_says_so(

@@ -55,9 +55,12 @@ class JsonList:
             if (document := self.at(revision)) is not None:
                 yield document
 
-    def beside(self, document: dict[str, Any], name: str) -> str | None:
-        """Return the text of another file of the newest entry with a document, None without one."""
-        tip = self.tip()
+    def beside(self, document: dict[str, Any], name: str, *, at: str | None = None) -> str | None:
+        """Return the text of another file of the newest entry with a document, None without one.
+
+        `at` is the commit of an entry, where what came after that does not count.
+        """
+        tip = (repository.resolved(at) if at else None) or self.tip()
         for revision in repository.history(tip) if tip else ():
             if self.at(revision) == document:
                 return repository.shown(revision, Path(name))

@@ -213,9 +213,16 @@ def _not_deployed(entry: releasing.Entry, *, tested: str, branch: str, target: s
         return f"It waits on {target} for its pull request; what is merged is released."
     if not releasing.releasable(entry.commit, tested=tested):
         return f"{branch} moved on meanwhile; the run of what was pushed there deploys."
-    if not releasing.ships_anew(entry, releasing.last()):
+    before = releasing.last()
+    if not releasing.ships_anew(entry, before) and not _signs_anew(before):
         return "An image would hold what the released one holds: there is nothing to deploy."
     return ""
+
+
+def _signs_anew(before: releasing.Entry | None) -> bool:
+    """Tell whether the last release is to be signed with the key that is set up since."""
+    envelope = releasing.statement_of(before) if before else None
+    return statements.signs_anew(envelope, workflow=statements.RELEASING)
 
 
 def _moved(branch: str, complaint: str) -> str:

@@ -105,9 +105,12 @@ def entered(entry: Entry, *, statement: str = "") -> str:
     return RELEASES.entry(entry.to_dict(), message=message, beside=beside)
 
 
-def statement_of(entry: Entry) -> str | None:
-    """Return the signed statement of a release, None where nobody has signed it."""
-    return RELEASES.beside(entry.to_dict(), STATEMENT_FILE)
+def statement_of(entry: Entry, *, at: str | None = None) -> str | None:
+    """Return the signed statement of a release, None where nobody has signed it.
+
+    A release may be signed anew, with another key; `at` is the tip of the list until which counts.
+    """
+    return RELEASES.beside(entry.to_dict(), STATEMENT_FILE, at=at)
 
 
 def declared_at(commit: str) -> list[str]:

@@ -15,7 +15,15 @@ from treeline.delivery import actions, notes, repository
 from treeline.delivery.releasing import Entry
 from treeline.errors import SigningError
 from treeline.files import digest
-from treeline.signing import IMAGE, RELEASE, Statement, WorkflowIdentity, signing_function
+from treeline.signing import (
+    IMAGE,
+    RELEASE,
+    Statement,
+    WorkflowIdentity,
+    key_ids_function,
+    key_ids_in,
+    signing_function,
+)
 from treeline.signing.names import full_name
 
 KEY, CHOICE, KEYLESS = "SIGNING_KEY", "SIGNING", "keyless"
@@ -73,12 +81,26 @@ def signed(statement: Statement, *, workflow: str) -> str:
     """
     if not is_set_up():
         return ""
-    identity = None
-    if os.environ.get(CHOICE, "").strip():
-        ref = os.environ.get("GITHUB_REF", "")
-        page = f"{actions.repository_page()}/.github/workflows/{workflow}"
-        identity = WorkflowIdentity(f"{page}@{ref}")
-    return signing_function()(statement, key=_key(), workflow=identity)
+    return signing_function()(statement, key=_key(), workflow=_identity(workflow))
+
+
+def signs_anew(envelope: str | None, *, workflow: str) -> bool:
+    """Tell whether somebody who signs here has not signed an envelope; None is one of nobody.
+
+    `workflow` is as of `signed`. Raises SigningError, and MissingExtraError.
+    """
+    if not is_set_up():
+        return False
+    own = key_ids_function()(key=_key(), workflow=_identity(workflow))
+    return not own <= key_ids_in(envelope)
+
+
+def _identity(workflow: str) -> WorkflowIdentity | None:
+    """Return who this run is where it signs keyless, None where it does not."""
+    if not os.environ.get(CHOICE, "").strip():
+        return None
+    page = f"{actions.repository_page()}/.github/workflows/{workflow}"
+    return WorkflowIdentity(f"{page}@{os.environ.get('GITHUB_REF', '')}")
 
 
 def _sha256(text: str) -> str:

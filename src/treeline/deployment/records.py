@@ -11,9 +11,16 @@ from typing import Any
 
 from treeline.delivery import actions, artifacts, repository
 from treeline.delivery.lists import JsonList
-from treeline.delivery.releasing import RELEASES, Entry, chosen, last, ships_anew
+from treeline.delivery.releasing import (
+    RELEASES,
+    Entry,
+    chosen,
+    last,
+    ships_anew,
+    statement_of,
+)
 from treeline.errors import DeploymentError
-from treeline.signing import IMAGE_STATEMENT_FILE
+from treeline.signing import IMAGE_STATEMENT_FILE, key_ids_in
 
 DEPLOYMENTS = JsonList("deployed")
 IN_SERVICE, FAILED = "in service", "failed"
@@ -81,7 +88,7 @@ def pending(version: str, *, unlisted: bool) -> Decision:
     served = in_service()
     if served and served.release == RELEASES.tip():
         return Decision(None, f"{served.commit[:12]} is in service: there is nothing to deploy.")
-    if served and not ships_anew(entry, served.entry):
+    if served and not ships_anew(entry, served.entry) and not _signed_anew(entry, served):
         return Decision(None, "What is in service holds it already: there is nothing to deploy.")
     reason = f"{entry.commit[:12]} is released and not in service yet."
     attempt = DEPLOYMENTS.last() or {}
@@ -105,13 +112,23 @@ def _last_in_service() -> dict[str, Any] | None:
 def by_digest(entry: Entry) -> Deployment | None:
     """Return the last deployment of a release whose image is known by its digest.
 
-    It may have failed: the image passed its check all the same, and is not built once more.
+    It may have failed: the image passed its check all the same, and is not built once more. One
+    that holds the statement of a key that was changed since is.
     """
     for document in DEPLOYMENTS.documents():
         each = Deployment.of(document)
-        if each.entry == entry and each.by_digest:
+        if each.entry == entry and each.by_digest and not _signed_anew(entry, each):
             return each
     return None
+
+
+def _signed_anew(entry: Entry, deployment: Deployment) -> bool:
+    """Tell whether a release is signed by somebody who had not signed what was deployed then.
+
+    The statement is in the image.
+    """
+    then = statement_of(deployment.entry, at=deployment.release)
+    return not key_ids_in(statement_of(entry)) <= key_ids_in(then)
 
 
 @dataclass(frozen=True)

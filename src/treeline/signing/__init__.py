@@ -8,6 +8,7 @@ else, so that neither a training nor a service needs them that has nothing to do
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +26,7 @@ RELEASE, IMAGE = "urn:treeline:release:1", "urn:treeline:image:1"  # what a stat
 FUNCTIONS = {
     "sign": "treeline.signing.dsse:sign",
     "verify": "treeline.signing.dsse:verify",
+    "key_ids": "treeline.signing.dsse:key_ids",
 }
 EXTRA = "signing"
 
@@ -100,6 +102,14 @@ class Sign(Protocol):
         ...
 
 
+class KeyIds(Protocol):
+    """What says who would sign; see `treeline.signing.dsse.key_ids`."""
+
+    def __call__(self, *, key: str, workflow: WorkflowIdentity | None) -> frozenset[str]:
+        """Return the ids that an envelope would have."""
+        ...
+
+
 class Verify(Protocol):
     """What verifies an envelope; see `treeline.signing.dsse.verify`."""
 
@@ -116,6 +126,12 @@ def signing_function() -> Sign:
     return function
 
 
+def key_ids_function() -> KeyIds:
+    """Return what says who would sign; raises MissingExtraError where its libraries are absent."""
+    function: KeyIds = resolve(FUNCTIONS, "key_ids", place="SIGNING", extra=EXTRA)
+    return function
+
+
 def verifying_function(*, place: str) -> Verify:
     """Return what verifies; raises MissingExtraError where its libraries are not installed.
 
@@ -123,3 +139,13 @@ def verifying_function(*, place: str) -> Verify:
     """
     function: Verify = resolve(FUNCTIONS, "verify", place=place, extra=EXTRA)
     return function
+
+
+def key_ids_in(envelope: str | None) -> frozenset[str]:
+    """Return the ids of the keys that an envelope names; nothing of it is verified.
+
+    There are none where nobody has signed.
+    """
+    with suppress(AttributeError, KeyError, TypeError, ValueError):
+        return frozenset(str(each["keyid"]) for each in json.loads(envelope or "{}")["signatures"])
+    return frozenset()

@@ -93,15 +93,30 @@ def verify(envelope: bytes, trusted: str | Path, *, place: str, now: datetime) -
     )
 
 
+def key_ids(*, key: str, workflow: WorkflowIdentity | None) -> frozenset[str]:
+    """Return the ids by which an envelope would name who signs so; raises SigningError.
+
+    `key` and `workflow` are as of `sign`. Nobody is asked for anything.
+    """
+    signers: list[Key] = [_key_signer(key).public_key] if key else []
+    if workflow:
+        signers.append(SigstoreSigner.import_(workflow.identity, workflow.issuer)[1])
+    return frozenset(signer.keyid for signer in signers)
+
+
+def _key_signer(key: str) -> CryptoSigner:
+    try:
+        return CryptoSigner(load_pem_private_key(key.encode(), password=None))
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:  # its words quote no key
+        raise SigningError(
+            "SIGNING_KEY: is no private key that can sign; make one with: "
+            "openssl genpkey -algorithm ed25519"
+        ) from error
+
+
 def _library_signers(key: str, workflow: WorkflowIdentity | None) -> Iterator[LibrarySigner]:
     if key:
-        try:
-            yield CryptoSigner(load_pem_private_key(key.encode(), password=None))
-        except (TypeError, ValueError, UnsupportedAlgorithm) as error:  # its words quote no key
-            raise SigningError(
-                "SIGNING_KEY: is no private key that can sign; make one with: "
-                "openssl genpkey -algorithm ed25519"
-            ) from error
+        yield _key_signer(key)
     if workflow:
         uri, public = SigstoreSigner.import_(workflow.identity, workflow.issuer)
         try:
