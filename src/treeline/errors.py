@@ -23,6 +23,7 @@
     │   ├── PublishingError         the trained models could not be written back to git
     │   ├── SigningError            a release could not be signed
     │   ├── DeploymentError         an image failed its check, or its deployment was not healthy
+    │   │   └── NotAdmittedError        a service does not let its examples be asked
     │   └── AgentError              a server that follows releases could not do what is due
     │       ├── RegistryAwayError       who says what is to run cannot be asked now
     │       └── ReleaseRefusedError     a release may not run there
@@ -126,6 +127,10 @@ class SigningError(DeliveryError):
 
 class DeploymentError(DeliveryError):
     """An image failed its check, or its deployment did not become healthy."""
+
+
+class NotAdmittedError(DeploymentError):
+    """A service does not let its examples be asked, so that nobody knows whether it is healthy."""
 
 
 class AgentError(DeliveryError):

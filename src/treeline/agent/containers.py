@@ -7,11 +7,12 @@ is read as exit code or as JSON.
 import json
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Self
 
 from treeline.agent.processes import attempt, run
+from treeline.agent.service import ServiceSettings
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Placement, Release, SlotName
 from treeline.contract.signature import Signature
@@ -23,6 +24,7 @@ SIGNATURE_FILE = "signature.json"
 STOP_SECONDS = 40  # the service gives its requests twenty
 LAST_LINES = "20"
 LABEL = "treeline.release"  # the digest that a container was made from
+SETTINGS_LABEL = "treeline.settings"  # the mark of the settings that it was made with
 RESTRICTIONS = (
     "--read-only",
     *("--tmpfs", "/tmp"),
@@ -44,47 +46,48 @@ class ContainerHost:
         return cls(settings)
 
     def fetch(self, release: Release) -> None:
-        """Pull an image by its digest: the engine holds every layer to it."""
-        self._run("pull", "--quiet", release.image)
+        """Pull an image by its digest: the engine holds every layer to it.
+
+        One that is here is not asked for: Podman, unlike Docker, asks the registry nevertheless.
+        """
+        if attempt(self._settings.host, "image", "inspect", release.image).returncode:
+            self._run("pull", "--quiet", release.image)
 
     def start(self, placement: Placement) -> None:
-        """Run an image in the container of a slot, at the slot's port of the loopback device."""
-        name, digest = self._name(placement.slot), placement.release.digest
+        """Run an image in the container of a slot, at the slot's port of the loopback device.
+
+        Settings count when a container is made: one that rests is made anew where they changed.
+        """
+        name = self._name(placement.slot)
         container = self._inspect(name)
-        if container is not None and container["Config"]["Labels"].get(LABEL) != digest:
+        if container is not None and not (
+            _made_from(container, placement) and (_is_running(container) or self._has(container))
+        ):
             self.clear(placement.slot)
             container = None
         if container is None:
             self._create(name, placement)
         self._run("start", name)
 
+    def is_current(self, placement: Placement) -> bool:
+        """Tell whether the container was made with the settings of today."""
+        container = self._inspect(self._name(placement.slot))
+        return container is not None and self._has(container)
+
     def signatures(self, placement: Placement) -> Sequence[Signature]:
         """Read the signatures out of the container's image, running nothing of it."""
         name = self._name(placement.slot)
         command = (self._settings.host, "cp", f"{name}:{MODELS}", "-")
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as copy:
-            try:
-                with tarfile.open(fileobj=copy.stdout, mode="r|") as archive:
-                    texts = {
-                        member.name: file.read()
-                        for member in archive
-                        if PurePosixPath(member.name).name == SIGNATURE_FILE
-                        and (file := archive.extractfile(member)) is not None
-                    }
-            except tarfile.TarError as error:
-                raise AgentError(f"`{' '.join(command)}` gave no archive: {error}") from error
-            finally:
-                copy.kill()
+        try:
+            texts = _signature_files(command)
+        except (OSError, tarfile.TarError) as error:
+            raise AgentError(f"`{' '.join(command)}` gave no archive: {error}") from error
         return [Signature.parse(texts[name], place=name) for name in sorted(texts)]
 
     def runs(self, placement: Placement) -> bool:
         """Tell whether the container runs."""
         container = self._inspect(self._name(placement.slot))
-        return (
-            container is not None
-            and container["Config"]["Labels"].get(LABEL) == placement.release.digest
-            and bool(container["State"]["Running"])
-        )
+        return container is not None and _made_from(container, placement) and _is_running(container)
 
     def restarts(self, slot: SlotName) -> int:
         """Return how often the engine has started the container again."""
@@ -119,6 +122,7 @@ class ContainerHost:
             self._run("network", "create", network)
         words = [
             *("--name", name, "--label", f"{LABEL}={placement.release.digest}"),
+            *("--label", f"{SETTINGS_LABEL}={ServiceSettings.of(self._settings).mark}"),
             *("--network", network, "--volume", f"{volume}:/var/lib/treeline"),
             *("--publish", f"127.0.0.1:{self._settings.port_of(placement.slot)}:{PORT}"),
             *("--env", f"FORWARDED_ALLOW_IPS={self._gateway(network)}"),
@@ -135,6 +139,10 @@ class ContainerHost:
         addresses = [each.get("gateway") or each.get("Gateway") for each in nets]
         return ",".join(address for address in addresses if address)
 
+    def _has(self, container: Mapping[str, Any]) -> bool:
+        """Tell whether a container was made with the settings of today."""
+        return _label(container, SETTINGS_LABEL) == ServiceSettings.of(self._settings).mark
+
     def _name(self, slot: SlotName) -> str:
         return f"{self._settings.prefix}-{slot}"
 
@@ -148,3 +156,30 @@ class ContainerHost:
 
     def _run(self, *words: str) -> str:
         return run(self._settings.host, *words)
+
+
+def _label(container: Mapping[str, Any], label: str) -> str:
+    return str((container["Config"]["Labels"] or {}).get(label, ""))
+
+
+def _made_from(container: Mapping[str, Any], placement: Placement) -> bool:
+    return _label(container, LABEL) == placement.release.digest
+
+
+def _is_running(container: Mapping[str, Any]) -> bool:
+    return bool(container["State"]["Running"])
+
+
+def _signature_files(command: Sequence[str]) -> dict[str, bytes]:
+    """Return the signatures in the archive that a command prints, by their paths in it."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as copy:
+        try:
+            with tarfile.open(fileobj=copy.stdout, mode="r|") as archive:
+                return {
+                    member.name: file.read()
+                    for member in archive
+                    if PurePosixPath(member.name).name == SIGNATURE_FILE
+                    and (file := archive.extractfile(member)) is not None
+                }
+        finally:
+            copy.kill()

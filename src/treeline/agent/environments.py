@@ -5,6 +5,7 @@ ours is taken: the folder of the application, and the packages of this repositor
 come from the package index, each held to the hash in the image's list of requirements.
 """
 
+import os
 import shutil
 import sys
 import tarfile
@@ -16,6 +17,7 @@ from typing import BinaryIO, Self
 from treeline.agent.channels import image_manifest
 from treeline.agent.distribution import ImageName, RegistryClient
 from treeline.agent.processes import attempt, run
+from treeline.agent.service import ServiceSettings
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Placement, Release, SlotName
 from treeline.contract.signature import Signature
@@ -55,6 +57,7 @@ class EnvironmentHost:
             folder.chmod(0o755)  # the service runs as another user
             self._unpack(release, folder)
             _install(folder)
+            os.sync()  # else a power cut may leave the mark beside files that are empty
             write_json(folder / COMPLETE, {"image": release.image})
         except OSError as error:
             raise AgentError(f"{folder}: {error}") from error
@@ -70,9 +73,19 @@ class EnvironmentHost:
             f"RELEASE={folder}",
             f"DIGEST={placement.release.digest}",
             f"PORT={self._settings.port_of(placement.slot)}",
+            self._mark(),
         )
-        write_text(self._slot_file(placement.slot), "\n".join((*lines, "")))
+        file, text = self._slot_file(placement.slot), "\n".join((*lines, ""))
+        if self._lines(placement.slot) != list(lines):  # a full disk keeps no unit from starting
+            try:
+                write_text(file, text)
+            except OSError as error:
+                raise AgentError(f"{file}: cannot be written: {error}") from error
         run("systemctl", "restart", self._unit(placement.slot))
+
+    def is_current(self, placement: Placement) -> bool:
+        """Tell whether the unit was started with the settings of today."""
+        return self._mark() in self._lines(placement.slot)
 
     def signatures(self, placement: Placement) -> Sequence[Signature]:
         """Read the signatures of a release."""
@@ -83,12 +96,9 @@ class EnvironmentHost:
 
     def runs(self, placement: Placement) -> bool:
         """Tell whether the unit runs, and was started for this release."""
-        try:
-            lines = self._slot_file(placement.slot).read_text("utf-8").splitlines()
-        except FileNotFoundError:
+        if f"DIGEST={placement.release.digest}" not in self._lines(placement.slot):
             return False
-        active = self._property(placement.slot, "ActiveState")
-        return f"DIGEST={placement.release.digest}" in lines and active == "active"
+        return self._property(placement.slot, "ActiveState") == "active"
 
     def restarts(self, slot: SlotName) -> int:
         """Return how often systemd has started the unit again."""
@@ -107,7 +117,10 @@ class EnvironmentHost:
         """End the unit, and forget what it ran."""
         self.stop(slot)
         attempt("systemctl", "reset-failed", self._unit(slot))
-        self._slot_file(slot).unlink(missing_ok=True)
+        try:
+            self._slot_file(slot).unlink(missing_ok=True)
+        except OSError as error:
+            raise AgentError(f"{self._slot_file(slot)}: cannot be removed: {error}") from error
 
     def forget(self, image: str) -> bool:
         """Remove the folder of a release."""
@@ -128,6 +141,18 @@ class EnvironmentHost:
 
     def _folder(self, image: str) -> Path:
         return self._releases / image.rpartition(":")[2][:16]
+
+    def _lines(self, slot: SlotName) -> list[str]:
+        """Return what a unit was told to run; nothing where it was told nothing."""
+        try:
+            return self._slot_file(slot).read_text("utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise AgentError(f"{self._slot_file(slot)}: cannot be read: {error}") from error
+
+    def _mark(self) -> str:
+        return f"SETTINGS={ServiceSettings.of(self._settings).mark}"
 
     def _slot_file(self, slot: SlotName) -> Path:
         return self._slots / f"{slot}.env"

@@ -1,7 +1,8 @@
 """One run of the agent: who says what is to run is asked, and what is due is done."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from treeline.agent.channels import Channel
@@ -13,7 +14,7 @@ from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release, StateFile
 from treeline.agent.trust import Check
 from treeline.agent.upkeep import mention_silence, prune
-from treeline.errors import AgentError, RegistryAwayError, ReleaseRefusedError
+from treeline.errors import AgentError, RegistryAwayError
 
 NOTED_SECONDS = 3_600.0  # so often, at most, it is written down that the registry answered
 BUSY = "another run of the agent is under way"
@@ -49,8 +50,14 @@ class Agent:
             if not alone:
                 raise AgentError(f"{BUSY}: try again when it has ended")
             ledger = Ledger(file, self.reporter)
-            if ledger.state.live is None or ledger.state.former is None:
+            live, former = ledger.state.live, ledger.state.former
+            if live is None or former is None:
                 raise AgentError("nothing ran here before, so there is nothing to go back to")
+            if former.release.digest == live.release.digest:
+                raise AgentError(
+                    "only its settings were others before, so there is nothing to go back to: "
+                    "change `environment_file` or `options`, and the next run takes that up"
+                )
             ledger.write(leaving=reason, candidate=None)
             return self._reported(ledger, self.rollout.leave)
 
@@ -79,30 +86,34 @@ class Agent:
 
     def _follow(self, ledger: Ledger) -> None:
         """Do what is due; what fails of one release keeps nobody from looking after the others."""
-        trouble: AgentError | None = None
+        troubles: list[AgentError] = []
         wanted: Release | None = None
-        try:
+        with _noted(troubles):
             self.rollout.heal(ledger)
-        except AgentError as error:
-            trouble = error
-        try:
+        with _noted(troubles):
             wanted = self._wanted(ledger)
-        except ReleaseRefusedError as error:
-            trouble = error
-        self.rollout.resume(ledger, wanted)
-        self.rollout.watch(ledger)
-        if wanted is not None and _is_new(ledger, wanted):
-            try:
-                self.check(wanted)
-                self.rollout.bring(ledger, wanted, now=self.now())
-                trouble = None  # what could not be started is in service no more
-            except (ReleaseRefusedError, RegistryAwayError) as error:
-                trouble = error
-        self.rollout.watch(ledger)
-        prune(ledger, self.host, self.settings.keep, now=self.now())
-        if trouble is not None:
-            raise trouble
+        with _noted(troubles):
+            self.rollout.resume(ledger, wanted)
+        with _noted(troubles):
+            self.rollout.watch(ledger)
+        with _noted(troubles):
+            if wanted is not None and _is_new(ledger, wanted):
+                self._bring(ledger, wanted)
+                if _is_live(ledger, wanted):
+                    troubles.clear()  # what could not be started is in service no more
+        with _noted(troubles):
+            self.rollout.renew(ledger, now=self.now())
+        with _noted(troubles):
+            self.rollout.watch(ledger)
+        with _noted(troubles):
+            prune(ledger, self.host, self.settings.keep, now=self.now())
+        if troubles:
+            raise troubles[-1]
         mention_silence(ledger, self.settings, wanted, now=self.now())
+
+    def _bring(self, ledger: Ledger, wanted: Release) -> None:
+        self.check(wanted)
+        self.rollout.bring(ledger, wanted, now=self.now())
 
     def _wanted(self, ledger: Ledger) -> Release | None:
         """Return what is to run; None where nothing is, or nobody can be asked."""
@@ -117,8 +128,22 @@ class Agent:
         return wanted
 
 
-def _is_new(ledger: Ledger, wanted: Release) -> bool:
+@contextmanager
+def _noted(troubles: list[AgentError]) -> Iterator[None]:
+    """Go on after an error, and note it."""
+    try:
+        yield
+    except AgentError as error:
+        troubles.append(error)
+
+
+def _is_live(ledger: Ledger, release: Release) -> bool:
     live = ledger.state.live
-    if live is not None and live.release.digest == wanted.digest:
-        return False
-    return wanted.digest not in ledger.state.refused
+    return live is not None and live.release.digest == release.digest
+
+
+def _is_new(ledger: Ledger, wanted: Release) -> bool:
+    """Tell whether a release is to be put in service; one that this run has tried is not."""
+    candidate = ledger.state.candidate
+    tried = candidate is not None and candidate.release.digest == wanted.digest
+    return not (tried or _is_live(ledger, wanted) or wanted.digest in ledger.state.refused)

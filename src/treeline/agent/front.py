@@ -45,10 +45,7 @@ class HaproxyFront:
 
     def slot(self) -> SlotName | None:
         """Return the slot that the file leads to, None where there is no file yet."""
-        try:
-            match = MARK.search(self._settings.file.read_text("utf-8"))
-        except FileNotFoundError:
-            return None
+        match = MARK.search(self._text())
         return next((slot for slot in SLOTS if match and match[1] == slot), None)
 
     def leads_to(self, placement: Placement) -> bool:
@@ -68,7 +65,13 @@ class HaproxyFront:
             mark_port=self._settings.mark_port,
             port=self._port_of(placement.slot),
         )
-        write_text(self._settings.file, text)
+        if self._text() != text:
+            try:
+                write_text(self._settings.file, text)
+            except OSError as error:
+                raise AgentError(
+                    f"front.file: {self._settings.file}: cannot be written: {error}"
+                ) from error
         self._reload()
         deadline = time.monotonic() + self._settings.reload_seconds
         while not self.leads_to(placement):
@@ -79,6 +82,15 @@ class HaproxyFront:
                     f"whether anything else listens at 127.0.0.1:{self._settings.mark_port}"
                 )
             time.sleep(PAUSE_SECONDS)
+
+    def _text(self) -> str:
+        """Return what is in the file; nothing where there is none yet."""
+        try:
+            return self._settings.file.read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise AgentError(f"front.file: {self._settings.file}: {error}") from error
 
     def _reload(self) -> None:
         command = self._settings.reload

@@ -37,6 +37,10 @@ class Host(Protocol):
         """Run a release in a slot; whatever else was there ends. What runs already goes on."""
         ...
 
+    def is_current(self, placement: Placement) -> bool:
+        """Tell whether what is in the slot was started with the service's settings of today."""
+        ...
+
     def signatures(self, placement: Placement) -> Sequence[Signature]:
         """Return the signatures in a release that was started, by name."""
         ...

@@ -31,5 +31,7 @@ def attempt(*command: str, seconds: float = PULL_SECONDS) -> subprocess.Complete
         )
     except FileNotFoundError as missing:
         raise AgentError(f"`{command[0]}` is needed and not installed") from missing
+    except OSError as error:
+        raise AgentError(f"`{' '.join(command)}`: {error}") from error
     except subprocess.TimeoutExpired as error:
         raise AgentError(f"`{' '.join(command)}` did not end within {seconds:g} seconds") from error

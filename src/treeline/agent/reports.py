@@ -15,6 +15,7 @@ from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release, Report
 from treeline.contract.signature import Signature
 from treeline.deployment.exchange import exchange
+from treeline.errors import AgentError
 from treeline.files import write_json
 
 RECORDS = "deployments.json"  # in the folder of the agent, the newest last
@@ -39,7 +40,10 @@ class Reporter:
     def deployment(
         self, release: Release, signatures: Sequence[Signature], *, failure: str = ""
     ) -> Report:
-        """Record that a release is in service here, or failed to be, and return the report."""
+        """Record that a release is in service here, or failed to be, and return the report.
+
+        Raises AgentError where the disk does not take the record.
+        """
         record: dict[str, Any] = {
             "commit": release.commit,
             "models": {each.name: each.version for each in signatures},
@@ -60,7 +64,10 @@ class Reporter:
         """Write a record down, unless a run that was killed has written it already."""
         records = read_records(self._settings.state_dir)
         if not records or {**records[-1], "when": ""} != {**record, "when": ""}:
-            write_json(self._records, [*records, record][-MOST_RECORDS:])
+            try:
+                write_json(self._records, [*records, record][-MOST_RECORDS:])
+            except OSError as error:
+                raise AgentError(f"{self._records}: cannot be written: {error}") from error
 
     def report(self, event: str, text: str, *, document: dict[str, Any] | None = None) -> Report:
         """Log a text and return it as a report for the outbox."""

@@ -68,6 +68,8 @@ class AgentSettings(Closed):
     envelope_url: str = ""
     trusted_signers: Path | None = None
     login_file: Path | None = None  # what `docker login` or `podman login` wrote
+    key_file: Path | None = None  # holds a key of the service, where predictions take one
+    host_header: str = ""  # a name of API_ALLOWED_HOSTS, where that is set
     host: Literal["docker", "podman", "environment"] = "docker"
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")] = "treeline"
     state_dir: Path = Path("/var/lib/treeline-agent")

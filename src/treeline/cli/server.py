@@ -3,6 +3,7 @@
 It imports what it runs when it runs, so that help and completion start at once.
 """
 
+import os
 from pathlib import Path
 
 import click
@@ -34,6 +35,7 @@ def agent(action: str, config: Path) -> str:
 
     if action == "status":
         return status_of(config)
+    os.umask(0o022)  # the front and the slots run as others, and read what the agent writes
     following = agent_of(config)
     if action == "back":
         return following.go_back(BY_HAND)
