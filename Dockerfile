@@ -56,7 +56,6 @@ RUN mkdir -p /usr/share/man/man1 \
 
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
-ARG RUNTIME
 ARG VERSION=
 ARG REVISION=
 ARG SOURCE=
@@ -80,8 +79,9 @@ RUN useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin 
     && install --directory --owner=10001 --group=10001 /var/lib/treeline
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-# What a machine without containers installs for what is in here (deploy/home).
-COPY requirements/${RUNTIME}.txt requirements.txt
+# What a machine without containers installs for what is in here (deploy/home): what verifies
+# signatures too, where that is in here.
+COPY --from=build /build/requirements.txt requirements.txt
 COPY initializer.sh ./
 COPY model model
 USER 10001:10001

@@ -38,7 +38,7 @@ else
     "${pip[@]}" --no-deps --no-build-isolation --no-index .
 fi
 former=$(readlink "$there" || true)
-ln -s "$new" "$there.next"
+ln -sfn "$new" "$there.next"
 mv -T "$there.next" "$there"
 [ -z "$former" ] || rm -rf "$former"
 

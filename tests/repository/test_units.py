@@ -50,3 +50,23 @@ def test_a_mistake_in_a_unit_is_seen(old: str, tmp_path: Path) -> None:
     path = ROOT / "deploy" / "home" / "treeline-agent.service"
     text = path.read_text(encoding="utf-8").replace(old, old.replace("=", "x="), 1)
     assert verified(tmp_path, text, path.name)
+
+
+def settings_of(name: str) -> dict[str, str]:
+    """Return what a unit sets, the last word of each name."""
+    lines = (ROOT / "deploy" / "home" / name).read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_podman_may_publish_a_port_under_the_unit_of_the_agent() -> None:
+    assert "ProtectKernelTunables" not in settings_of("treeline-agent.service")
+
+
+def test_a_slot_without_containers_has_what_verifies_signatures() -> None:
+    unit = (ROOT / "deploy" / "home" / "treeline-slot@.service").read_text(encoding="utf-8")
+    image = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    for name in ("XDG_CACHE_HOME", "XDG_DATA_HOME"):
+        assert f"{name}=/tmp/" in unit and f"{name}=/tmp/" in image
+    _, last = image.rsplit("\nFROM ", 1)
+    assert "COPY --from=build /build/requirements.txt requirements.txt" in last
+    assert "cat signing.txt >> requirements.txt" in image
