@@ -1,5 +1,6 @@
 """A running service, asked whether it serves what was shipped."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +10,13 @@ import pytest
 from tests.serving import free_port, serving
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
 from treeline.contract.signature import Signature
-from treeline.deployment.acceptance import complaints, signatures_of, wait_until_served
-from treeline.errors import DeploymentError
+from treeline.deployment.acceptance import (
+    Caller,
+    complaints,
+    signatures_of,
+    wait_until_served,
+)
+from treeline.errors import DeploymentError, NotAdmittedError
 
 LABELS = replace(IRIS, name="labels", probabilities=False)
 
@@ -95,6 +101,28 @@ def test_a_service_that_is_not_ready_says_why(tmp_path: Path) -> None:
         [complaint] = complaints(running.url, [signature])
     assert complaint.startswith("GET /readyz: 503")
     assert "iris" in complaint
+
+
+def test_who_is_let_in_asks_and_who_is_not_hears_which_setting_it_is(tmp_path: Path) -> None:
+    signature = write_model(tmp_path / "model", SURVIVAL)
+    line = f"somebody:sha256:{hashlib.sha256(b'secret').hexdigest()}"
+    strict = {
+        "API_KEYS": line,
+        "API_PREDICTIONS_OPEN": "false",
+        "API_ALLOWED_HOSTS": "tree.example",
+        "API_REQUESTS_PER_SECOND": "1",  # the model and the default one are asked: that is too many
+        "WEB_CONCURRENCY": "1",
+    }
+    with serving(tmp_path / "model", tmp_path / "log", **strict) as running:
+        for caller, setting in (
+            (Caller(), "API_ALLOWED_HOSTS"),
+            (Caller(host="tree.example"), "key_file"),
+            (Caller(host="tree.example", key="another"), "key_file"),
+        ):
+            with pytest.raises(NotAdmittedError, match=setting):
+                complaints(running.url, [signature], caller=caller)
+        right = Caller(host="tree.example", key="secret")
+        assert complaints(running.url, [signature], caller=right) == []
 
 
 def test_after_its_time_the_last_complaints_are_told(
