@@ -4,14 +4,19 @@ The programs are scripts that write down what they were told; tests/agent/test_f
 test_systemd.py have the real ones.
 """
 
+import hashlib
 import json
 import os
 import stat
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from tests.agent.documents import Documents, Server
+from tests.answering import answering
 from treeline.agent.containers import ContainerHost
 from treeline.agent.environments import EnvironmentHost
 from treeline.agent.settings import AgentSettings
@@ -115,6 +120,36 @@ def test_a_container_is_made_anew_when_it_rests_and_its_settings_have_changed(
     assert host.is_current(PLACEMENT)
     more = ContainerHost(settings.model_copy(update={"options": ("--memory=2g",)}))
     assert not more.is_current(PLACEMENT)
+
+
+def layer(files: dict[str, str]) -> bytes:
+    """Return a layer of an image that holds these files."""
+    packed = BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, BytesIO(text.encode()))
+    return packed.getvalue()
+
+
+def test_a_release_is_marked_whole_when_all_of_it_is_on_the_disk(
+    settings: AgentSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = layer({"app/requirements.txt": "", "app/model/a.txt": "a", "etc/passwd": "not ours"})
+    digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
+    manifest = json.dumps({"layers": [{"digest": digest}]}).encode()
+    named = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+    bodies = {f"/v2/a/b/manifests/{named}": manifest, f"/v2/a/b/blobs/{digest}": blob}
+    seen: list[set[str]] = []
+    folder = settings.state_dir / "releases" / named.partition(":")[2][:16]
+    monkeypatch.setattr(os, "sync", lambda: seen.append({each.name for each in folder.iterdir()}))
+    with answering(Server, documents=Documents(bodies)) as url:
+        EnvironmentHost(settings).fetch(Release(image=f"{url.removeprefix('http://')}/a/b@{named}"))
+    assert seen == [{"app", "venv"}]
+    assert (folder / "complete.json").exists()
+    assert (folder / "app" / "model" / "a.txt").read_text() == "a"
+    assert not list(folder.rglob("passwd"))
 
 
 def test_a_unit_starts_on_a_full_disk_when_nothing_is_to_be_written(
