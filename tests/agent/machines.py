@@ -104,6 +104,7 @@ class MemoryHost:
         default_factory=dict
     )
     network: bool = True
+    pulls: int = 0  # how often the network was asked for a release
     fetched: set[str] = field(default_factory=set)
     unreadable: set[str] = field(default_factory=set)
     placed: dict[SlotName, tuple[Release, str]] = field(default_factory=dict)
@@ -116,6 +117,7 @@ class MemoryHost:
     def fetch(self, release: Release) -> None:
         if release.digest in self.fetched:
             return
+        self.pulls += 1
         if not self.network:
             raise AgentError("there is no network")
         self.fetched.add(release.digest)

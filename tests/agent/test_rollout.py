@@ -47,8 +47,10 @@ def test_a_boot_starts_what_was_in_service_though_a_newer_one_cannot_be_had(
         laptop.follow("second")
     laptop.boot()
     assert laptop.served() == ""
+    pulls = laptop.host.pulls
     with pytest.raises(AgentError, match="no network"):
-        laptop.follow(None)
+        laptop.follow("second")
+    assert laptop.host.pulls == pulls + 1, "once in a run"
     assert laptop.served() == "first"
     laptop.host.network = True
     laptop.follow(None)
