@@ -100,7 +100,7 @@ def test_an_image_that_is_here_is_not_asked_for(
     assert verbs(log) == []
 
 
-def test_a_container_is_made_anew_when_it_rests_and_its_settings_have_changed(
+def test_a_container_keeps_the_settings_it_was_made_with_until_its_slot_is_cleared(
     settings: AgentSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = program(tmp_path / "bin", "podman", ENGINE, monkeypatch)
@@ -112,11 +112,12 @@ def test_a_container_is_made_anew_when_it_rests_and_its_settings_have_changed(
     assert host.is_current(PLACEMENT)
     (tmp_path / "service.env").write_text("API_KEYS=somebody\n")
     assert not host.is_current(PLACEMENT)
-    host.start(PLACEMENT)
-    assert verbs(log) == ["start"], "what runs goes on"
     host.stop("blue")
     host.start(PLACEMENT)
-    assert verbs(log) == ["stop", "stop", "rm", "create", "start"]
+    assert verbs(log) == ["stop", "start"], "what served yesterday serves after a boot"
+    host.clear("blue")
+    host.start(PLACEMENT)
+    assert verbs(log) == ["stop", "rm", "create", "start"]
     assert host.is_current(PLACEMENT)
     more = ContainerHost(settings.model_copy(update={"options": ("--memory=2g",)}))
     assert not more.is_current(PLACEMENT)

@@ -261,6 +261,21 @@ def test_settings_that_change_are_taken_up_in_the_other_slot(
         laptop.agent.go_back("by hand")
 
 
+@pytest.mark.parametrize("manner", [None, never, tires])
+def test_the_former_release_is_kept_while_settings_change(
+    laptop: Machine, tmp_path: Path, manner: Manner | None
+) -> None:
+    laptop.follow("second")
+    (tmp_path / "service.env").write_text("API_KEYS=somebody\n")
+    if manner is not None:
+        laptop.host.manners["second"] = manner
+    laptop.follow("second")
+    assert (laptop.served(), laptop.state.earlier) == ("second", None)
+    laptop.agent.go_back("by hand")
+    assert laptop.served() == "first"
+    assert "second" in refused(laptop)
+
+
 @pytest.mark.parametrize("manner", [never, tires])
 def test_settings_by_which_a_release_does_not_serve_are_refused_and_not_the_release(
     laptop: Machine, tmp_path: Path, manner: Manner

@@ -56,13 +56,11 @@ class ContainerHost:
     def start(self, placement: Placement) -> None:
         """Run an image in the container of a slot, at the slot's port of the loopback device.
 
-        Settings count when a container is made: one that rests is made anew where they changed.
+        A container that is there has the settings that it was made with, until its slot is cleared.
         """
         name = self._name(placement.slot)
         container = self._inspect(name)
-        if container is not None and not (
-            _made_from(container, placement) and (_is_running(container) or self._has(container))
-        ):
+        if container is not None and not _made_from(container, placement):
             self.clear(placement.slot)
             container = None
         if container is None:
@@ -72,7 +70,8 @@ class ContainerHost:
     def is_current(self, placement: Placement) -> bool:
         """Tell whether the container was made with the settings of today."""
         container = self._inspect(self._name(placement.slot))
-        return container is not None and self._has(container)
+        mark = ServiceSettings.of(self._settings).mark
+        return container is not None and _label(container, SETTINGS_LABEL) == mark
 
     def signatures(self, placement: Placement) -> Sequence[Signature]:
         """Read the signatures out of the container's image, running nothing of it."""
@@ -138,10 +137,6 @@ class ContainerHost:
         nets = details.get("subnets") or details.get("IPAM", {}).get("Config") or []
         addresses = [each.get("gateway") or each.get("Gateway") for each in nets]
         return ",".join(address for address in addresses if address)
-
-    def _has(self, container: Mapping[str, Any]) -> bool:
-        """Tell whether a container was made with the settings of today."""
-        return _label(container, SETTINGS_LABEL) == ServiceSettings.of(self._settings).mark
 
     def _name(self, slot: SlotName) -> str:
         return f"{self._settings.prefix}-{slot}"

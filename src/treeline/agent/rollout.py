@@ -92,6 +92,7 @@ class Rollout:
             ledger.write(leaving="", probation_seconds=None, refused=refused)
         taken = live.slot if live else self._front.slot()
         candidate = Placement(slot=other(taken), release=wanted)
+        self._host.clear(candidate.slot)  # what rests there may have the settings of another day
         ledger.write(candidate=candidate, images={**ledger.state.images, wanted.image: now})
         self._advance(ledger, candidate)
 
@@ -119,7 +120,8 @@ class Rollout:
             self._sleep(min(patience.look, left))
             ledger.write(probation_seconds=max(left - patience.look, 0.0))
         self._host.stop(other(live.slot))
-        ledger.write(probation_seconds=None)
+        former = _earlier_in(ledger, other(live.slot)) or ledger.state.former
+        ledger.write(probation_seconds=None, former=former, earlier=None)
         ledger.reporter.log("passed its probation; the former release is stopped, and kept")
 
     def leave(self, ledger: Ledger) -> None:
@@ -138,7 +140,10 @@ class Rollout:
             self._restore(ledger, live)
             self._host.stop(former.slot)
             refused = self._with_refused(ledger, live.release, reason, stays=former.release)
-            ledger.write(leaving="", probation_seconds=None, refused=refused)
+            before = _earlier_in(ledger, former.slot) or former
+            ledger.write(
+                former=before, earlier=None, leaving="", probation_seconds=None, refused=refused
+            )
             raise AgentError(
                 f"{live.release.image} should go ({reason}), and stays: {former.release.image}, "
                 f"which was there before, does not serve: {fault}"
@@ -152,7 +157,8 @@ class Rollout:
         self._host.clear(live.slot)
         ledger.write(
             live=former,
-            former=None,
+            former=_earlier_in(ledger, live.slot),
+            earlier=None,
             leaving="",
             probation_seconds=None,
             refused=self._with_refused(ledger, live.release, reason, stays=former.release),
@@ -185,6 +191,7 @@ class Rollout:
         ledger.write(
             live=candidate,
             former=live or ledger.state.former,
+            earlier=_earlier_than(ledger, candidate.release),
             candidate=None,
             probation_seconds=self._settings.patience.probation,
             outbox=(*ledger.state.outbox, report),
@@ -291,3 +298,17 @@ class Rollout:
 
     def _url(self, slot: SlotName) -> str:
         return f"http://127.0.0.1:{self._settings.port_of(slot)}"
+
+
+def _earlier_than(ledger: Ledger, release: Release) -> Release | None:
+    """Return the former release where the one in service starts anew; None where another comes."""
+    live, former = ledger.state.live, ledger.state.former
+    if live is None or former is None or live.release.digest != release.digest:
+        return None
+    return former.release
+
+
+def _earlier_in(ledger: Ledger, slot: SlotName) -> Placement | None:
+    """Return the former release as it would be in a slot that is free now, where one is noted."""
+    earlier = ledger.state.earlier
+    return None if earlier is None else Placement(slot=slot, release=earlier)

@@ -63,15 +63,18 @@ class Report(Frozen):
 class State(Frozen):
     """What is in service, what was before, what is about to be, and what was refused.
 
-    `probation_seconds` are those still to be watched, None when there is no probation. `leaving` is
-    why the release in service must go, from the decision until the former is back. `images` says
-    of each image that may be here when it was last wanted (seconds since 1970). `said` holds what
-    was reported, by event, so that it is not reported again at each run; `outbox` what the webhook
+    While the same release starts anew with other settings, `former` is how it ran before, and
+    `earlier` the release before it. `probation_seconds` are those still to be watched, None when
+    there is no probation. `leaving` is why the release in service must go, from the decision until
+    the former is back. `images` says of each image that may be here when it was last wanted
+    (seconds since 1970). `said` holds what was reported, by event, so that it is not reported again
+    at each run; `outbox` what the webhook
     has not taken yet.
     """
 
     live: Placement | None = None
     former: Placement | None = None
+    earlier: Release | None = None
     candidate: Placement | None = None
     probation_seconds: float | None = None
     leaving: str = ""

@@ -32,6 +32,7 @@ def superfluous(ledger: Ledger) -> list[str]:
     """Return the images that are neither in service nor about to be, the newest first."""
     state = ledger.state
     needed = {each.release.image for each in (state.live, state.former, state.candidate) if each}
+    needed |= {state.earlier.image} if state.earlier else set()
     others = [image for image in state.images if image not in needed]
     return sorted(others, key=lambda image: state.images[image], reverse=True)
 
