@@ -9,6 +9,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from treeline.config import PARAMS, Layout, read_params
+from treeline.config.lines import end_of_entry
 from treeline.delivery import locking
 from treeline.delivery.processes import run
 from treeline.errors import ConfigError
@@ -52,31 +53,5 @@ def _drop(path: Path, block: str, keys: set[str]) -> None:
     entries = YAML().load(text)[block]
     for key in sorted(keys & set(entries), key=list(entries).index, reverse=True):
         start, column = entries.lc.key(key)
-        del lines[start : _end(lines, start, column)]
+        del lines[start : end_of_entry(lines, start, column)]
     write_text(path, "".join(lines).rstrip("\n") + "\n")
-
-
-def _end(lines: list[str], start: int, column: int) -> int:
-    """Return where the entry ends whose key stands at a line and a column, counted from 0.
-
-    The comments in front of the next entry are about that one.
-    """
-    ends = (
-        number
-        for number, line in enumerate(lines[start + 1 :], start + 1)
-        if _depth(line) <= column and not _says_nothing(line)
-    )
-    end = next(ends, len(lines))
-    while _says_nothing(lines[end - 1]) and _depth(lines[end - 1]) <= column:
-        end -= 1
-    if end < len(lines) and not lines[end].strip():
-        end += 1  # the blank line behind it goes along
-    return end
-
-
-def _depth(line: str) -> int:
-    return len(line) - len(line.lstrip())
-
-
-def _says_nothing(line: str) -> bool:
-    return line.strip()[:1] in ("", "#")
