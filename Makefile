@@ -47,7 +47,7 @@ SIGNER := $(if $(SIGNING)$(SIGNING_KEY),$(VENV)/.signing)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare adopt
+.PHONY: help setup setup-dev setup-full setup-lab setup-engines run serve repro train track tracking params compare add adopt
 .PHONY: example forget score notebook benchmark
 .PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor respond replay gc doctor
 .PHONY: propose notify scope remote emulate
@@ -64,7 +64,7 @@ help: ## List the tasks
 	@echo "  FORCE, RECOLLECT, ACCEPT (true or not)  COMMIT, PULL_REQUEST, VERSION, TAG (none)"
 	@echo "  SECONDS=$(SECONDS)  SEED=$(SEED)  FORMAT (all): of make fuzz"
 	@echo "  JOBS=$(JOBS): tests at a time; 0 runs them one after the other in one process"
-	@echo "  ARGS: further options for repro, example, score, test, test-wheel, fuzz, lock, benchmark: make test ARGS='-k gate'"
+	@echo "  ARGS: further options for repro, add, example, score, test, test-wheel, fuzz, lock, benchmark: make test ARGS='-k gate'"
 
 # --- run -----------------------------------------------------------------------------------------
 
@@ -119,6 +119,11 @@ score: setup ## Score Parquet by an exported model: ARGS="MODEL INPUT OUTPUT"
 
 compare: setup ## Compare the models here with those of the commit BASE
 	@treeline compare $(call asked,ACCEPT) $(call asked,GO_ON) --base "$$BASE" $${MODEL:+"$$MODEL"}
+
+add: setup ## Draft a model that predicts TARGET from a table FILE, into params.yaml
+	$(call need,FILE,FILE=path/to/table.csv TARGET=left)
+	$(call need,TARGET,FILE=path/to/table.csv TARGET=left)
+	@treeline add "$(FILE)" --target "$(TARGET)" $(ARGS)
 
 adopt: setup ## Take a data FILE of your own as the rows of MODEL
 	$(call need,MODEL,$(EXAMPLE))

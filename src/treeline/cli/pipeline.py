@@ -15,6 +15,8 @@ from treeline.cli.options import Choices, as_json, engines, example, runtimes, t
 
 if TYPE_CHECKING:
     from treeline.commands.repro import Reproduction
+    from treeline.contract.features import Task
+    from treeline.drafting.hints import Mark
 
 INTERRUPTED = 130
 DVC_OPTIONS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -142,6 +144,65 @@ def adopt(model: str, file: Path) -> str:
         f"{model} now learns from {source.path}, which DVC tracks; next:\n"
         f"  make repro && dvc push && git add {PARAMS} {FILES} dvc.lock model dataset && git commit"
     )
+
+
+@click.command(epilog=example("treeline add staff.csv --target left"))
+@click.argument("table")
+@click.option("--target", required=True, help="The column to predict.")
+@click.option("--name", help="What the model is called; like the file, if not given.")
+@click.option("--dry-run", is_flag=True, help="Print the block, and write nothing.")
+@click.option("--encoding", help="The encoding of the file, such as cp1252.")
+@click.option("--delimiter", help="What separates its fields: one character, or tab.")
+@click.option("--decimal", type=click.Choice(["point", "comma"]), help="Its decimal mark.")
+@click.option("--missing", multiple=True, metavar="WORD", help="No value, anywhere; repeat it.")
+@click.option("--values", multiple=True, metavar="WORD", help="A value, for all its looks.")
+@click.option("--leave-out", multiple=True, metavar="COLUMN", help="No feature; repeat it.")
+@click.option(
+    "--task",
+    type=click.Choice(["binary", "multiclass", "regression"]),
+    help="What the target is, where numbers may be amounts or classes.",
+)
+@click.option("--positive", help="The class of a binary target that is looked for.")
+def add(
+    table: str,
+    *,
+    target: str,
+    name: str | None,
+    dry_run: bool,
+    encoding: str | None,
+    delimiter: str | None,
+    decimal: "Mark | None",
+    missing: tuple[str, ...],
+    values: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    task: "Task | None",
+    positive: str | None,
+) -> str:
+    """Draft a model from a TABLE: a CSV or Parquet file, or library:iris.
+
+    Its block is written to params.yaml: types, categories, limits, what is left out and why, a
+    split, candidates and a gate. The table is stored below dataset/sources/file, where DVC tracks
+    it. What was read as what is printed; what can be read in two ways is asked for by an option,
+    and changes nothing.
+    """
+    from treeline.commands import add as command
+    from treeline.drafting.hints import Hints
+
+    hints = Hints(
+        encoding=encoding,
+        delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+        decimal=decimal,
+        missing=missing,
+        values=values,
+        leave_out=leave_out,
+        task=task,
+        positive=positive,
+    )
+    added = command.addition(table, target, name=name, hints=hints)
+    print("\n".join(added.notes), file=sys.stderr)
+    if not dry_run:
+        command.write(added)
+    return command.summary(added, written=not dry_run)
 
 
 @click.command(epilog=example("treeline forget sugar"))
@@ -275,4 +336,4 @@ def track(models: tuple[str, ...], if_chosen: bool) -> None:
     record(models)
 
 
-COMMANDS = (params, repro, train, compare, score, adopt, forget, run_example, penguins, track)
+COMMANDS = (params, repro, train, compare, score, add, adopt, forget, run_example, penguins, track)

@@ -46,7 +46,7 @@ def adopt(model: str, file: Path, *, params: Path = PARAMS) -> FileSource:
     if file.resolve() != target.resolve():
         with replacing(target) as draft:
             shutil.copyfile(file, draft)
-    _track(target)
+    track(target)
     text = io.StringIO()
     yaml.dump(document, text)
     write_text(params, text.getvalue())
@@ -78,7 +78,8 @@ def _look(file: Path, spec: ModelSpec) -> None:
     raise SourceError(f"{file}: has no rows")
 
 
-def _track(target: Path) -> None:
+def track(target: Path) -> None:
+    """Let DVC track a file; raises SourceError."""
     done = subprocess.run(
         ["dvc", "add", "--quiet", str(target)],
         capture_output=True,

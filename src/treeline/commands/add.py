@@ -1,0 +1,227 @@
+"""A table and the name of its target → a model's block in `params.yaml`, and the table stored.
+
+What was read as what is said, a file that is written in another way than the pipeline reads is
+stored in UTF-8 with commas and decimal points, and the block is held against what `treeline params`
+checks before anything is written.
+"""
+
+import csv
+import io
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from treeline.commands.adopt import track
+from treeline.commands.params import mistakes
+from treeline.config import PARAMS, Params, read_params
+from treeline.config.models import ModelSpec
+from treeline.config.sources import FILES, LibrarySource
+from treeline.contract.texts import slug_of, text_of
+from treeline.drafting.blocks import block_lines, with_block
+from treeline.drafting.choices import Draft, draft
+from treeline.drafting.columns import ColumnReading, read_columns
+from treeline.drafting.hints import Hints
+from treeline.drafting.sheets import Sheet, read_sheet
+from treeline.errors import ConfigError, DataError, SourceError
+from treeline.files import write_bytes, write_text
+from treeline.sources.library import LibraryTables
+from treeline.tables import read_frame
+
+LIBRARY = "library:"
+PARQUET = ".parquet"
+SHOWN = 4  # columns that a line names
+
+
+@dataclass(frozen=True)
+class Addition:
+    """A drafted model: its lines in `params.yaml`, what was read as what, and what is stored.
+
+    `payload` are the bytes of the table below `path`; there is none for a set of a library.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+    notes: tuple[str, ...]
+    text: str
+    spec: ModelSpec
+    path: Path | None
+    payload: bytes
+
+
+def addition(
+    table: str, target: str, *, name: str | None, hints: Hints, params: Path = PARAMS
+) -> Addition:
+    """Return what `add` would write. Raises ConfigError, SourceError and DataError.
+
+    `table` is the path of a CSV or Parquet file, or `library:` and a set that comes along.
+    """
+    name = name or slug_of(table.removeprefix(LIBRARY) if _is_library(table) else Path(table).stem)
+    declared = read_params(params)
+    if name in declared.models:
+        raise ConfigError(
+            f"{params}: models.{name}: declared already; give another name by --name, or remove "
+            f"that model by `treeline forget {name}`"
+        )
+    sheet, payload, suffix = _sheet(table, target, hints)
+    if suffix != ".csv":  # it has types, which are spelt with points
+        hints = replace(hints, decimal="point")
+    path = Path(FILES) / f"{name}{suffix}" if suffix else None
+    source: dict[str, Any] = {"kind": "file", "path": str(path)}
+    if path is None:
+        labels = {} if target == "target" else {"labels": target}
+        source = {"kind": "library", "dataset": table.removeprefix(LIBRARY), **labels}
+    try:
+        columns = read_columns(sheet.columns, hints)
+        drafted = draft(columns, target, source=source, hints=hints)
+    except DataError as error:
+        raise DataError(f"{table}: {error}") from None
+    if path is not None and not _is_read_as_it_is(sheet, columns, drafted):
+        path = path.with_suffix(".csv")
+        drafted.block["source"]["path"] = str(path)
+        payload = _canonical(columns)
+    text = params.read_bytes().decode("utf-8")
+    lines = block_lines(name, drafted)
+    text = with_block(text, name, lines)
+    after = _declared(text, params)
+    _check(after, name, drafted.block, declared)
+    notes = (*sheet.notes, *_notes(columns, drafted))
+    rows = f"{table}: {sheet.n_rows:,} rows, {len(sheet.columns)} columns"
+    return Addition(name, tuple(lines), (rows, *notes), text, after.models[name], path, payload)
+
+
+def write(added: Addition, *, params: Path = PARAMS) -> None:
+    """Store the table, let DVC track it, and write the declaration, which is replaced last.
+
+    Raises SourceError where another table has its place, and ConfigError for what `treeline params`
+    refuses; nothing is changed then.
+    """
+    path = added.path
+    if path is not None and path.exists() and path.read_bytes() != added.payload:
+        raise SourceError(f"{path}: is there already, with another content; give another --name")
+    before = path is not None and path.exists()
+    if path is not None:
+        write_bytes(path, added.payload)
+    try:
+        alone = Params(default=added.name, models={added.name: added.spec})
+        if wrong := mistakes(alone):
+            raise ConfigError("\n".join(f"{params}: {mistake}" for mistake in wrong))
+        if path is not None:
+            track(path)
+    except BaseException:
+        if path is not None and not before:
+            path.unlink(missing_ok=True)
+        raise
+    write_text(params, added.text)
+
+
+def summary(added: Addition, *, written: bool) -> str:
+    """Return the block, and where it is and what comes next, where it is written."""
+    block = "\n".join(added.lines)
+    if not written:
+        return block
+    stored = f"; {added.path} is tracked by DVC" if added.path is not None else ""
+    return (
+        f"{block}\n\n{added.name} is declared in {PARAMS}{stored}. Correct the words there, then:\n"
+        f"  make train MODEL={added.name}"
+    )
+
+
+def _is_library(table: str) -> bool:
+    return table.startswith(LIBRARY)
+
+
+def _sheet(table: str, target: str, hints: Hints) -> tuple[Sheet, bytes, str]:
+    """Return the table of texts, the bytes of its file, and the suffix under which it is stored."""
+    if _is_library(table):
+        labels = None if target == "target" else target
+        spec = LibrarySource(kind="library", dataset=table.removeprefix(LIBRARY), labels=labels)
+        tables = [each.to_pandas() for each in LibraryTables(spec).tables()]
+        return _typed(tables[0], "rows of a library, with their types"), b"", ""
+    file = Path(table)
+    if not file.is_file():
+        raise SourceError(f"{table}: not a file; give a CSV or Parquet file, or library:iris")
+    payload = file.read_bytes()
+    if file.suffix.lower() == PARQUET:
+        return _typed(read_frame(file), "Parquet, with its types"), payload, PARQUET
+    try:
+        return read_sheet(payload, hints), payload, ".csv"
+    except DataError as error:
+        raise DataError(f"{table}: {error}") from None
+
+
+def _typed(frame: Any, note: str) -> Sheet:
+    """Return a table that has types as texts: 1.5, true, 2026-01-31T00:00:00, or empty."""
+    columns = {
+        str(name): ["" if value is None else text_of(value) for value in _plain(frame[name])]
+        for name in frame.columns
+    }
+    return Sheet(columns, (note,), canonical=True)
+
+
+def _plain(column: Any) -> Iterable[object]:
+    """Yield the values of a column as plain Python, None for none."""
+    if column.dtype.kind == "M":
+        column = column.astype("str")
+    for value, missing in zip(column.tolist(), column.isna(), strict=True):
+        yield None if missing else value
+
+
+def _is_read_as_it_is(sheet: Sheet, columns: Sequence[ColumnReading], drafted: Draft) -> bool:
+    """Tell whether the pipeline reads the file as it was read here."""
+    missing = drafted.block["source"].get("missing")
+    words = {word for column in columns for word in column.missing_words}
+    usual = missing is None or words <= set(missing)
+    return sheet.canonical and usual and not any(column.respelt for column in columns)
+
+
+def _canonical(columns: Sequence[ColumnReading]) -> bytes:
+    """Return the table as CSV in UTF-8: commas, decimal points, empty for a missing value."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([column.name for column in columns])
+    values = [column.values.fillna("") for column in columns]
+    writer.writerows(zip(*values, strict=True))
+    return stream.getvalue().encode()
+
+
+def _declared(text: str, params: Path) -> Params:
+    """Return what a text declares, read as the file itself would be; raises ConfigError."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / params.name
+        path.write_text(text, encoding="utf-8", newline="")
+        try:
+            return read_params(path)
+        except ConfigError as error:
+            raise ConfigError(str(error).replace(str(path), str(params))) from None
+
+
+def _check(declared: Params, name: str, block: Mapping[str, Any], before: Params) -> None:
+    """Raise ConfigError unless what is declared is what was before, and the block besides."""
+    expected = {**before.models, name: ModelSpec.model_validate(block)}
+    if dict(declared.models) != expected or declared.default != before.default:
+        raise ConfigError(
+            f"{PARAMS}: the block of {name} is not read as it is meant; write it by hand, after "
+            "--dry-run"
+        )
+
+
+def _notes(columns: Sequence[ColumnReading], drafted: Draft) -> list[str]:
+    """Return what was read as what, and what is left out."""
+    notes = []
+    respelt = [column for column in columns if column.respelt is not None]
+    for column in respelt:
+        assert column.respelt is not None  # the line above
+        unit = f" {column.unit}" if column.unit else ""
+        notes.append(f"{column.name}: {column.respelt[0]!r} is read as {column.respelt[1]}{unit}")
+    words: dict[str, list[str]] = {}
+    for column in columns:
+        for word in column.missing_words:
+            words.setdefault(word, []).append(column.name)
+    for word, names in words.items():
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        notes.append(f"{word!r} is no value in {', '.join(names[:SHOWN])}{more}")
+    notes += [f"left out: {each.name}: {each.reason}" for each in drafted.left_out]
+    notes += [f"{'.'.join(place)}: {said}" for place, said in drafted.comments.items()]
+    return notes
