@@ -23,7 +23,7 @@ from treeline.delivery.releasing import RELEASES, Entry
 from treeline.deployment.records import DEPLOYMENTS, IN_SERVICE, Deployment
 from treeline.errors import ProvenanceError, SignatureUncheckedError, UntrustedArtifactError
 from treeline.files import digest
-from treeline.signing import RELEASE, STATEMENT_FILE, verifying_function
+from treeline.signing import RELEASE, STATEMENT_FILE, Statement, verifying_function
 
 LOCK = Path("dvc.lock")
 STAGES = ("collect", "prepare", "train", "evaluate", "export")  # those with data of one model
@@ -285,21 +285,26 @@ def _signed(entry: str, document: Mapping[str, Any], model: str, signers: str) -
     if not signers:
         return "signed, not verified: name the trusted signers (--signers)"
     verify, place = verifying_function(place="--signers"), f"{STATEMENT_FILE} of {entry[:12]}"
-    released, signature = Entry.of(document), Layout(model).signature
-    content = repository.shown(released.passed[model], signature) or ""
     try:
         statement = verify(envelope.encode(), signers, place=place, now=datetime.now(UTC))
-        if statement.about != RELEASE or Entry.of(statement.content) != released:
-            raise UntrustedArtifactError(f"{place}: what was signed is another release")
-        digest_of_contract = hashlib.sha256(content.encode()).hexdigest()
-        statement.check(signature.as_posix(), digest_of_contract, place=place)
+        _check(statement, Entry.of(document), model, place=place)
     except UntrustedArtifactError as error:
         return f"not to be trusted: {error}"
     except SignatureUncheckedError as error:
         return f"signed, not verified: {error}"
-    if Signature.parse(content, place=place).version != released.models[model]:
-        return f"not to be trusted: {released.passed[model][:12]} has another version"
     return f"signed by {statement.signer}"
+
+
+def _check(statement: Statement, released: Entry, model: str, *, place: str) -> None:
+    """Raise UntrustedArtifactError unless a statement vouches for a release and a model of it."""
+    if statement.about != RELEASE or Entry.of(statement.content) != released:
+        raise UntrustedArtifactError(f"{place}: what was signed is another release")
+    path, commit = Layout(model).signature, released.passed[model]
+    contract = repository.shown(commit, path) or ""
+    digest_of_contract = hashlib.sha256(contract.encode()).hexdigest()
+    statement.check(path.as_posix(), digest_of_contract, place=place)
+    if Signature.parse(contract, place=place).version != released.models[model]:
+        raise UntrustedArtifactError(f"{place}: {commit[:12]} has another version of {model}")
 
 
 def _deployments(model: str, version: str) -> Iterator[Deployment]:
