@@ -48,6 +48,10 @@ VALUES: dict[str, tuple[dict[str, list[str]], list[str]]] = {
         {"land": ["DE", "FR", "IT", "NA"]},
         ["--values NA reads a code", "--missing NA reads no value"],
     ),
+    "a second header": (
+        {"X1": ["ID", *NUMBERS], "X2": ["AGE", *NUMBERS]},
+        ["('ID', 'AGE')", "a second header, or units"],
+    ),
     "a word among numbers": ({"x": [*NUMBERS, ">100"]}, ["'>100' (1 rows)", "--missing '>100'"]),
 }
 
@@ -59,6 +63,11 @@ def test_a_file_that_is_no_table_or_is_two(payload: bytes, said: list[str]) -> N
         read_sheet(payload, hints)
     for words in said or ["--encoding klingon: not known"]:
         assert words in str(refusal.value)
+
+
+def test_a_delimiter_of_two_characters_is_none() -> None:
+    with pytest.raises(DataError, match="--delimiter '::': give one character"):
+        read_sheet(b"a::b\n1::2\n", Hints(delimiter="::"))
 
 
 @pytest.mark.parametrize(("columns", "said"), VALUES.values(), ids=VALUES)
@@ -74,6 +83,9 @@ def test_a_column_that_can_be_read_in_two_ways(
 def test_a_word_that_nothing_says_is_a_mistake() -> None:
     with pytest.raises(DataError, match="--missing '-9': no field of the table says so"):
         read_columns({"x": ["1", "2"]}, Hints(missing=("-9",)))
+
+    with pytest.raises(DataError, match="--fold-case 'y': the table has no such column"):
+        read_columns({"x": ["1", "2"]}, Hints(fold_case=("y",)))
 
 
 def test_a_column_that_is_left_out_need_not_be_readable() -> None:

@@ -88,8 +88,8 @@ DECLARED: dict[str, tuple[Made, dict[str, object]]] = {
         {"type": "integer", "minimum": 0, "maximum": 6, "nullable": True},
     ),
     "words by frequency": (
-        lambda _, n, __: "b" if n % 6 else ("c" if n % 4 else "a"),
-        {"type": "category", "categories": ["b", "a", "c"]},
+        lambda _, n, __: "fir" if n % 6 else ("elm" if n % 4 else "ash"),
+        {"type": "category", "categories": ["fir", "ash", "elm"]},
     ),
     "words of a scale": (
         lambda rng, *_: rng.choice(["Often", "Never", "Sometimes"]),
@@ -98,6 +98,22 @@ DECLARED: dict[str, tuple[Made, dict[str, object]]] = {
     "ranges": (
         lambda rng, *_: rng.choice(["25-34", "<25", "100+", "35-99"]),
         {"type": "category", "categories": ["<25", "25-34", "35-99", "100+"]},
+    ),
+    "ranges and the rest": (
+        lambda rng, *_: rng.choice(["2", "less than 1", "10+", "5", "no answer"]),
+        {"type": "category", "categories": ["less than 1", "2", "5", "10+", "no answer"]},
+    ),
+    "letters": (
+        lambda rng, n, _: "CBAA"[n % 4],
+        {"type": "category", "categories": ["A", "B", "C"]},
+    ),
+    "whole numbers that all differ": (
+        lambda rng, n, _: n * n,
+        {"type": "integer", "minimum": 0, "maximum": 90_000},
+    ),
+    "small shares": (
+        lambda rng, n, _: f"{(n % 30 + 1) / 1000}",
+        {"type": "number", "minimum": 0, "maximum": 0.05},
     ),
     "codes": (
         lambda rng, *_: rng.choice(["007", "012"]),
@@ -135,6 +151,10 @@ def test_target_split_candidates_and_gate_suit_the_table(of_all: Draft) -> None:
     assert block["champion"] == {"metric": "roc_auc"}
     assert block["gate"] == {"beats": "baseline", "undecided": "pass"}
     assert "after: {hired:" in of_all.comments["split",]
+
+
+def test_what_may_be_an_id_is_pointed_at(of_all: Draft) -> None:
+    assert of_all.comments["features", "whole numbers that all differ"].endswith("an id?")
 
 
 def test_columns_that_say_the_same_are_one_feature() -> None:
@@ -195,9 +215,10 @@ REFUSED: dict[str, tuple[str, Hints, str]] = {
     "amounts of words": ("mood", Hints(task="regression"), "holds words"),
     "two of three classes": ("mood", Hints(task="binary"), "has 3 classes"),
     "no such column": ("left", Hints(leave_out=("agee",)), "--leave-out 'agee'"),
+    "spellings of one class": ("answer", Hints(), "--fold-case 'answer' makes them one"),
     "nothing to learn from": (
         "left",
-        Hints(leave_out=("age", "mood", "company", "hired", "notes")),
+        Hints(leave_out=("age", "mood", "company", "hired", "notes", "answer")),
         "no column is left to learn from",
     ),
 }
@@ -205,7 +226,22 @@ REFUSED: dict[str, tuple[str, Hints, str]] = {
 
 @pytest.mark.parametrize(("target", "hints", "said"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_learnt_is_refused(target: str, hints: Hints, said: str) -> None:
-    table = _table(**{name: LEFT_OUT[name][0] for name in ("company", "hired", "notes")})
+    made = {name: LEFT_OUT[name][0] for name in ("company", "hired", "notes")}
+    table = _table(**made, answer=lambda rng, *_: rng.choice(["Yes", "yes", "No"]))
     with pytest.raises(DataError) as refusal:
         _draft(table, target, hints)
     assert said in str(refusal.value)
+
+
+def test_a_table_without_a_header_is_said_to_lack_one() -> None:
+    with pytest.raises(DataError, match="does the file lack a first line"):
+        _draft({"38": ["39", "40"], "yes": ["no", "yes"]}, "left")
+
+
+def test_the_coarser_of_two_groups_splits() -> None:
+    table = _table(
+        **{"InvoiceNo": lambda _, n, __: n // 3, "customer_id": lambda _, n, __: f"C{n // 12}"}
+    )
+    made = _draft(table)
+    assert made.block["split"]["group"] == "customer_id"
+    assert [each.name for each in made.left_out] == ["InvoiceNo"]

@@ -97,6 +97,7 @@ VALUES: dict[str, tuple[list[str], Sequence[str | None], str]] = {
     "thousands by commas": (["1,234.50", "12.00"], ["1234.50", "12.00"], "number"),
     "thousands by points": (["1.234,50", "12,00"], ["1234.50", "12.00"], "number"),
     "millions tell thousands": (["1,234,567", "1,234"], ["1234567", "1234"], "integer"),
+    "lakhs of India": (["46,59,256", "2,59,256"], ["4659256", "259256"], "integer"),
     "thousands by spaces": (["1 234,5", "12,5"], ["1234.5", "12.5"], "number"),
     "thousands by narrow spaces": (["1\u202f234", "12"], ["1234", "12"], "integer"),
     "thousands by apostrophes": (["1'234.5", "12.5"], ["1234.5", "12.5"], "number"),
@@ -132,6 +133,11 @@ VALUES: dict[str, tuple[list[str], Sequence[str | None], str]] = {
     "dates with times": (
         ["2024-05-01 8:30", "2024-05-02 17:05"],
         ["2024-05-01T08:30", "2024-05-02T17:05"],
+        "time",
+    ),
+    "hours of two halves": (
+        ["05/28/2024 12:05:00 AM", "05/28/2024 1:35:00 pm"],
+        ["2024-05-28T00:05:00", "2024-05-28T13:35:00"],
         "time",
     ),
     "dates in words": (["5 May 2024", "Jun 6, 2024"], ["5 May 2024", "Jun 6, 2024"], "time"),
@@ -171,3 +177,12 @@ def test_a_person_tells_what_the_file_does_not() -> None:
     assert [*sums.values[:2]] == ["1234", "5678"] and sums.n_missing == 1
     assert list(land.values) == ["DE", "FR", "NA"]
     assert read_sheet("a,b\nñ,1\n".encode("cp1252"), Hints(encoding="cp1252")).columns["a"] == ["ñ"]
+
+
+def test_words_that_differ_in_case_are_one_where_a_person_says_so() -> None:
+    texts = {"x": ["Yes", "yes", "Yes", "NO"]}
+    [column] = read_columns(texts, Hints())
+    assert "--fold-case 'x'" in column.note
+    [column] = read_columns(texts, Hints(fold_case=("x",)))
+    assert list(column.values) == ["Yes", "Yes", "Yes", "NO"] and column.note == ""
+    assert column.counts == {"Yes": 3, "NO": 1} and column.respelt == ("yes", "Yes")

@@ -158,6 +158,9 @@ def adopt(model: str, file: Path) -> str:
 @click.option("--values", multiple=True, metavar="WORD", help="A value, for all its looks.")
 @click.option("--leave-out", multiple=True, metavar="COLUMN", help="No feature; repeat it.")
 @click.option(
+    "--fold-case", multiple=True, metavar="COLUMN", help="YES and yes are one in it; repeat it."
+)
+@click.option(
     "--task",
     type=click.Choice(["binary", "multiclass", "regression"]),
     help="What the target is, where numbers may be amounts or classes.",
@@ -175,6 +178,7 @@ def add(
     missing: tuple[str, ...],
     values: tuple[str, ...],
     leave_out: tuple[str, ...],
+    fold_case: tuple[str, ...],
     task: "Task | None",
     positive: str | None,
 ) -> str:
@@ -195,6 +199,7 @@ def add(
         missing=missing,
         values=values,
         leave_out=leave_out,
+        fold_case=fold_case,
         task=task,
         positive=positive,
     )

@@ -214,7 +214,7 @@ def _notes(columns: Sequence[ColumnReading], drafted: Draft) -> list[str]:
     for column in respelt:
         assert column.respelt is not None  # the line above
         unit = f" {column.unit}" if column.unit else ""
-        notes.append(f"{column.name}: {column.respelt[0]!r} is read as {column.respelt[1]}{unit}")
+        notes.append(f"{column.name}: '{column.respelt[0]}' is read as {column.respelt[1]}{unit}")
     words: dict[str, list[str]] = {}
     for column in columns:
         for word in column.missing_words:

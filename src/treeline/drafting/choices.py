@@ -14,10 +14,10 @@ import pandas as pd
 from treeline.config.models import ModelSpec
 from treeline.config.sources import USUALLY_MISSING
 from treeline.contract.features import Task
-from treeline.contract.texts import number_of
+from treeline.contract.texts import NUMBER, number_of
 from treeline.drafting.candidates import candidates, judged_by
 from treeline.drafting.columns import ColumnReading
-from treeline.drafting.features import LeftOut, feature_of, groups, named_for_groups
+from treeline.drafting.features import LeftOut, counts_rows, feature_of, groups, named_for_groups
 from treeline.drafting.hints import Hints
 from treeline.errors import DataError
 from treeline.preparation.leaks import leaks, of_frames
@@ -83,9 +83,12 @@ def _named(target: str, by_name: Mapping[str, ColumnReading]) -> ColumnReading:
     folded = {name.casefold(): name for name in by_name}
     near = difflib.get_close_matches(target.casefold(), folded, n=1)
     guess = f"; is it {folded[near[0]]!r}?" if near else ""
+    headless = next((name for name in by_name if NUMBER.fullmatch(name)), None)
+    if headless is not None:
+        guess = f"; {headless!r} is one: does the file lack a first line with the names of columns?"
     raise DataError(
-        f"--target {target!r}: the table has no such column{guess} It has "
-        f"{', '.join(map(repr, by_name))}"
+        f"--target {target!r}: the table has {', '.join(map(repr, by_name))}, and no such column"
+        f"{guess}"
     )
 
 
@@ -99,6 +102,8 @@ def _target(column: ColumnReading, hints: Hints) -> Block:
         )
     if column.holds == "time":
         raise DataError(f"--target {column.name!r}: it holds dates or times; name another column")
+    if column.holds == "words" and column.note:
+        raise DataError(f"--target {column.name!r}: {column.note}, or correct the file")
     declared: Block = {"name": column.name, "task": hints.task or _task(column)}
     if declared["task"] == "regression" and column.holds not in ("integer", "number"):
         raise DataError(f"--task regression: {column.name!r} holds words; name another task")
@@ -163,9 +168,6 @@ def _with_missing(source: Block, columns: Sequence[ColumnReading]) -> Block:
 def _sorted(columns: Sequence[ColumnReading], hints: Hints) -> _Parts:
     """Return the features, what is left out, and what is carried along to group rows by."""
     parts = _Parts({}, [], {}, None, {})
-    unknown = [name for name in hints.leave_out if name not in {each.name for each in columns}]
-    if unknown:
-        raise DataError(f"--leave-out {unknown[0]!r}: the table has no such column beside target")
     seen: dict[bytes, str] = {}
     for column in columns:
         declared = feature_of(column)
@@ -177,7 +179,8 @@ def _sorted(columns: Sequence[ColumnReading], hints: Hints) -> _Parts:
                 declared = LeftOut(column.name, f"it says the same as {twin!r}", decided=True)
         _placed(column, declared, parts)
     named = [each for each in columns if each.name in parts.carried and named_for_groups(each)]
-    return replace(parts, group=named[0].name if named else None)
+    coarsest = min(named, key=lambda column: len(column.counts), default=None)
+    return replace(parts, group=coarsest.name if coarsest else None)
 
 
 def _pattern(column: ColumnReading) -> bytes:
@@ -257,10 +260,12 @@ def _without_leaks(parts: _Parts, block: Block, prepared: Prepared) -> _Parts | 
         )
         for each in record["telling"]
     ]
-    ids = [
-        LeftOut(name, "one whole number per row, without gaps: it counts rows")
-        for name in record["ids"]
-    ]
+    ids = []
+    for name in record["ids"]:
+        if counts_rows(pd.concat([prepared.train[name], prepared.test[name]])):
+            ids.append(LeftOut(name, "one whole number per row, in equal steps: it counts rows"))
+        elif "unit" not in parts.features[name]:
+            parts.comments["features", name] = "every row has another one: is it an id?"
     for clock in record["clocks"]:
         parts.comments["features", clock["feature"]] = (
             "it follows the order of rows, and tells less of later ones"

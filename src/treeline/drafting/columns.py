@@ -31,6 +31,8 @@ LEADING_ZERO = re.compile(r"0\d+")
 MOSTLY = 0.9  # of the values: a column of numbers, in which something else is a fault
 FEW_NUMBERS = 10  # different ones; with fewer, a column of words may hold some numbers
 BEYOND = 3.0  # times the next value: a 999 that is none
+LOOKED_AT = 50  # rows by which a second header is told
+FEWEST_HEADS = 2
 SHOWN = 3
 
 
@@ -76,13 +78,26 @@ def read_columns(columns: Mapping[str, Sequence[str]], hints: Hints) -> list[Col
 
     Columns hold texts of one length, n_rows, the empty one for none.
     """
+    _check_hints(columns, hints)
+    _check_header(columns)
+    scans = [_scan(name, Counter(texts), hints) for name, texts in columns.items()]
+    decimal = marks({scan.name: scan.numbers.values() for scan in scans if scan.numbers}, hints)
+    return [_reading(scan, columns[scan.name], decimal.get(scan.name), hints) for scan in scans]
+
+
+def _check_hints(columns: Mapping[str, Sequence[str]], hints: Hints) -> None:
+    """Raise DataError for a hint about what the table does not have: it is misspelt."""
     for option, words in (("missing", hints.missing), ("values", hints.values)):
         for word in words:
             if not any(word in texts for texts in columns.values()):
                 raise DataError(f"--{option} {word!r}: no field of the table says so")
-    scans = [_scan(name, Counter(texts), hints) for name, texts in columns.items()]
-    decimal = marks({scan.name: scan.numbers.values() for scan in scans if scan.numbers}, hints)
-    return [_reading(scan, columns[scan.name], decimal.get(scan.name), hints) for scan in scans]
+    for option, names in (("leave-out", hints.leave_out), ("fold-case", hints.fold_case)):
+        for name in names:
+            if name not in columns:
+                raise DataError(
+                    f"--{option} {name!r}: the table has no such column; it has "
+                    f"{', '.join(map(repr, columns))}"
+                )
 
 
 def _scan(name: str, counts: Counter[str], hints: Hints) -> _Scan:
@@ -165,7 +180,9 @@ def _reading(scan: _Scan, texts: Sequence[str], mark: Mark | None, hints: Hints)
         holds, spelt = "boolean", {word: word.lower() for word in words}
     else:
         holds, spelt = "words", {word: word for word in words}
-        note = _alike(words)
+        if scan.name in hints.fold_case:
+            spelt = _folded(scan.counts, words)
+        note = _alike(scan.name, list(dict.fromkeys(spelt.values())))
     values = pd.Series([spelt.get(text) for text in texts], name=scan.name, dtype="str")
     counts: Counter[str] = Counter()
     for word, text in spelt.items():
@@ -200,10 +217,12 @@ def _check_sentinels(
     name: str, counts: Counter[str], spelt: Mapping[str, str], hints: Hints
 ) -> None:
     """Raise DataError for a number such as -999 that is far from all others and comes again."""
-    numbers = {word: float(text) for word, text in spelt.items() if word not in hints.values}
-    for word, number in numbers.items():
+    for word, text in spelt.items():
+        number = float(text)
+        if number not in SENTINELS or counts[word] < 2 or word in hints.values:
+            continue
         others = [each for each in map(float, spelt.values()) if each != number]
-        if number not in SENTINELS or counts[word] < 2 or len(others) < SHOWN:
+        if len(others) < SHOWN:
             continue
         below = number < 0 <= min(others)
         above = number > 0 and number > BEYOND * max(map(abs, others))
@@ -215,11 +234,43 @@ def _check_sentinels(
             )
 
 
-def _alike(words: Sequence[str]) -> str:
+def _folded(counts: Counter[str], words: Sequence[str]) -> dict[str, str]:
+    """Return each word in the commonest spelling of those that differ in case only."""
+    spelling: dict[str, str] = {}
+    for word in sorted(words, key=lambda word: (-counts[word], word)):
+        spelling.setdefault(word.casefold(), word)
+    return {word: spelling[word.casefold()] for word in words}
+
+
+def _alike(name: str, words: Sequence[str]) -> str:
     """Return a note on words that differ in upper and lower case only."""
     seen: dict[str, str] = {}
     for word in words:
         twin = seen.setdefault(word.casefold(), word)
         if twin != word:
-            return f"{twin} and {word} differ in case only: make them one in the source?"
+            return f"{twin!r} and {word!r} differ in case only; --fold-case {name!r} makes them one"
     return ""
+
+
+def _check_header(columns: Mapping[str, Sequence[str]]) -> None:
+    """Raise DataError where the first row reads as a second header: words above numbers."""
+    words = [
+        name
+        for name, texts in columns.items()
+        if texts[0]
+        and numeral(texts[0]) is None
+        and texts[0].lower() not in MISSING | UNSAID
+        and texts[0] not in DASHES
+        and _are_numbers([text for text in texts[1:LOOKED_AT] if text])
+    ]
+    if len(words) >= FEWEST_HEADS:
+        row = ", ".join(repr(columns[name][0]) for name in words[:SHOWN])
+        raise DataError(
+            f"the first row below the header holds words ({row}) where all others hold numbers: a "
+            "second header, or units; take one of the two lines out of the file"
+        )
+
+
+def _are_numbers(texts: Sequence[str]) -> bool:
+    numbers = sum(1 for text in texts if numeral(text) is not None)
+    return len(texts) >= FEW_NUMBERS and numbers >= MOSTLY * len(texts)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from treeline.contract.features import Feature
 from treeline.contract.kinds import INTEGER_MAX
 from treeline.drafting.columns import ColumnReading
@@ -25,6 +28,9 @@ SCALES = (
     ("young", "middle", "old"),
     ("no", "yes"),
     ("strongly disagree", "disagree", "neutral", "agree", "strongly agree"),
+    ("very dissatisfied", "dissatisfied", "neutral", "satisfied", "very satisfied"),
+    ("very unlikely", "unlikely", "neutral", "likely", "very likely"),
+    ("primary", "secondary", "tertiary"),
     ("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
     ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"),
     ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
@@ -32,12 +38,16 @@ SCALES = (
 FIRST_NUMBER = re.compile(r"\D{0,12}?(\d+)")
 TOKENS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+|#")
 OF_ROWS = {"id", "no", "nr", "number", "index", "key", "uuid", "guid", "row", "unnamed", "#"}
+LAST_OF_GROUPS = {"id", "no", "nr", "number"}
 OF_GROUPS = {"id", "patient", "subject", "customer", "client", "user", "person", "participant"}
 OF_GROUPS |= {"household", "family", "animal", "plot", "batch", "group", "account", "device"}
 WORDS_OF_TEXT = 3.0  # on average: a column of such values is text that people wrote
 ROWS_EACH = 20  # of a category, on average: with fewer there are too many categories
 FEWEST_LIMIT, MOST_LIMIT = 10, 60  # categories, between which the rows decide
 FEWEST_GROUPS = 8
+MOST_OF_THEM = 0.6  # of categories: so many begin with a number, and the others stand behind
+MOSTLY = 0.9  # of the steps between ids
+SHARE = 0.5  # the least that the largest of numbers is which are shares, from 0 to 1
 FEWEST_ROWS = 10  # with fewer, that all values differ says nothing
 
 
@@ -86,7 +96,8 @@ def _names_rows(column: ColumnReading) -> bool:
         return _words_each(column) < WORDS_OF_TEXT
     whole = all(text.lstrip("+-").isdigit() for text in column.counts)
     beyond = whole and max(map(float, column.counts)) > INTEGER_MAX
-    return whole and (beyond or bool(tokens(column.name) & OF_ROWS))
+    named = tokens(column.name)
+    return whole and (beyond or bool(OF_ROWS & {*named[:1], *named[-1:]}))
 
 
 def _too_much(column: ColumnReading) -> str | None:
@@ -118,12 +129,19 @@ def groups(column: ColumnReading) -> bool:
 
 def named_for_groups(column: ColumnReading) -> bool:
     """Tell whether the name of a column says that it groups rows."""
-    return bool(tokens(column.name) & OF_GROUPS)
+    named = tokens(column.name)
+    return bool(OF_GROUPS & set(named) or LAST_OF_GROUPS & {*named[-1:]})
 
 
-def tokens(name: str) -> set[str]:
+def counts_rows(values: pd.Series) -> bool:
+    """Tell whether different numbers of shape (n_rows,) are a count: nearly all steps are equal."""
+    steps = np.diff(np.unique(values.to_numpy(np.float64)))
+    return bool(np.mean(steps == np.median(steps)) >= MOSTLY)
+
+
+def tokens(name: str) -> list[str]:
     """Return the words of a name, lowercase: customer and id of CustomerID and of customer_id."""
-    return {token.lower() for token in TOKENS.findall(name)}
+    return [token.lower() for token in TOKENS.findall(name)]
 
 
 def in_order(column: ColumnReading) -> list[str]:
@@ -133,17 +151,21 @@ def in_order(column: ColumnReading) -> list[str]:
     for scale in SCALES:
         if set(folded.values()) <= set(scale):
             return sorted(words, key=lambda word: scale.index(folded[word]))
-    numbers = {word: match for word in words if (match := FIRST_NUMBER.match(word)) is not None}
-    if len(numbers) == len(words):
-        return sorted(words, key=lambda word: (int(numbers[word][1]), _side(word), word))
-    return sorted(words, key=lambda word: (-column.counts[word], word))
+    by_frequency = sorted(words, key=lambda word: (-column.counts[word], word))
+    if all(len(word) == 1 for word in words):
+        return sorted(words)
+    numbers = {word: int(match[1]) for word in words if (match := FIRST_NUMBER.match(word))}
+    if len(numbers) < len(words) * MOST_OF_THEM:
+        return by_frequency
+    ranges = sorted(numbers, key=lambda word: (numbers[word], _side(word), word))
+    return [*ranges, *(word for word in by_frequency if word not in numbers)]
 
 
 def _side(word: str) -> int:
     """Return where a range stands that begins at a number: those below it come first."""
-    if word.startswith(("<", "under", "below")):
+    if word.lower().startswith(("<", "under", "below", "less", "up to")):
         return -1
-    return 1 if word.startswith((">", "over", "above")) or word.endswith("+") else 0
+    return 1 if word.lower().startswith((">", "over", "above", "more")) or word.endswith("+") else 0
 
 
 def bounds(column: ColumnReading) -> dict[str, float | int]:
@@ -154,7 +176,7 @@ def bounds(column: ColumnReading) -> dict[str, float | int]:
     numbers = column.numbers()
     low, high = float(numbers.min()), float(numbers.max())
     whole = column.holds == "integer"
-    if low >= 0 and high <= 1:
+    if low >= 0 and SHARE <= high <= 1:
         return {"minimum": 0, "maximum": 1}
     if column.unit == "%" and low >= 0 and high <= 100:
         return {"minimum": 0, "maximum": 100}

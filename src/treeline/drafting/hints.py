@@ -13,6 +13,7 @@ class Hints:
     """Answers to what a table leaves open; each is an option of `treeline add`.
 
     `missing` are words for a missing value, `values` words that look like one and are none.
+    In the columns of `fold_case`, words that differ in upper and lower case are one.
     """
 
     encoding: str | None = None
@@ -21,5 +22,6 @@ class Hints:
     missing: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    fold_case: tuple[str, ...] = ()
     task: Task | None = None
     positive: str | None = None

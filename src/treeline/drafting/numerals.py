@@ -28,6 +28,7 @@ _FORMS: tuple[tuple[Evidence, str], ...] = (
     ("point", r"[1-9]\d{0,2}(,\d{3})+\.\d*"),
     ("comma", r"[1-9]\d{0,2}(\.\d{3})+,\d*"),
     ("point", r"[1-9]\d{0,2}(,\d{3}){2,}"),
+    ("point", r"[1-9]\d?(,\d{2})+,\d{3}(\.\d*)?"),
     ("comma", r"[1-9]\d{0,2}(\.\d{3}){2,}"),
 )
 FORMS = tuple((name, re.compile(r"[+-]?" + form, re.ASCII)) for name, form in _FORMS)

@@ -173,6 +173,8 @@ def _delimiter(text: str, said: str | None) -> tuple[str, str]:
     if not text.strip():
         raise DataError("it is empty; give a file with a header and rows")
     if said is not None:
+        if len(said) != 1:
+            raise DataError(f"--delimiter {said!r}: give one character, or tab")
         return said, _quote(text, said)
     fitting = [each for each in DELIMITERS if _fits(_shape(text, each))]
     if not fitting and _fits(_shape(text, SPACE)):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 CLOCK = r"(?P<clock>\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?)"
-REST = rf"([T ]\s*{CLOCK}\s*(?P<zone>Z|[+-]\d{{2}}:?\d{{2}})?)?"
+REST = rf"([T ]\s*{CLOCK}\s*(?P<half>[AaPp][Mm])?(?P<zone>Z|[+-]\d{{2}}:?\d{{2}})?)?"
 YEAR_FIRST = re.compile(rf"(?P<year>\d{{4}})([-/.]?)(?P<month>\d{{2}})\2(?P<day>\d{{2}}){REST}")
 YEAR_LAST = re.compile(
     rf"(?P<one>\d{{1,2}})(?P<mark>[./-])(?P<two>\d{{1,2}})(?P=mark)(?P<year>\d{{4}}|\d{{2}}){REST}"
@@ -69,8 +69,7 @@ def _moment(text: str, *, month_first: bool) -> str | None:
     year = parts["year"] if len(parts["year"]) == 4 else f"20{parts['year']}"
     said = f"{year}-{month:0>2}-{day:0>2}"
     if parts["clock"]:
-        said += f"T{parts['clock']:0>5}" if parts["clock"].count(":") == 1 else f"T{_long(parts)}"
-    said += parts["zone"] or ""
+        said += f"T{_clock(parts)}{parts['zone'] or ''}"
     try:
         moment = datetime.fromisoformat(said)
     except ValueError:
@@ -78,7 +77,9 @@ def _moment(text: str, *, month_first: bool) -> str | None:
     return said if moment.year in YEARS else None
 
 
-def _long(parts: dict[str, str]) -> str:
-    """Return a time of day with seconds, its hour of two digits."""
+def _clock(parts: dict[str, str]) -> str:
+    """Return a time of day of 24 hours, its hour of two digits."""
     hour, rest = parts["clock"].split(":", 1)
+    if parts["half"]:
+        hour = str(int(hour) % 12 + (12 if parts["half"].lower() == "pm" else 0))
     return f"{hour:0>2}:{rest}"
