@@ -145,7 +145,7 @@ RUNTIME_DOMAINS = (
 )
 MOST_VALUES = 1000  # inputs and outputs, each of which is repeated in contracts and documents
 MOST_NAME = 200  # characters of what is repeated there
-MOST_PROBLEMS = 10_000  # faults of one kind, which are counted no further
+MOST_OF_A_KIND = 10_000  # faults of one kind, which are counted no further
 MOST_CLASSES = 5000  # of a ZipMap, which its card repeats
 MOST_CLASS_CHARACTERS = 80_000
 MODEL = "model"
@@ -193,7 +193,7 @@ def audit(payload: bytes, model_class: Any, limits: Limits) -> list[Problem]:
     by_text = {
         (each.place, each.message): each
         for check in checks
-        for each in islice(check, MOST_PROBLEMS)
+        for each in islice(check, MOST_OF_A_KIND)
     }
     problems = list(by_text.values())
     if (more := len(problems) - MOST_PROBLEMS) > 0:

@@ -15,7 +15,6 @@ from api.prediction_log.exports import (
     MEDIA_TYPES,
     PredictionQuery,
     Row,
-    Text,
     format_of,
     json_line,
 )
@@ -145,7 +144,7 @@ class Explanation(BaseModel):
     responses=dict(failures((401, 403, 404, 409, 422, 429, 503)).items()),
 )
 async def read_why(
-    id: Annotated[Text, Path(description="The `id` of an answer")],
+    id: Annotated[str, Path(description="The `id` of an answer", pattern=r"^[\x20-\x7e]{1,200}$")],
     log: LogDep,
     catalogue: SoonDep,
 ) -> Explanation:

@@ -182,12 +182,12 @@ def add(
     task: "Task | None",
     positive: str | None,
 ) -> str:
-    """Draft a model from a TABLE: a CSV or Parquet file, or library:iris.
+    """Draft a model from a TABLE, to be corrected and trained.
 
-    Its block is written to params.yaml: types, categories, limits, what is left out and why, a
-    split, candidates and a gate. The table is stored below dataset/sources/file, where DVC tracks
-    it. What was read as what is printed; what can be read in two ways is asked for by an option,
-    and changes nothing.
+    TABLE is a CSV or Parquet file, or library:iris. Its block is written to params.yaml: types,
+    categories, limits, what is left out and why, a split, candidates and a gate. The table is
+    stored below dataset/sources/file, where DVC tracks it. What was read as what is printed; what
+    can be read in two ways is asked for by an option, and changes nothing.
     """
     from treeline.commands import add as command
     from treeline.drafting.hints import Hints
