@@ -21,6 +21,9 @@ from treeline.errors import DeliveryError
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "ghs_theTokenOfTheRun"
 TEXT = f'{MARK}\n\n# Trained: sugar\n\n@nobody, 100 % of "it"\n'
+BOT: dict[str, Any] = {"user": {"type": "Bot"}, "author_association": "NONE"}
+STRANGER: dict[str, Any] = {"user": {"type": "User"}, "author_association": "CONTRIBUTOR"}
+MEMBER: dict[str, Any] = {"user": {"type": "User"}, "author_association": "MEMBER"}
 STAND_IN = """\
 #!{python}
 import json, os, sys
@@ -97,7 +100,7 @@ class _Api(BaseHTTPRequestHandler):
             number = int(self.path.rpartition("/")[2])
             [comment] = [each for each in self.github.comments if each["id"] == number]
         else:
-            comment = {"id": len(self.github.comments) + 1}
+            comment = {"id": len(self.github.comments) + 1, **BOT}
             self.github.comments.append(comment)
         comment |= body | {"html_url": f"https://github.com/comment/{comment['id']}"}
         self.reply(comment)
@@ -187,7 +190,7 @@ def test_a_commit_that_has_a_comment_of_an_earlier_run_gets_no_second_one(
 ) -> None:
     cml = stand_in(tools, "cml")
     earlier = {"id": 1, "body": f"{MARK}\n\n# Refused", "html_url": "https://github.com/comment/1"}
-    github.comments.append(earlier)
+    github.comments.append({**earlier, **BOT})
     for _ in range(2):
         assert on_commit(COMMIT, report) == "https://github.com/comment/1"
     assert [comment["body"] for comment in github.comments] == [TEXT]
@@ -216,7 +219,7 @@ def test_when_neither_is_installed_both_are_named(report: Path) -> None:
 
 
 def test_a_pull_request_gets_a_comment(github: GitHub, report: Path) -> None:
-    github.comments.append({"id": 1, "body": "Looks good to me", "html_url": ""})
+    github.comments.append({"id": 1, "body": "Looks good to me", "html_url": "", **MEMBER})
     assert on_pull_request("7", report) == "https://github.com/comment/2"
     assert [path.partition("?")[0] for _, path, _ in github.requests] == [
         "/repos/acme/forest/issues/7/comments"
@@ -224,12 +227,24 @@ def test_a_pull_request_gets_a_comment(github: GitHub, report: Path) -> None:
     assert [comment["body"] for comment in github.comments] == ["Looks good to me", TEXT]
 
 
-def test_a_later_run_brings_its_own_comment_up_to_date(github: GitHub, report: Path) -> None:
-    quoting = {"id": 1, "body": f"> {MARK}\n\nWhat is this?", "html_url": ""}
-    github.comments += [quoting, {"id": 2, "body": f"{MARK}\n\n# Nothing", "html_url": ""}]
+@pytest.mark.parametrize("author", [BOT, MEMBER])
+def test_a_later_run_brings_its_own_comment_up_to_date(
+    github: GitHub, report: Path, author: dict[str, Any]
+) -> None:
+    quoting = {"id": 1, "body": f"> {MARK}\n\nWhat is this?", "html_url": "", **author}
+    earlier = {"id": 2, "body": f"{MARK}\n\n# Nothing", "html_url": "", **author}
+    github.comments += [quoting, earlier]
     assert on_pull_request("7", report) == "https://github.com/comment/2"
     assert github.requests[-1][:2] == ("PATCH", "/repos/acme/forest/issues/comments/2")
     assert [comment["body"] for comment in github.comments] == [quoting["body"], TEXT]
+
+
+def test_a_comment_of_a_stranger_that_begins_as_ours_is_left_alone(
+    github: GitHub, report: Path
+) -> None:
+    github.comments.append({"id": 1, "body": f"{MARK}\n\n# Mine", "html_url": "", **STRANGER})
+    assert on_pull_request("7", report) == "https://github.com/comment/2"
+    assert [comment["body"] for comment in github.comments] == [f"{MARK}\n\n# Mine", TEXT]
 
 
 def test_a_repository_that_is_not_named_is_asked_for(

@@ -14,6 +14,17 @@ from treeline.cli.options import Moment, as_json, example, to_json, working
 FOLDER = Path("build/release")
 
 of_folder = click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+of_log = click.option(
+    "--log",
+    envvar="TREELINE_LOG",
+    default="",
+    help="URL of the service, or of the database of its log [TREELINE_LOG].",
+)
+with_secret = click.option(
+    "--secret",
+    metavar="VARIABLE",
+    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
+)
 
 
 @click.command(epilog=example("treeline pull"))
@@ -252,17 +263,8 @@ def doctor(as_json: bool) -> int:
 
 
 @click.command(epilog=example("treeline monitor --log https://models.example.org iris"))
-@click.option(
-    "--log",
-    envvar="TREELINE_LOG",
-    default="",
-    help="URL of the service, or of the database of its log [TREELINE_LOG].",
-)
-@click.option(
-    "--secret",
-    metavar="VARIABLE",
-    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
-)
+@of_log
+@with_secret
 @click.option("--since", type=Moment(), help="From this time on; the declared window before.")
 @click.option("--until", type=Moment(), help="Before this time; now.")
 @as_json
@@ -313,17 +315,8 @@ def respond() -> str:
 
 
 @click.command(epilog=example("treeline why 7b4599068f47"))
-@click.option(
-    "--log",
-    envvar="TREELINE_LOG",
-    default="",
-    help="URL of the service, or of the database of its log [TREELINE_LOG].",
-)
-@click.option(
-    "--secret",
-    metavar="VARIABLE",
-    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
-)
+@of_log
+@with_secret
 @click.option(
     "--signers",
     metavar="FILE",
