@@ -434,7 +434,7 @@ def test_a_secret_of_production_that_training_needs_is_wrong(
     lists["environments/production/secrets"] = {"DVC_REMOTE_URL": ""}
     lists["environments/production/variables"] = {}
     found = lines(examine(clone, **environment), "wrong")["secret DVC_REMOTE_URL"]
-    assert found.startswith("set for production only, which release.yml, retrain.yml, review.yml, ")
+    assert found.startswith("set for production only, which monitor.yml, release.yml, replay.yml, ")
 
 
 def test_an_image_that_is_set_for_production_only_is_wrong(
