@@ -62,8 +62,8 @@ def test_what_is_counted_is_not_for_everybody(front: Balancer, target: str) -> N
 def public() -> list[str]:
     """Return a path of every route there is for everybody."""
     routers = (*ROUTERS, registry.router)
-    templates = {route.path for router in routers for route in router.routes}
-    paths = {each.format(model="iris", version="1") for each in templates}
+    templates = {route.path.replace(":path}", "}") for router in routers for route in router.routes}
+    paths = {each.format(model="iris", version="1", id="0f2e") for each in templates}
     return sorted({*paths, *PAGES} - {"/metrics"})
 
 
