@@ -17,13 +17,10 @@ def notify(*, failed: bool, webhook: str = "") -> str:
     A model whose refusal is on record is not well, though its training is not repeated: the issue
     stays open until it passes. Raises DeliveryError where GitHub or the webhook cannot be reached.
     """
-    earlier, refused = issues.marked_issue(MARK), sorted(refusals.known())
+    earlier, refused = issues.marked(issues.open_issues(), MARK), sorted(refusals.known())
     if failed:
         text = _complaint(refused)
-        if earlier:
-            issues.edit_issue(earlier["number"], body=text)
-        else:
-            issues.open_issue(title=TITLE, body=text)
+        issues.keep_issue(earlier, title=TITLE, body=text)
         _post(webhook, f"{TITLE}: {_run()}")
         return text
     if not earlier or refused:

@@ -5,6 +5,7 @@ What the looks have written to build/monitor is read, nothing is judged again.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from treeline.commands.monitor import FOLDER
 from treeline.commands.stale import reasons_to_train
@@ -36,11 +37,13 @@ def respond() -> list[Response]:
     looked = notes.read(notes.MONITORED)
     if not looked:
         raise ConfigError(f"{FOLDER}: no look has been taken; take one first: make monitor LOG=…")
+    opened = issues.open_issues()
     if error := looked["error"]:
         actions.output(train="false")
-        _say(UNREADABLE, TITLE, unreadable(error, now=now, run=run))
+        text = unreadable(error, now=now, run=run)
+        issues.keep_issue(issues.marked(opened, UNREADABLE), title=TITLE, body=text)
         return []
-    if earlier := issues.marked_issue(UNREADABLE):
+    if earlier := issues.marked(opened, UNREADABLE):
         issues.edit_issue(earlier["number"], state="closed")
     models = read_params().models
     records = [_record(name) for name in looked["models"]]
@@ -48,11 +51,11 @@ def respond() -> list[Response]:
     pictures = _pictures(records)
     responses = []
     for record in records:
-        opened = issues.marked_issue(mark_of(record.model))
+        earlier = issues.marked(opened, mark_of(record.model))
         response = response_to(
             record,
             Circumstances(
-                earlier=opened["body"] if opened else None,
+                earlier=earlier["body"] if earlier else None,
                 report=_report(record.model, pictures),
                 stale=[each for each in stale if f"@{record.model} " in each],
                 every=models[record.model].monitor.every,
@@ -60,7 +63,7 @@ def respond() -> list[Response]:
                 run=run,
             ),
         )
-        _carry_out(response, opened["number"] if opened else 0)
+        _carry_out(response, earlier)
         responses.append(response)
     actions.output(train=str(any(each.train for each in responses)).lower())
     return responses
@@ -96,18 +99,8 @@ def _report(model: str, pictures: str) -> str:
     return "\n".join(line.replace("![](", f"![]({pictures}/") for line in lines)
 
 
-def _carry_out(response: Response, number: int) -> None:
-    if response.change == "open":
-        issues.open_issue(title=response.title, body=response.text)
-    elif response.change == "update":
-        issues.edit_issue(number, body=response.text)
-    elif response.change == "close":
-        issues.edit_issue(number, body=response.text, state="closed")
-
-
-def _say(mark: str, title: str, text: str) -> None:
-    """Open the issue with a mark, or bring it up to date."""
-    if earlier := issues.marked_issue(mark):
-        issues.edit_issue(earlier["number"], body=text)
-    else:
-        issues.open_issue(title=title, body=text)
+def _carry_out(response: Response, earlier: dict[str, Any] | None) -> None:
+    if response.change in ("open", "update"):
+        issues.keep_issue(earlier, title=response.title, body=response.text)
+    elif response.change == "close" and earlier is not None:
+        issues.edit_issue(earlier["number"], body=response.text, state="closed")

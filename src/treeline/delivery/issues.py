@@ -3,6 +3,7 @@
 Each is found again by what it is for, and brought up to date: there is never a second one.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from treeline.delivery.github import OURS, repository, rows, send
@@ -45,18 +46,23 @@ def dispatch(workflow: str, branch: str) -> None:
     send("POST", f"actions/workflows/{workflow}/dispatches", {"ref": branch})
 
 
-def marked_issue(mark: str) -> dict[str, Any] | None:
-    """Return the open issue of ours whose text begins with a mark."""
+def open_issues() -> list[dict[str, Any]]:
+    """Return the open issues that are ours, each with `number` and `body`."""
     opened = rows(f"repos/{repository()}/issues?state=open", f"number, body, {OURS}")
-    for row in opened:
-        if row["ours"] and (row["body"] or "").lstrip().startswith(mark):
-            return row
-    return None
+    return [row for row in opened if row["ours"]]
 
 
-def open_issue(*, title: str, body: str) -> dict[str, Any]:
-    """Open an issue; raises DeliveryError."""
-    return send("POST", "issues", {"title": title, "body": body})
+def marked(issues: Sequence[dict[str, Any]], mark: str) -> dict[str, Any] | None:
+    """Return the issue whose text begins with a mark, None where there is none."""
+    return next((row for row in issues if (row["body"] or "").lstrip().startswith(mark)), None)
+
+
+def keep_issue(earlier: dict[str, Any] | None, *, title: str, body: str) -> None:
+    """Give an issue another text, or open one where there is none; raises DeliveryError."""
+    if earlier is None:
+        send("POST", "issues", {"title": title, "body": body})
+    else:
+        edit_issue(earlier["number"], body=body)
 
 
 def edit_issue(number: int, **changes: str) -> dict[str, Any]:
