@@ -50,7 +50,8 @@ Time = Annotated[
     BeforeValidator(_seconds),
     WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "number"}]}),
 ]
-Text = Annotated[str | None, Field(pattern=r"^[\x20-\x7e]{1,200}$")]
+TEXT_PATTERN = r"^[\x20-\x7e]{1,200}$"
+Text = Annotated[str | None, Field(pattern=TEXT_PATTERN)]
 
 
 class PredictionQuery(BaseModel):

@@ -13,6 +13,7 @@ from api.errors import NotAcceptableError, PredictionUnknownError
 from api.models.catalogue import Catalogue, Origin
 from api.prediction_log.exports import (
     MEDIA_TYPES,
+    TEXT_PATTERN,
     PredictionQuery,
     Row,
     format_of,
@@ -144,7 +145,7 @@ class Explanation(BaseModel):
     responses=dict(failures((401, 403, 404, 409, 422, 429, 503)).items()),
 )
 async def read_why(
-    id: Annotated[str, Path(description="The `id` of an answer", pattern=r"^[\x20-\x7e]{1,200}$")],
+    id: Annotated[str, Path(description="The `id` of an answer", pattern=TEXT_PATTERN)],
     log: LogDep,
     catalogue: SoonDep,
 ) -> Explanation:

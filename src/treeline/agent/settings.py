@@ -4,19 +4,14 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from treeline.agent.state import SLOTS, SlotName
+from treeline.contract.features import Closed
 from treeline.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-class Closed(BaseModel):
-    """What cannot be changed, and has no other keys than its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Front(Closed):
