@@ -1,18 +1,22 @@
 """What runs in the small images of these tests: it answers as the signatures beside it say.
 
-It is no part of the tests' process: the file is copied into the images. BEHAVIOUR says what else it
-does: `well`; `unready`, never ready; `ends`, at once; `tires`, wrong once the front leads to it.
+It is no part of the tests' process: the file is copied into the images. As the real service does,
+it answers what is under way before it ends. BEHAVIOUR says what else it does: `well`; `unready`,
+never ready; `ends`, at once; `tires`, wrong once the front leads to it.
 """
 
 import json
 import os
 import signal
 import sys
+import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "well")
 FOLDER = Path(__file__).parent
+PAUSE_SECONDS = 0.2
 SIGNATURES = [json.loads(path.read_text()) for path in FOLDER.glob("model/*/signature.json")]
 
 
@@ -20,6 +24,7 @@ class Service(BaseHTTPRequestHandler):
     """Readiness, and predictions of the one record it knows."""
 
     protocol_version = "HTTP/1.1"
+    server: "Server"
 
     def log_message(self, *_: object) -> None:
         pass
@@ -52,16 +57,46 @@ class Service(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def handle_one_request(self) -> None:
+        """Answer one request, and note that a connection waits for another one again."""
+        super().handle_one_request()
+        self.server.waits(self.connection)
+
+    def parse_request(self) -> bool:
+        self.server.is_busy(self.connection)
+        return super().parse_request()
+
 
 class Server(ThreadingHTTPServer):
-    """Takes many connections at a time."""
+    """Takes many connections at a time, and ends when none of them waits for an answer."""
 
     request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        super().__init__(address, Service)
+        self._busy: set[object] = set()
+
+    def is_busy(self, connection: object) -> None:
+        self._busy.add(connection)
+
+    def waits(self, connection: object) -> None:
+        self._busy.discard(connection)
+
+    def end(self, *_: object) -> None:
+        """End the process, after the answers that are under way."""
+        threading.Thread(target=self._end).start()
+
+    def _end(self) -> None:
+        self.shutdown()
+        time.sleep(PAUSE_SECONDS)  # for requests that have arrived, and are not read yet
+        while self._busy:
+            time.sleep(PAUSE_SECONDS)
+        os._exit(0)
 
 
 if __name__ == "__main__":
     if BEHAVIOUR == "ends":
         sys.exit("there is nothing to serve")
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # the first process has no default
-    address = (os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8000")))
-    Server(address, Service).serve_forever()
+    server = Server((os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8000"))))
+    signal.signal(signal.SIGTERM, server.end)  # the first process has no default
+    server.serve_forever()
