@@ -16,6 +16,7 @@ from treeline.evaluation.comparison import (
     decide,
     sentence,
 )
+from treeline.records.comparison import Contested
 from treeline.records.evaluation import Interval
 
 N = 2000
@@ -185,10 +186,9 @@ def test_a_metric_that_only_one_gives_lets_nothing_pass(newer: bool) -> None:
 
 
 def test_a_candidate_worse_than_the_incumbent_is_refused_in_words() -> None:
-    side = {"value": 0.85, "low": 0.8, "high": 0.9}
-    found = {
-        "incumbent": {"f1": side},
-        "candidate": {"f1": side | {"value": 0.8}},
+    found: Contested = {
+        "incumbent": {"f1": {"value": 0.85, "low": 0.8, "high": 0.9}},
+        "candidate": {"f1": {"value": 0.8, "low": 0.75, "high": 0.85}},
         "advantage": {"incumbent": {"f1": {"value": -0.05, "low": -0.08, "high": -0.02}}},
     }
     verdict = decide(found, Rules({"f1": 0.01}), "f1", rows=200)
@@ -205,8 +205,8 @@ def test_a_comparison_is_plain_json() -> None:
 
 
 def test_a_comparison_is_told_with_its_verdict_and_a_table() -> None:
-    found = compared(right(0.9), right(0.8), {"accuracy": 0}) | {"notes": ["7 rows left out"]}
-    text = sentence("iris", found, base="main | 1a2b")
+    found = compared(right(0.9), right(0.8), {"accuracy": 0})
+    text = sentence("iris", found, base="main | 1a2b", notes=["7 rows left out"])
     lines = text.splitlines()
     assert lines[0] == "## iris may ship"
     assert "- accuracy held: 0.8 before, 0.9 now, a lead of 0.1 (" in text

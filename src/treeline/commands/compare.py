@@ -18,7 +18,8 @@ from treeline.delivery.releasing import RELEASED, incumbent
 from treeline.delivery.repository import resolved
 from treeline.delivery.storage import shared
 from treeline.errors import ComparisonError
-from treeline.files import write_json, write_text
+from treeline.files import write_text
+from treeline.records.comparison import write_comparison
 
 
 @dataclass(frozen=True)
@@ -87,5 +88,5 @@ def _write(answer: Answer, paths: Layout) -> None:
     """Write the answer in the place of an earlier one."""
     paths.comparison.unlink(missing_ok=True)
     if answer.comparison is not None:
-        write_json(paths.comparison, answer.comparison)
+        write_comparison(paths.comparison, answer.comparison)
     write_text(paths.comparison.with_suffix(".md"), answer.text + "\n")

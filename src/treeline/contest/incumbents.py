@@ -29,6 +29,7 @@ from treeline.errors import (
 from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, Rules, compare, sentence
 from treeline.evaluation.units import Units
 from treeline.preparation.encoding import encoded, encoded_target
+from treeline.records.comparison import ComparedWith, Comparison
 from treeline.tables import read_frame
 
 ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
@@ -43,7 +44,7 @@ class Answer:
 
     good: bool
     text: str
-    comparison: dict[str, Any] | None = None
+    comparison: ComparedWith | None = None
 
     @property
     def reason(self) -> str:
@@ -84,38 +85,40 @@ def _answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
         same = f"- version {candidate.version}, to the last byte"
         return Answer(True, f"## {paths.name} is still the model of {base}\n\n{same}")
     look = 1 + max(0, int((now - repository.committed(base)) // DAY_SECONDS))
-    comparison = _compared(spec, paths, Rival(before, base, look))
+    beside = _compared(spec, paths, Rival(before, base, look))
     versions = {candidate.version, Signature.parse(before, place=base).version}
-    comparison |= _beside_the_best(spec, paths, comparison, versions, look=look)
-    return Answer(
-        comparison["verdict"]["passed"], sentence(paths.name, comparison, base=base), comparison
-    )
+    comparison = _with_the_best(spec, paths, beside, versions, look=look)
+    text = sentence(paths.name, comparison, base=base, notes=comparison["notes"])
+    return Answer(comparison["verdict"]["passed"], text, comparison)
 
 
-def _beside_the_best(
-    spec: ModelSpec, paths: Layout, comparison: dict[str, Any], versions: set[str], *, look: int
-) -> dict[str, Any]:
-    """Return what changes by the best release so far, lest each release be a little worse.
+def _with_the_best(
+    spec: ModelSpec, paths: Layout, comparison: ComparedWith, versions: set[str], *, look: int
+) -> ComparedWith:
+    """Let the best release so far decide too, lest each release be a little worse.
 
     One that answers another question, or is to be had nowhere, is no reference any more.
     """
     best = releasing.best(paths, spec.champion.metric)
     if best is None or best.version in versions:
-        return {}
+        return comparison
     name = f"the best release so far, {best.version} of {best.commit[:12]}"
     try:
         second = _compared(spec, paths, Rival(best.signature, best.commit, look))
     except (ComparisonError, ArtifactError) as error:
-        return {"notes": [*comparison["notes"], f"{name}, cannot be compared: {error}"]}
+        notes = [*comparison["notes"], f"{name}, cannot be compared: {error}"]
+        return {**comparison, "notes": notes}
     verdict, anchor = comparison["verdict"], second["verdict"]
     said = [f"beside {name}: {line}" for line in (*anchor["reasons"], *second["notes"])]
-    return {
+    decided: Comparison = {
+        **comparison,
         "verdict": {
             "passed": verdict["passed"] and anchor["passed"],
             "reasons": [*verdict["reasons"], *said],
         },
         "best": second,
     }
+    return decided
 
 
 def _undecided(spec: ModelSpec, paths: Layout, error: TooFewRowsError) -> Answer:
@@ -158,7 +161,7 @@ class Rival:
     look: int
 
 
-def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> dict[str, Any]:
+def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> ComparedWith:
     """Judge the model here beside a rival on the test rows that the rival has not learnt from."""
     candidate = ArtifactStore(paths.model.parent, admitted=ADMITTED).load(paths.name)
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ errs for one candidate in forty that is worse by the margin. Where the rows are 
 equal model from one that is worse by the margin, the words are "cannot be told".
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, log
 from statistics import NormalDist
@@ -22,6 +22,7 @@ from treeline.contract.signature import Verdict
 from treeline.evaluation.gate import two_digits
 from treeline.evaluation.intervals import evaluate
 from treeline.evaluation.units import Units
+from treeline.records.comparison import Compared, Contested, Decision
 from treeline.records.evaluation import Interval
 from treeline.reports.markdown import interval, number, table
 
@@ -55,7 +56,7 @@ def compare(
     metrics: list[str],
     rules: Rules,
     units: Units | None = None,
-) -> dict[str, Any]:
+) -> Compared:
     """Set `candidate` beside `incumbent`, predictions for the same rows, and decide.
 
     Returns the metrics of both, the candidate's `advantage` with paired intervals over `units`
@@ -65,13 +66,19 @@ def compare(
     ordered = {name: predictions[name] for name in (CANDIDATE, INCUMBENT)}
     units = units or Units.rows(len(truth))
     evaluation = evaluate(truth, ordered, metrics, units=units)
+    contested: Contested = {
+        "candidate": evaluation[CANDIDATE],
+        "incumbent": evaluation[INCUMBENT],
+        "advantage": evaluation["advantage"],
+    }
     alike = _alike(*ordered.values())
-    verdict = decide(evaluation, rules, metrics[0], rows=len(truth), alike=alike)
-    return {**evaluation, "rows": len(truth), "verdict": verdict.model_dump(mode="json")}
+    verdict = decide(contested, rules, metrics[0], rows=len(truth), alike=alike)
+    decision: Decision = {"passed": verdict.passed, "reasons": list(verdict.reasons)}
+    return {**contested, "rows": len(truth), "verdict": decision}
 
 
 def decide(
-    evaluation: Mapping[str, Any], rules: Rules, metric: str, *, rows: int, alike: bool = False
+    evaluation: Contested, rules: Rules, metric: str, *, rows: int, alike: bool = False
 ) -> Verdict:
     """Judge the lead by each metric that may drop, or by the champion metric `metric`.
 
@@ -93,7 +100,7 @@ def decide(
         test = NonInferiority(name, lead, margin, rows, rules.look)
         lets = {"better", "as good", *(["undecided"] if rules.undecided == "pass" else [])}
         passed = passed and test.outcome in lets
-        before, now = (evaluation[side][name]["value"] for side in (INCUMBENT, CANDIDATE))
+        before, now = evaluation["incumbent"][name]["value"], evaluation["candidate"][name]["value"]
         reasons.append(
             f"{name} {_moved(name, lead)}: {number(before)} before, {number(now)} now, a lead of "
             f"{interval(lead)}; {_because(test, rules)}"
@@ -172,11 +179,12 @@ def alpha_spent(look: int) -> float:
     return SPENT / (look * (look + 1))
 
 
-def _margins(evaluation: Mapping[str, Any], rules: Rules, metric: str) -> Mapping[str, float]:
+def _margins(evaluation: Contested, rules: Rules, metric: str) -> Mapping[str, float]:
     if rules.may_drop_by:
         return rules.may_drop_by
-    before = evaluation[INCUMBENT].get(metric, {"value": 0.0})["value"]
-    return {metric: MARGIN if METRICS[metric].higher_is_better else MARGIN * before}
+    before = evaluation["incumbent"].get(metric)
+    error = before["value"] if before else 0.0
+    return {metric: MARGIN if METRICS[metric].higher_is_better else MARGIN * error}
 
 
 def _moved(name: str, lead: Interval) -> str:
@@ -221,19 +229,19 @@ def _alike(one: Prediction, other: Prediction) -> bool:
     )
 
 
-def sentence(name: str, comparison: Mapping[str, Any], *, base: str) -> str:
+def sentence(name: str, comparison: Compared, *, base: str, notes: Sequence[str] = ()) -> str:
     """Return the comparison as Markdown; `notes` say which rows were left out, and the like."""
     verdict = "may ship" if comparison["verdict"]["passed"] else "must not ship"
     rows = [
         [
             metric,
-            number(comparison[CANDIDATE][metric]["value"]),
-            number(comparison[INCUMBENT][metric]["value"]),
+            number(comparison["candidate"][metric]["value"]),
+            number(comparison["incumbent"][metric]["value"]),
             interval(lead),
         ]
         for metric, lead in comparison["advantage"][INCUMBENT].items()
     ]
-    lines = [*comparison["verdict"]["reasons"], *comparison.get("notes", ())]
+    lines = [*comparison["verdict"]["reasons"], *notes]
     return "\n\n".join(
         [
             f"## {name} {verdict}",
