@@ -3,6 +3,7 @@
 #   docker build -t treeline --build-arg RUNTIME=pickle . pickled ones too (set API_ALLOW_PICKLE=1)
 #   docker build -t treeline --build-arg RUNTIME=h2o .    those of H2O too, with Java (set API_ALLOW_H2O=1)
 #   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing, signing
+#   docker build -t treeline-train --build-arg RUNTIME=train .    what trains, and the service (docs/training-image.md)
 #   docker build -t treeline --build-arg SIGNING=yes .    besides, what verifies signed releases
 #   docker run --read-only --tmpfs /tmp -v treeline:/var/lib/treeline -p 8000:8000 treeline
 
@@ -18,16 +19,16 @@ RUN python -m pip install --require-hashes --only-binary :all: --requirement bui
 COPY requirements/${RUNTIME}.txt requirements.txt
 ARG SIGNING=
 COPY requirements/signing.txt signing.txt
-# H2O comes as source only; what is in it is a jar. A tenth of what the libraries weigh is their own
-# tests, tools of their makers and what compiles: no code of ours runs it, and the images without it
-# are tested. What a pickle runs is anybody's, and reaches further (`from numpy import *` imports
-# numpy.f2py): from its image nothing is taken away.
+# H2O comes as source only, and what is in it is a jar; so does one library of DVC's. A tenth of what
+# the libraries weigh is their own tests, tools of their makers and what compiles: no code of ours runs
+# it, and the images without it are tested. What a pickle or somebody's training runs is anybody's, and
+# reaches further (`from numpy import *` imports numpy.f2py): from their images nothing is taken away.
 RUN if [ -n "$SIGNING" ]; then cat signing.txt >> requirements.txt; fi \
     && python -m pip wheel --no-deps --no-build-isolation --require-hashes \
-        --only-binary :all: --no-binary h2o --wheel-dir wheels --requirement requirements.txt \
+        --only-binary :all: --no-binary h2o,antlr4-python3-runtime --wheel-dir wheels --requirement requirements.txt \
     && python -m pip --python /opt/venv install --no-deps --no-index wheels/*.whl \
     && rm -rf wheels \
-    && if [ "$RUNTIME" != pickle ]; then \
+    && if [ "$RUNTIME" != pickle ] && [ "$RUNTIME" != train ]; then \
         find /opt/venv -type d -name tests -prune -exec rm -rf {} + \
         && for tools in numpy/f2py numpy/distutils sqlalchemy/testing \
             onnxruntime/transformers onnxruntime/tools onnxruntime/quantization; \
@@ -54,8 +55,25 @@ RUN mkdir -p /usr/share/man/man1 \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless \
     && rm -rf /var/lib/apt/lists/*
 
+# The declaration and the code, as in a checkout: stages follow the code below src, so that is what
+# runs, compiled. DVC needs no git here.
+FROM python:3.11-slim AS train
+ENV PYTHONPATH=/app/src \
+    DVC_SITE_CACHE_DIR=/tmp/dvc \
+    HOME=/tmp
+WORKDIR /app
+COPY src src
+COPY requirements/train.txt requirements/train.txt
+COPY dataset/sources dataset/sources
+COPY .dvc/config .dvc/config
+COPY .dvc/plots .dvc/plots
+COPY params.yaml dvc.yaml dvc.loc[k] .dvcignore ./
+RUN python -m compileall -q src \
+    && printf '[core]\n    no_scm = true\n' > .dvc/config.local
+
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
+ARG RUNTIME
 ARG VERSION=
 ARG REVISION=
 ARG SOURCE=
@@ -84,6 +102,8 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /build/requirements.txt requirements.txt
 COPY initializer.sh ./
 COPY model model
+# What a training writes; code and libraries stay root's.
+RUN [ "$RUNTIME" != train ] || { chown 10001:10001 . && chown --recursive 10001:10001 .dvc dataset dvc.* model; }
 USER 10001:10001
 VOLUME /var/lib/treeline
 EXPOSE 8000

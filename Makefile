@@ -51,7 +51,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: example forget score notebook benchmark
 .PHONY: pull retrain stale publish report comment outcome pending release ship deploy monitor respond replay gc doctor
 .PHONY: propose notify scope remote emulate
-.PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image push-image clean
+.PHONY: check format test test-models test-documents coverage test-wheel fuzz lock image training-image push-image clean
 .PHONY: site publish-site package upload-package announce
 
 help: ## List the tasks
@@ -233,6 +233,11 @@ benchmark: setup-dev ## Measure the service and the pipeline
 image: ## Build the serving image IMAGE with the models exported here
 	@command -v docker >/dev/null || { echo "make image needs docker" >&2; exit 1; }
 	@docker build --tag "$(IMAGE)" .
+
+training-image: ## Build the image IMAGE that trains, and let it list its stages
+	@command -v docker >/dev/null || { echo "make training-image needs docker" >&2; exit 1; }
+	@docker build --build-arg RUNTIME=train --tag "$(IMAGE)" .
+	@docker run --rm --network none "$(IMAGE)" dvc stage list --name-only
 
 push-image: ## Push the image IMAGE; by BUILDER, where there is one, for all PLATFORMS
 	@if [ -n "$$BUILDER" ]; then docker buildx build --builder "$$BUILDER" \

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 from uuid import uuid4
 
@@ -40,6 +41,36 @@ def write_context(folder: Path, *recipes: Recipe) -> list[Signature]:
         copy(ROOT / name, folder / name)
     written = [write_model(folder / "model", recipe) for recipe in recipes]
     return sorted(written, key=lambda signature: signature.name)
+
+
+@contextmanager
+def built_to_train() -> Iterator[str]:
+    """Build the image that trains, of this repository's code and no model.
+
+    The engine keeps its layers: whoever builds it again waits for a moment.
+    """
+    need_docker()
+    with TemporaryDirectory() as folder:
+        context = Path(folder)
+        write_context(context)
+        (context / "model").mkdir()
+        for name in (
+            "params.yaml",
+            "dvc.yaml",
+            ".dvcignore",
+            ".dvc/config",
+            ".dvc/plots/chart.json",
+        ):
+            (context / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, context / name)
+        shutil.copytree(ROOT / "dataset" / "sources", context / "dataset" / "sources")
+        name = f"treeline-test:{uuid4().hex}"
+        options = ("--build-arg", "RUNTIME=train", "--tag", name)
+        docker("build", "--quiet", *options, str(context), seconds=900)
+    try:
+        yield name
+    finally:
+        docker("rmi", "--force", name)
 
 
 def commit_all(folder: Path) -> str:

@@ -47,6 +47,7 @@ VARIABLES = {
     "SIGNING": "keyless where the workflow signs releases and images as itself",
     "MONITOR_LOG": "the address of the service, or of the database of its log, to monitor",
     "IMAGE": "where images are pushed: owner/name on Docker Hub, or ghcr.io/owner/name",
+    "TRAINING_IMAGE": "where the image that trains is pushed: ghcr.io/owner/name",
     "PLATFORMS": "what images are built for, in the place of linux/amd64,linux/arm64",
     "DOCKERHUB_USERNAME": "whose access token it is on Docker Hub",
     "DEPLOY_TO": "what runs the image: koyeb, kubernetes or webhook",
