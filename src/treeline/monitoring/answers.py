@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from treeline.artifact import Prediction
+from treeline.contract.counts import Array, stability
 from treeline.contract.signature import Signature
 from treeline.contract.texts import text_of
 from treeline.evaluation.answers import DECILES, places, score_of
-from treeline.monitoring.counts import Array
 from treeline.monitoring.record import Column
-from treeline.monitoring.two_samples import distance, shift, stability
+from treeline.monitoring.two_samples import distance, shift
 
 TEST_ROWS = "the test rows of its training"
 FIRST_WINDOW = "the first window of this version, for its evaluation has no answers"

@@ -14,7 +14,7 @@ from scipy.optimize import isotonic_regression
 from scipy.stats import rankdata
 
 from treeline.artifact import Prediction
-from treeline.monitoring.counts import Array
+from treeline.contract.counts import Array
 
 LEAST = float(np.finfo(np.float32).eps)
 

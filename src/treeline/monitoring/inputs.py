@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from treeline.contract.counts import Array, Bins, Counts, stability, values_of
 from treeline.contract.features import Feature
 from treeline.contract.signature import Distribution
-from treeline.monitoring.counts import Array, Bins, Counts, values_of
 from treeline.monitoring.record import Column, Tested
 from treeline.monitoring.structure import Finding, broken
-from treeline.monitoring.two_samples import beyond, distance, missing, shift, stability, unseen
+from treeline.monitoring.two_samples import beyond, distance, missing, shift, unseen
 
 
 @dataclass(frozen=True)

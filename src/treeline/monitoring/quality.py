@@ -14,13 +14,13 @@ from scipy.stats import chi2, chi2_contingency, norm, ttest_ind_from_stats
 
 from treeline.artifact import Prediction
 from treeline.config.metrics import METRICS
+from treeline.contract.counts import Array, stability
 from treeline.evaluation.answers import came_true, hits, score_of
 from treeline.evaluation.diagnostics import calibration
 from treeline.evaluation.intervals import LEVEL, SCALES, evaluate
-from treeline.monitoring.counts import Array
 from treeline.monitoring.record import Cohort, Interval, Tested
 from treeline.monitoring.rows import part
-from treeline.monitoring.two_samples import LEAST_EXPECTED, homogeneity, stability
+from treeline.monitoring.two_samples import LEAST_EXPECTED, homogeneity
 from treeline.monitoring.windows import Labelled, Window
 
 MODEL = "model"

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from treeline.contract.counts import Bins, Counts
 from treeline.contract.signature import Distribution
-from treeline.monitoring.counts import Bins, Counts
 from treeline.monitoring.record import Sort
 
 FEWEST = 20  # values, below which nothing is said of them

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
-from scipy.special import rel_entr
 from scipy.stats import betabinom, chi2_contingency, false_discovery_control, fisher_exact
 
+from treeline.contract.counts import stability
 from treeline.monitoring.record import Tested
 
 LEAST_EXPECTED = 5.0  # rows in a cell, below which bins are put together (Cochran 1954)
 TIMES_AS_OFTEN = 1.5  # from which a share of missing values matters
 LEAST_SHARE = 0.01  # of the rows: what is less does no harm
-HALF = 0.5  # a row, added to each bin so that none is empty (Jeffreys)
 
 Array = NDArray[Any]
 
@@ -51,19 +50,6 @@ def _pooled(table: Array) -> Array:
     if few.sum() < 2:
         return table
     return np.column_stack([table[:, ~few], table[:, few].sum(axis=1)])
-
-
-def stability(before: Array, now: Array) -> float:
-    """Return the population stability index of two samples, as counts of shape (bins,).
-
-    From 0, alike; 0.1 and 0.25 are the usual marks of a moderate and of a large change. What two
-    samples of so few rows would show by chance alone is taken off (Yurdakul 2018).
-    """
-    shares = [(each + HALF) / (each.sum() + HALF * len(each)) for each in (before, now)]
-    index = sum(rel_entr(shares[0], shares[1])) + sum(rel_entr(shares[1], shares[0]))
-    bins = int(np.sum(np.asarray(before) + now > 0))
-    by_chance = (bins - 1) * (1 / max(before.sum(), 1) + 1 / max(now.sum(), 1))
-    return float(max(index - by_chance, 0))
 
 
 def distance(before: Array, now: Array) -> float | None:

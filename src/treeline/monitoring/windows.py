@@ -14,9 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from treeline.artifact import Prediction
+from treeline.contract.counts import Bins, Counts
 from treeline.contract.signature import Signature
 from treeline.monitoring.alpha_spending import DAY_SECONDS
-from treeline.monitoring.counts import Bins, Counts, counted
+from treeline.monitoring.counts import counted
 from treeline.monitoring.logs import LogQuery
 from treeline.monitoring.rows import Logged, Rows, joined, typed
 
