@@ -14,7 +14,9 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from api.http.keyring import new_key
+from api.prediction_log.clock import CLOCKS, Clocks
 from api.prediction_log.log import PredictionLog
+from api.prediction_log.recent import Recent, Signatures
 
 SERVER = "postgresql://postgres@127.0.0.1:5432"
 KEY, KEY_LINE = new_key("tests")
@@ -47,6 +49,12 @@ def log_of(app: Any) -> PredictionLog:
     """Return the log of an application, which has one."""
     log: PredictionLog = app.services.log
     return log
+
+
+def counting(state_dir: Path, models: Path | None = None, clocks: Clocks = CLOCKS) -> Recent:
+    """Return what counts the rows of models in a folder, of none without one."""
+    signatures = Signatures(state_dir / "none" if models is None else models, state_dir)
+    return Recent(state_dir, signatures, lambda _: frozenset(), clocks=clocks)
 
 
 def ids_in(database: Path | str) -> list[str]:

@@ -101,10 +101,13 @@ DIABETES = Recipe(
 )
 
 
-def write_model(root: Path, recipe: Recipe) -> Signature:
-    """Export a recipe below `root`, as `<name>/artifact/model.onnx` and `<name>/signature.json`."""
+def write_model(root: Path, recipe: Recipe, **changed: object) -> Signature:
+    """Export a recipe below `root`, as `<name>/artifact/model.onnx` and `<name>/signature.json`.
+
+    Some of its signature may be changed.
+    """
     graph = build_graph(recipe)
-    signature = sign(graph, recipe)
+    signature = sign(graph, recipe, **changed)
     path = root / recipe.name / ARTIFACT
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(graph.SerializeToString())

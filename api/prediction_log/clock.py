@@ -30,6 +30,17 @@ def boot_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+@dataclass(frozen=True)
+class Clocks:
+    """The clock on the wall, which people set, and one that nobody can; both in seconds."""
+
+    wall: Reading = time.time
+    steady: Reading = boot_seconds
+
+
+CLOCKS = Clocks()  # of this machine
+
+
 @dataclass
 class RememberedClock:
     """What is remembered over restarts: the time believed last; one that is doubted, for how long.

@@ -23,8 +23,11 @@ from treeline.registry import resolve
 NEEDED = {
     "database": "api.prediction_log.database:Database",
     "logs": "api.telemetry.logs:configure",
+    "recent": "api.prediction_log.recent:Recent",
+    "redaction": "api.prediction_log.writing:Redaction",
     "settings": "api.settings:Settings",
     "shipping": "api.prediction_log.shipping:LogShipper",
+    "signatures": "api.prediction_log.recent:Signatures",
     "url": "api.prediction_log.database:url_of",
 }
 PLACE = "the shipper of the prediction log"
@@ -52,8 +55,13 @@ def main() -> int:
     database = needed["database"](
         needed["url"](url.get_secret_value() if url else None, settings.state_dir)
     )
+    recent = needed["recent"](
+        settings.state_dir,
+        needed["signatures"](settings.model_dir, settings.state_dir),
+        needed["redaction"](settings.prediction_log_redact).of,
+    )
     days = settings.prediction_log_retention_days
-    run(spool, needed["shipping"](spool, database, retention_days=days).step)
+    run(spool, needed["shipping"](spool, database, recent=recent, retention_days=days).step)
     return 0
 
 
@@ -124,7 +132,9 @@ def environment_of(settings: Settings) -> dict[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
     url = settings.prediction_log_url
     given = {
+        "API_MODEL_DIR": str(settings.model_dir.resolve()),
         "API_STATE_DIR": str(settings.state_dir.resolve()),
+        "API_PREDICTION_LOG_REDACT": ", ".join(settings.prediction_log_redact),
         "API_PREDICTION_LOG_URL": url.get_secret_value() if url else None,
         "API_PREDICTION_LOG_RETENTION_DAYS": str(settings.prediction_log_retention_days),
         "API_LOG_FORMAT": settings.log_format,

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO
 from pydantic_core import from_json, to_json
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
-from api.prediction_log.clock import Reading, TrustedClock, boot_seconds
+from api.prediction_log.clock import CLOCKS, Clocks, TrustedClock
 from api.prediction_log.database import Database
+from api.prediction_log.recent import Recent, Tallies, add_to
 from api.prediction_log.rows import Damage, read_frames, rows_of
 from api.prediction_log.spool import KINDS, LINES, PREDICTIONS, ROWS, TRUTHS, Aside, Spool
 from treeline.contract.features import ANSWER_KEYS
@@ -30,9 +31,13 @@ Row = dict[str, Any]
 
 @dataclass
 class Content:
-    """What a segment of lines holds: predictions, the last truth of each id, and what is odd."""
+    """What segments of lines hold: predictions, the last truth of each id, and what is odd.
+
+    `rows` are as the database takes them, `plain` the same before they became documents.
+    """
 
     rows: list[Row] = field(default_factory=list)
+    plain: list[Row] = field(default_factory=list)
     truths: dict[tuple[str, ...], Row] = field(default_factory=dict)
     odd: list[bytes] = field(default_factory=list)
 
@@ -57,7 +62,9 @@ def _read(line: bytes, content: Content) -> None:
         if "feedback" in entry:
             content.add_truth(_truth(entry))
         else:
-            content.rows.append(with_documents(_row(entry)))
+            row = _row(entry)
+            content.rows.append(with_documents(row))
+            content.plain.append(row)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         content.odd.append(line)
 
@@ -175,31 +182,35 @@ class LogShipper:
         spool: Spool,
         database: Database,
         *,
+        recent: Recent,
         retention_days: float,
-        wall: Reading = time.time,
-        steady: Reading = boot_seconds,
+        clocks: Clocks = CLOCKS,
     ) -> None:
-        """Keep predictions for `retention_days`, for ever with 0; `wall` and `steady` tell time."""
-        self._spool, self._database = spool, database
+        """Keep predictions for `retention_days`, for ever with 0.
+
+        `recent` counts what has gone to the database.
+        """
+        self._spool, self._database, self._recent = spool, database, recent
         self._retention_seconds = retention_days * DAY_SECONDS
         self._forget_at = 0.0
         self._look_at = 0.0
         self._clock = TrustedClock(
             spool.folder / CLOCK,
             tolerance_seconds=self._retention_seconds * TOLERATED_SHARE,
-            wall=wall,
-            steady=steady,
+            wall=clocks.wall,
+            steady=clocks.steady,
         )
-        self._steady = steady
+        self._steady = clocks.steady
         self._queue = Queue(spool)
         self._aside = Aside(spool)
-        self._batches = Batches(self._queue, self._aside)
+        self._batches = Batches(self._queue, self._aside, recent)
 
     def step(self) -> bool:
         """Do the next thing there is to do; tell whether there was any.
 
         Single predictions come first: they do not wait for a batch of a million rows.
         """
+        self._recent.write()
         try:
             self._database.prepare()
             return self._ship_lines() or self._ship_rows() or self._forget()
@@ -223,6 +234,7 @@ class LogShipper:
             self._add([], list(content.truths.values()))
             if content.odd:
                 self._aside.lines(content.odd)
+            self._recent.add(self._recent.counted(content.plain))
             for path in paths:
                 path.unlink(missing_ok=True)
         return bool(paths)
@@ -276,17 +288,20 @@ class LogShipper:
 
 @dataclass
 class Batch:
-    """One segment of rows on its way."""
+    """One segment of rows on its way, and the counts of those that were read."""
 
     path: Path
     file: BinaryIO
+    recent: Recent
     damage: Damage = field(default_factory=Damage)
+    tallies: Tallies = field(default_factory=dict)
 
     def parts(self) -> Iterator[list[Row]]:
         """Yield the rows of the segment as the database takes them, as far as they can be read."""
         for frame in read_frames(self.file, self.damage):
             try:
                 for rows in rows_of(frame, part_rows=PART_ROWS):
+                    add_to(self.tallies, self.recent.counted(rows))
                     yield [with_documents(row) for row in rows]
             except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 self.damage.add(f"a frame cannot be understood: {error}")
@@ -295,8 +310,8 @@ class Batch:
 class Batches:
     """The rows of segments, some thousand at a time: of one that is large, of many small ones."""
 
-    def __init__(self, queue: Queue, aside: Aside) -> None:
-        self._queue, self._aside = queue, aside
+    def __init__(self, queue: Queue, aside: Aside, recent: Recent) -> None:
+        self._queue, self._aside, self._recent = queue, aside, recent
         self._batch: Batch | None = None
         self._parts: Iterator[list[Row]] = iter(())
         self._rows: list[Row] = []
@@ -327,11 +342,12 @@ class Batches:
     def _begin(self) -> bool:
         if (segment := self._queue.next(ROWS)) is None:
             return False
-        self._batch = Batch(*segment)
+        self._batch = Batch(*segment, self._recent)
         self._parts = self._batch.parts()
         return True
 
     def _end(self, batch: Batch) -> None:
+        self._recent.add(batch.tallies)
         with batch.file:
             if batch.damage.reason:
                 damage = batch.damage

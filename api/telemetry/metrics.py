@@ -33,6 +33,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from api.background import beside
 from api.telemetry.gauges import CatalogueCollector, Gauges, Observed
+from api.telemetry.recent import RecentCollector
 from treeline.contract.features import Label
 from treeline.contract.texts import text_of
 
@@ -267,6 +268,7 @@ class Metrics:
         )
         self._gauges = Gauges(own)
         self._catalogue = CatalogueCollector()
+        self._recent = RecentCollector()
 
     def model(
         self, name: str, version: str, classes: Iterable[Label], *, features: Iterable[str] = ()
@@ -306,6 +308,7 @@ class Metrics:
         restore()
         self._gauges.refresh(observed)
         self._catalogue.look(observed.catalogue, observed.other_versions)
+        self._recent.look(observed.log)
 
     def exposed(self) -> bytes:
         """Return everything in the text format of Prometheus, the gauges as last refreshed.
@@ -314,6 +317,7 @@ class Metrics:
         """
         registry = CollectorRegistry()
         registry.register(self._catalogue)
+        registry.register(self._recent)
         if not self.shared:
             return generate_latest(self._registry) + generate_latest(registry)
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from api.prediction_log.clock import HOLD_SECONDS, SteadyTime
+from api.prediction_log.clock import HOLD_SECONDS, Clocks, SteadyTime
 from api.prediction_log.database import Database, url_of
 from api.prediction_log.shipping import LOOK_SECONDS, LogShipper
 from api.prediction_log.spool import LINES, Spool
 from api.prediction_log.writing import Redaction, TruthEntry, Writer, feedback_line
-from tests.recorded import ids_in, postgresql
+from tests.recorded import counting, ids_in, postgresql
 
 DAY = 86_400.0
 
@@ -41,9 +41,9 @@ def shipping(spool: Spool, machine: Machine) -> LogShipper:
     return LogShipper(
         spool,
         Database(url_of(None, spool.folder.parent)),
+        recent=counting(spool.folder.parent),
         retention_days=90,
-        wall=lambda: machine.wall,
-        steady=lambda: machine.steady,
+        clocks=Clocks(lambda: machine.wall, lambda: machine.steady),
     )
 
 
@@ -144,7 +144,9 @@ def test_a_truth_of_a_clock_that_was_ahead_is_corrected_by_the_next(
         for at, truth in ((time.time() + 100 * DAY, "wrong"), (time.time(), "right")):
             writer.write(feedback_line(TruthEntry("", truth, id="x"), at=at), kind=LINES)
             writer.rotate(now=True)
-            ship(LogShipper(spool, database, retention_days=0))
+            ship(
+                LogShipper(spool, database, recent=counting(spool.folder.parent), retention_days=0)
+            )
         with database.engine.connect() as connection:
             (found,) = connection.exec_driver_sql("SELECT truth FROM feedback").scalars()
         database.doubt()

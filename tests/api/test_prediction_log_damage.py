@@ -17,7 +17,7 @@ from api.prediction_log.rows import LAYOUT, RowsFrame
 from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, ROWS, Segment, Spool
 from api.prediction_log.writing import Redaction, Writer
-from tests.recorded import ids_in
+from tests.recorded import counting, ids_in
 from tests.tiny_models import DIABETES, write_model
 from treeline.contract.encoding import Encoder
 
@@ -33,7 +33,9 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 def ship(spool: Spool) -> list[str]:
     """Take the spool to a database and return the ids in it."""
     folder = spool.folder.parent
-    shipping = LogShipper(spool, Database(url_of(None, folder)), retention_days=0)
+    shipping = LogShipper(
+        spool, Database(url_of(None, folder)), recent=counting(folder), retention_days=0
+    )
     while shipping.step():
         pass
     return ids_in(folder / "predictions.sqlite")

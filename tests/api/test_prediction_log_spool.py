@@ -18,7 +18,7 @@ from api.prediction_log.shipper import run
 from api.prediction_log.shipping import LogShipper
 from api.prediction_log.spool import LINES, Spool
 from api.prediction_log.writing import Redaction, TruthEntry, Writer, feedback_line
-from tests.recorded import ids_in, postgresql, rows_in
+from tests.recorded import counting, ids_in, postgresql, rows_in
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from treeline.contract.encoding import Encoder
 from treeline.contract.signature import Signature
@@ -69,7 +69,9 @@ def line(name: str, *, at: float) -> tuple[float, float, bytes, bytes, None]:
 
 
 def ship(spool: Spool, database: Database, *, retention_days: float = 0) -> None:
-    shipping = LogShipper(spool, database, retention_days=retention_days)
+    shipping = LogShipper(
+        spool, database, recent=counting(spool.folder.parent), retention_days=retention_days
+    )
     while shipping.step():
         pass
 
