@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from api.settings import Settings
 from tests.serving import ROOT
+from treeline.cli.delivery import monitor
 
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(each.name for each in (FOLDER / "overlays").iterdir())
@@ -45,15 +46,22 @@ def the(kind: str, manifests: list[Manifest]) -> Manifest:
     return found
 
 
+def named(kind: str, name: str, manifests: list[Manifest]) -> Manifest:
+    return the(kind, [each for each in manifests if each["metadata"]["name"] == name])
+
+
 def read(path: str) -> Manifest:
     [manifest] = documents((FOLDER / path).read_text(encoding="utf-8"))
     return manifest
 
 
-PODS = {
+SERVING = {
     "base/deployment.yaml": read("base/deployment.yaml")["spec"]["template"]["spec"],
     "kserve/inference-service.yaml": read("kserve/inference-service.yaml")["spec"]["predictor"],
 }
+MONITORING = "components/monitoring/cron-job.yaml"
+JOB = read(MONITORING)["spec"]["jobTemplate"]["spec"]
+PODS = {**SERVING, MONITORING: JOB["template"]["spec"]}
 each_pod = pytest.mark.parametrize("pod", PODS.values(), ids=PODS)
 
 
@@ -81,7 +89,7 @@ def test_what_selects_pods_selects_those_of_the_deployment(overlay: str) -> None
         the("Deployment", manifests)["spec"]["selector"]["matchLabels"],
         the("Service", manifests)["spec"]["selector"],
         the("PodDisruptionBudget", manifests)["spec"]["selector"]["matchLabels"],
-        the("NetworkPolicy", manifests)["spec"]["podSelector"]["matchLabels"],
+        named("NetworkPolicy", "treeline", manifests)["spec"]["podSelector"]["matchLabels"],
     ]
     assert labels
     assert all(selector and selector.items() <= labels.items() for selector in selectors)
@@ -110,15 +118,20 @@ def test_a_container_may_write_nowhere_but_where_it_must(pod: Manifest) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     writable = {m["mountPath"] for m in container["volumeMounts"] if not m.get("readOnly")}
-    assert writable == {"/var/lib/treeline", "/tmp"}
+    assert writable - {"/tmp"} in ({"/var/lib/treeline"}, {"/app/build"})
     assert all(volume["emptyDir"]["sizeLimit"] for volume in pod["volumes"] if "emptyDir" in volume)
 
 
 @each_pod
-def test_a_container_has_limits_and_is_asked_how_it_is(pod: Manifest) -> None:
+def test_a_container_has_limits(pod: Manifest) -> None:
     [container] = pod["containers"]
     for bound in ("requests", "limits"):
         assert {"cpu", "memory"} <= set(container["resources"][bound])
+
+
+@pytest.mark.parametrize("pod", SERVING.values(), ids=SERVING)
+def test_a_container_that_serves_is_asked_how_it_is(pod: Manifest) -> None:
+    [container] = pod["containers"]
     paths = {
         name: container[f"{name}Probe"]["httpGet"]["path"]
         for name in ("startup", "readiness", "liveness")
@@ -132,6 +145,26 @@ def test_a_new_replica_is_ready_before_a_former_one_goes() -> None:
     pod = spec["template"]["spec"]
     [_, seconds] = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert pod["terminationGracePeriodSeconds"] >= int(seconds) + 40  # what compose gives it
+
+
+def test_the_nightly_look_runs_a_command_of_ours_once_and_alarms_by_failing() -> None:
+    [container] = JOB["template"]["spec"]["containers"]
+    assert container["command"] == ["treeline", "monitor"]
+    with monitor.make_context("monitor", []) as context:
+        help_text = monitor.get_help(context)
+    assert all(each["name"] in help_text for each in container["env"])
+    assert (JOB["backoffLimit"], JOB["template"]["spec"]["restartPolicy"]) == (0, "Never")
+
+
+def test_the_nightly_look_may_ask_the_service_that_lets_it_in() -> None:
+    text = (FOLDER / "components" / "monitoring" / "network-policy.yaml").read_text("utf-8")
+    out, let_in = (each["spec"] for each in documents(text))
+    labels = read(MONITORING)["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+    assert out["podSelector"]["matchLabels"].items() <= labels.items()
+    assert let_in["ingress"][0]["from"][0]["podSelector"] == out["podSelector"]
+    assert out["egress"][-1]["to"][0]["podSelector"] == let_in["podSelector"]
+    service = the("Service", built("team"))["spec"]["selector"]
+    assert let_in["podSelector"]["matchLabels"].items() <= service.items()
 
 
 def test_each_setting_is_one_of_the_service() -> None:
