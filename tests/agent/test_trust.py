@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +212,15 @@ def test_a_signature_that_cannot_be_checked_now_is_checked_again(
     registry.put("/image.dsse.json", also_keyless(envelope(registry, UNKNOWN)))
     with pytest.raises(RegistryAwayError, match="cannot be checked now"):
         _check(registry, tmp_path, signers=json.dumps({"signers": [KEYLESS]}))
+
+
+def test_without_the_libraries_that_verify_nothing_new_runs_and_no_run_ends_at_once(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "treeline.signing.dsse", raising=False)
+    monkeypatch.setitem(sys.modules, "securesystemslib.dsse", None)
+    with pytest.raises(AgentError, match=r"trusted_signers: .* needs the package"):
+        _check(registry, tmp_path)
 
 
 def test_whom_to_trust_needs_a_place_of_signatures(tmp_path: Path) -> None:

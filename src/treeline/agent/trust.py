@@ -12,12 +12,14 @@ from treeline.agent.distribution import ImageName, fetch_file
 from treeline.agent.settings import AgentSettings
 from treeline.agent.state import Release
 from treeline.errors import (
+    AgentError,
+    MissingExtraError,
     RegistryAwayError,
     ReleaseRefusedError,
     SignatureUncheckedError,
     UntrustedArtifactError,
 )
-from treeline.signing import IMAGE, IMAGE_STATEMENT_FILE, verifying_function
+from treeline.signing import IMAGE, IMAGE_STATEMENT_FILE, Verify, verifying_function
 
 Check = Callable[[Release], None]
 
@@ -30,15 +32,17 @@ def envelope_address(settings: AgentSettings) -> str:
 def check_of(settings: AgentSettings) -> Check:
     """Return what raises ReleaseRefusedError for a release that may not run here.
 
-    It raises RegistryAwayError where the signature cannot be had, or checked, now. Raises
-    MissingExtraError where the libraries that verify are not installed.
+    It raises RegistryAwayError where the signature cannot be had, or checked, now, and AgentError
+    where the libraries that verify are not installed: what is in service is looked after all the
+    same.
     """
     signers = settings.trusted_signers
     if signers is None:
         return lambda release: None
-    verify, address = verifying_function(place="trusted_signers"), envelope_address(settings)
+    address = envelope_address(settings)
 
     def check(release: Release) -> None:
+        verify = _verify()
         envelope = fetch_file(address)
         try:
             statement = verify(envelope, signers, place=address, now=datetime.now(UTC))
@@ -53,6 +57,13 @@ def check_of(settings: AgentSettings) -> Check:
             raise ReleaseRefusedError(f"{release.image} may not run here: {error}") from error
 
     return check
+
+
+def _verify() -> Verify:
+    try:
+        return verifying_function(place="trusted_signers")
+    except MissingExtraError as error:
+        raise AgentError(str(error)) from error
 
 
 def _place(name: str) -> str:
