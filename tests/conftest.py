@@ -47,8 +47,8 @@ LONGEST_FIRST = (
 SLOW = (
     *(f"tests/{folder}/" for folder in (
         "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor",
-        "engines", "estimators", "fuzz", "kubernetes", "notebooks", "pipeline", "provenance",
-        "trackers", "workflows",
+        "engines", "estimators", "fuzz", "kubernetes", "library", "notebooks", "pipeline",
+        "provenance", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "corpus", "event_loop", "exports", "feedback", "freshness",

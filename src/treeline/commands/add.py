@@ -138,20 +138,20 @@ def _sheet(table: str, target: str, hints: Hints) -> tuple[Sheet, bytes, str]:
         labels = None if target == "target" else target
         spec = LibrarySource(kind="library", dataset=table.removeprefix(LIBRARY), labels=labels)
         tables = [each.to_pandas() for each in LibraryTables(spec).tables()]
-        return _typed(tables[0], "rows of a library, with their types"), b"", ""
+        return typed(tables[0], "rows of a library, with their types"), b"", ""
     file = Path(table)
     if not file.is_file():
         raise SourceError(f"{table}: not a file; give a CSV or Parquet file, or library:iris")
     payload = file.read_bytes()
     if file.suffix.lower() == PARQUET:
-        return _typed(read_frame(file), "Parquet, with its types"), payload, PARQUET
+        return typed(read_frame(file), "Parquet, with its types"), payload, PARQUET
     try:
         return read_sheet(payload, hints), payload, ".csv"
     except DataError as error:
         raise DataError(f"{table}: {error}") from None
 
 
-def _typed(frame: Any, note: str) -> Sheet:
+def typed(frame: Any, note: str) -> Sheet:
     """Return a table that has types as texts: 1.5, true, 2026-01-31T00:00:00, or empty."""
     columns = {
         str(name): ["" if value is None else text_of(value) for value in _plain(frame[name])]

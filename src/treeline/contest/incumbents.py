@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from treeline.artifact.store import SIGNATURE_FILE, ArtifactStore, Model
 from treeline.config import Layout
 from treeline.config.models import ModelSpec
 from treeline.contest.matching import by_name, check_classes
-from treeline.contest.seen_rows import SeenRows, learnt
+from treeline.contest.seen_rows import learnt
 from treeline.contract.signature import Signature
 from treeline.delivery import releasing, repository, storage
 from treeline.delivery.processes import attempt
@@ -29,7 +30,7 @@ from treeline.errors import (
 from treeline.evaluation.comparison import CANDIDATE, INCUMBENT, Rules, compare, sentence
 from treeline.evaluation.units import Units
 from treeline.preparation.encoding import encoded, encoded_target
-from treeline.records.comparison import ComparedWith, Comparison
+from treeline.records.comparison import Compared, ComparedWith, Comparison
 from treeline.tables import read_frame
 
 ADMITTED = frozenset({"h2o", "onnx", "pickle"})  # of this repository's own history, digests checked
@@ -175,30 +176,48 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> ComparedWith:
         predictions = {}
         if len(fresh):
             predictions[CANDIDATE] = _as_judged(candidate, paths, fresh)
-            theirs = _predicted(incumbent, fresh)
+            theirs = predicted(incumbent, fresh)
             predictions[INCUMBENT] = by_name(theirs, incumbent.signature, candidate.signature)
     classes = list(candidate.signature.classes) or None
-    truth = encoded_target(fresh[spec.target.name], classes)
-    _check_enough(truth, classes, seen)
-    gate = spec.gate
-    comparison = compare(
-        truth,
-        predictions,
-        metrics=list(dict.fromkeys([spec.champion.metric, *spec.metrics])),
-        rules=Rules(gate.may_drop_by, undecided=gate.undecided, look=rival.look),
-        units=Units.of(fresh, spec.split),
-    )
+    check_enough(encoded_target(fresh[spec.target.name], classes), classes, seen.words)
+    comparison = contested(spec, fresh, predictions, classes=classes, look=rival.look)
     return {**comparison, "base": rival.base, "notes": [seen.words]}
 
 
-def _check_enough(truth: NDArray[Any], classes: list[Any] | None, seen: SeenRows) -> None:
-    """Raise TooFewRowsError where what is left of the test rows can be judged by no metric."""
+def contested(
+    spec: ModelSpec,
+    rows: pd.DataFrame,
+    predictions: Mapping[str, Prediction],
+    *,
+    classes: list[Any] | None,
+    look: int = 1,
+) -> Compared:
+    """Judge predictions of candidate and incumbent for prepared rows, as the gate declares.
+
+    `classes` are in the order of both predictions; `look` counts the contests at this incumbent.
+    """
+    truth = encoded_target(rows[spec.target.name], classes)
+    gate = spec.gate
+    return compare(
+        truth,
+        predictions,
+        metrics=list(dict.fromkeys([spec.champion.metric, *spec.metrics])),
+        rules=Rules(gate.may_drop_by, undecided=gate.undecided, look=look),
+        units=Units.of(rows, spec.split),
+    )
+
+
+def check_enough(truth: NDArray[Any], classes: list[Any] | None, words: str) -> None:
+    """Raise TooFewRowsError where what is left of the test rows can be judged by no metric.
+
+    `truth` has shape (n_rows,), codes of `classes` or values; `words` say which rows were left out.
+    """
     if len(truth) < 2:
-        raise TooFewRowsError(f"{seen.words}, so that {len(truth)} are left to compare by")
+        raise TooFewRowsError(f"{words}, so that {len(truth)} are left to compare by")
     lost = [] if classes is None else sorted({*range(len(classes))} - {*truth.tolist()})
     if classes is not None and lost:
         raise TooFewRowsError(
-            f"{seen.words}, and the {len(truth):,} that are left hold no row of class "
+            f"{words}, and the {len(truth):,} that are left hold no row of class "
             f"{classes[lost[0]]!r}"
         )
 
@@ -224,13 +243,17 @@ def _as_judged(model: Model, paths: Layout, test: pd.DataFrame) -> Prediction:
     """Return the prediction of the model here, as it was before it was fitted on test rows too."""
     learnt_from = model.signature.learnt
     if learnt_from is None or learnt_from.refit != "all":
-        return _predicted(model, test)
+        return predicted(model, test)
     training = json.loads(paths.training.read_text(encoding="utf-8"))
     judged = opened(paths.estimator, digests=training.get("digests", {}))
     return predict(judged, encoded(test, model.signature.features))
 
 
-def _predicted(model: Model, test: pd.DataFrame) -> Prediction:
+def predicted(model: Model, test: pd.DataFrame) -> Prediction:
+    """Return what a model says of prepared rows; raises ComparisonError where it asks for others.
+
+    `test` has a column for each feature, as preparation types them.
+    """
     try:
         return model.runtime.predict(encoded(test, model.signature.features).to_numpy())
     except (KeyError, DataError) as error:

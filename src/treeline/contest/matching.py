@@ -4,16 +4,29 @@ Positions of classes mean nothing between two models: one class more, or another
 code of one is another class of the other.
 """
 
+from typing import Protocol
+
 import numpy as np
 
 from treeline.artifact import Prediction
-from treeline.contract.features import Label
-from treeline.contract.signature import Signature
+from treeline.contract.features import Label, Target
 from treeline.contract.texts import text_of
 from treeline.errors import ComparisonError
 
 
-def check_classes(candidate: Signature, incumbent: Signature) -> None:
+class Answering(Protocol):
+    """What a model answers, as a signature says it."""
+
+    @property
+    def target(self) -> Target:
+        """What it predicts."""
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """Its classes in the order of their codes; none of a regression."""
+
+
+def check_classes(candidate: Answering, incumbent: Answering) -> None:
     """Raise ComparisonError, in words, unless both predict the same target with the same classes.
 
     Names and types count (`1` is not the text "1"), their order does not.
@@ -47,7 +60,7 @@ def check_classes(candidate: Signature, incumbent: Signature) -> None:
         )
 
 
-def by_name(prediction: Prediction, owner: Signature, other: Signature) -> Prediction:
+def by_name(prediction: Prediction, owner: Answering, other: Answering) -> Prediction:
     """Return a prediction of `owner` with its classes in the order of `other`, which has the same.
 
     Scores, of shape (n_rows, n_classes), change their columns, and labels their codes.

@@ -82,12 +82,14 @@ def _predicted(model: Model, matrix: Matrix, good: NDArray[np.bool_]) -> list[pa
     return [column.take(places) for column in given]
 
 
-def refuse(errors: Sequence[str], *, bad_rows: int, rows: int) -> None:
+WAY_OUT = "correct them, or have them told in the column `error` with --bad-rows report"
+
+
+def refuse(errors: Sequence[str], *, bad_rows: int, rows: int, way_out: str = WAY_OUT) -> None:
     """Raise DataError naming the bad rows, of which `errors` are the first."""
     lines = list(errors[:SHOWN])
     if bad_rows > len(lines):
         lines.append(f"{bad_rows - len(lines):,} more rows like these")
-    way_out = "correct them, or have them told in the column `error` with --bad-rows report"
     raise DataError("\n".join([f"{bad_rows:,} of {rows:,} rows are bad", *lines, way_out]))
 
 

@@ -1,7 +1,7 @@
 """Collect stage: declared source → dataset/<model>/raw.parquet."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 from tqdm import tqdm
@@ -21,11 +21,19 @@ def collect(spec: ModelSpec, paths: Layout) -> str:
     source_class = resolve(SOURCES, kind, place=f"{place}.kind", extra=EXTRAS.get(kind))
     known = {"earlier": paths.raw} if spec.source.incremental else {}
     source: Source = source_class(spec.source, **known)
-    rows = write_tables(paths.raw, _some(source.tables(), place=place))
+    rows = collected(source.tables(), paths, place=place)
     return f"{rows:,} rows from {kind}"
 
 
-def _some(tables: Iterator[pa.Table], *, place: str) -> Iterator[pa.Table]:
+def collected(tables: Iterable[pa.Table], paths: Layout, *, place: str) -> int:
+    """Write tables of one schema as the collected rows; return how many there are.
+
+    Raises SourceError where there are none, or two columns have one name.
+    """
+    return write_tables(paths.raw, _some(tables, place=place))
+
+
+def _some(tables: Iterable[pa.Table], *, place: str) -> Iterator[pa.Table]:
     """Pass tables on and show how far they are; raises SourceError at the end if all were empty."""
     rows = 0
     with tqdm(unit=" rows", unit_scale=True, disable=None) as bar:

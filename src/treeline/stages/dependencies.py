@@ -244,9 +244,11 @@ IGNORES: dict[str, set[str]] = {
 # which writes it, follows all of it.
 MAKING = ("prepare", "train", "export")
 
-# These carry out what others decide: nothing in them changes what a stage writes.
+# These carry out what others decide: nothing in them changes what a stage writes. The package
+# itself holds its version and the names of the library.
 PLUMBING = frozenset(
     {
+        "treeline",
         "treeline.config.monitor",
         "treeline.config.problems",
         "treeline.engines.java",

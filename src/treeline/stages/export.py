@@ -28,11 +28,16 @@ LARGE_BYTES = 256 << 20  # below, a model is no matter of planning
 
 def export(spec: ModelSpec, paths: Layout) -> str:
     """Export the champion that the gate let pass, and load it back as the service will."""
+    return exported(spec, paths, default=read_params().default == paths.name)
+
+
+def exported(spec: ModelSpec, paths: Layout, *, default: bool) -> str:
+    """Export a champion; `default` says whether it answers where a request names no model."""
     test = read_frame(paths.test)
     proof = Proof.of(test, spec)
     training = read_training(paths.training)
     champion = opened(paths.estimator, digests=training.get("digests", {}))
-    draft = _draft(spec, paths, training)
+    draft = {"default": default, **_draft(spec, paths, training)}
     if spec.champion.refit == "all":
         splits = [read_frame(paths.train), test]
         champion = refitted(champion, splits, spec, list(draft["classes"]) or None)
@@ -78,7 +83,6 @@ def _draft(spec: ModelSpec, paths: Layout, training: Training) -> dict[str, Any]
     summary = read_summary(paths.summary)
     return {
         "name": paths.name,
-        "default": read_params().default == paths.name,
         "description": spec.description,
         "notes": spec.notes.strip(),
         "target": spec.target,
