@@ -9,6 +9,10 @@ if [ -d .venv/bin ]; then
     export PATH="$PWD/.venv/bin:$PATH"
 fi
 
+if [ -d src/own ]; then
+    export PYTHONPATH="$PWD/src${PYTHONPATH:+:$PYTHONPATH}" # classes of your own
+fi
+
 export PYTHONUTF8=1 # texts are UTF-8, whatever the locale is
 export HOST="${HOST:-127.0.0.1}"
 export PORT="${PORT:-8000}"

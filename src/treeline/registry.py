@@ -1,9 +1,11 @@
 """Declared name → class: a name is looked up in a literal table, or is itself an import path.
 
 A class behind an import path is an installed library's, this package's, or stands in the folder
-`src/own`. Code anywhere else is followed by no stage and by no lineage, and is in no image.
+`src/own` of the repository. Code anywhere else is followed by no stage and by no lineage, and is
+in no image.
 """
 
+import sys
 import sysconfig
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,7 +19,6 @@ from treeline.errors import MissingExtraError, UnknownNameError
 SOURCE_TREE = Path(__file__).resolve().parents[1]  # `src`, or where the wheel is installed
 OURS = "treeline.trainers"  # the part of this package that has classes to declare
 OWN = "own"
-OWN_FOLDER = SOURCE_TREE / OWN
 LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 # Which task of make installs what an extra of this package stands for, and which image has it.
@@ -108,6 +109,23 @@ def load_class(path: str, *, place: str) -> type:
     return loaded
 
 
+def own_folder() -> Path:
+    """Return the folder of the project's own classes.
+
+    It is `src/own` of the repository that is the working directory, whether this package stands
+    there too or is installed, and without one the folder beside this package.
+    """
+    here = Path("src", OWN)
+    return here.resolve() if here.is_dir() else SOURCE_TREE / OWN
+
+
+def admit_own_classes() -> None:
+    """Let `own` be imported from the repository that is the working directory, if from anywhere."""
+    folder = own_folder().parent
+    if folder != SOURCE_TREE and str(folder) not in sys.path[:1]:
+        sys.path.insert(0, str(folder))  # an installed package brings an empty `own` of its own
+
+
 def is_own(path: str) -> bool:
     """Tell whether an import path leads into the folder of the project's own classes."""
     return path.partition(".")[0] == OWN
@@ -124,7 +142,7 @@ def objection(path: str) -> str | None:
         return None if allowed else f"{path!r} is no class of {OURS}; {_way_out()}"
     places = _places(top)
     if is_own(path):
-        strange = [place for place in places if place != OWN_FOLDER]
+        strange = [place for place in places if place != own_folder()]
     else:
         strange = [place for place in places if not _is_library(place)]
     if not strange:

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from treeline.config.models import BASELINE, Candidate, ModelSpec
 from treeline.config.sources import SourceSpec
-from treeline.registry import OWN_FOLDER, SOURCE_TREE
+from treeline.registry import own_folder
 
 DIGITS = 16  # of a digest: enough to tell versions of one file apart, short enough to read
 NAME = re.compile(r"(\w+(?:\.\w+)*):\w+")
@@ -348,8 +348,9 @@ def stage_modules(stage: str, spec: ModelSpec, modules: Mapping[str, Module]) ->
 def _own_files(spec: ModelSpec) -> dict[str, str]:
     if not spec.own_classes:
         return {}
-    files = sorted(path for path in OWN_FOLDER.rglob("*") if path.is_file() and _counts(path))
-    return {path.relative_to(SOURCE_TREE).as_posix(): file_digest(path) for path in files}
+    folder = own_folder()
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
+    return {path.relative_to(folder.parent).as_posix(): file_digest(path) for path in files}
 
 
 def _counts(path: Path) -> bool:

@@ -6,7 +6,7 @@ import sys
 from treeline.config import declared_model
 from treeline.delivery.progress import reported
 from treeline.errors import TreelineError
-from treeline.registry import resolve
+from treeline.registry import admit_own_classes, resolve
 
 ONCE = {  # the stages that run once for all models
     "code": "treeline.stages.digest:write_code",
@@ -27,6 +27,7 @@ def run(arguments: list[str]) -> None:
 
     A TreelineError ends the process with exit code 1 and its message, without a traceback.
     """
+    admit_own_classes()
     if len(arguments) == 1 and arguments[0] in ONCE:
         _run_once(arguments[0])
         return
