@@ -19,7 +19,7 @@ from treeline.config import PARAMS, Params, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.sources import FILES, LibrarySource
 from treeline.contract.texts import slug_of, text_of
-from treeline.drafting.blocks import block_lines, with_block
+from treeline.drafting.blocks import block_lines, has_no_model, with_block
 from treeline.drafting.choices import Draft, draft
 from treeline.drafting.columns import ColumnReading, read_columns
 from treeline.drafting.hints import Hints
@@ -58,8 +58,8 @@ def addition(
     `table` is the path of a CSV or Parquet file, or `library:` and a set that comes along.
     """
     name = name or slug_of(table.removeprefix(LIBRARY) if _is_library(table) else Path(table).stem)
-    declared = read_params(params)
-    if name in declared.models:
+    declared = _declared_before(params)
+    if declared is not None and name in declared.models:
         raise ConfigError(
             f"{params}: models.{name}: declared already; give another name by --name, or remove "
             f"that model by `treeline forget {name}`"
@@ -186,6 +186,13 @@ def _canonical(columns: Sequence[ColumnReading]) -> bytes:
     return stream.getvalue().encode()
 
 
+def _declared_before(params: Path) -> Params | None:
+    """Return what is declared, None where no model is yet; raises ConfigError."""
+    if params.is_file() and has_no_model(params.read_bytes().decode("utf-8", "replace")):
+        return None
+    return read_params(params)
+
+
 def _declared(text: str, params: Path) -> Params:
     """Return what a text declares, read as the file itself would be; raises ConfigError."""
     with tempfile.TemporaryDirectory() as folder:
@@ -197,10 +204,11 @@ def _declared(text: str, params: Path) -> Params:
             raise ConfigError(str(error).replace(str(path), str(params))) from None
 
 
-def _check(declared: Params, name: str, block: Mapping[str, Any], before: Params) -> None:
+def _check(declared: Params, name: str, block: Mapping[str, Any], before: Params | None) -> None:
     """Raise ConfigError unless what is declared is what was before, and the block besides."""
-    expected = {**before.models, name: ModelSpec.model_validate(block)}
-    if dict(declared.models) != expected or declared.default != before.default:
+    expected = {**(before.models if before else {}), name: ModelSpec.model_validate(block)}
+    default = before.default if before else name
+    if dict(declared.models) != expected or declared.default != default:
         raise ConfigError(
             f"{PARAMS}: the block of {name} is not read as it is meant; write it by hand, after "
             "--dry-run"

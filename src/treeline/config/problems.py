@@ -34,6 +34,8 @@ def problems(error: ValidationError, document: Any) -> list[str]:
 
     A value that fits none of several types is one mistake, and reported once.
     """
+    if declares_nothing(document):
+        return ["declares no model yet; draft one: make add FILE=path/to/table.csv TARGET=column"]
     details: dict[tuple[Any, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
         details.setdefault(_place(detail, document), []).append(detail)
@@ -42,6 +44,11 @@ def problems(error: ValidationError, document: Any) -> list[str]:
         f"{'.'.join(map(str, place)) or 'document'}: {_description(details[place])}"
         for place in deepest
     ]
+
+
+def declares_nothing(document: Any) -> bool:
+    """Tell whether a document is the declaration of a repository that has no model yet."""
+    return isinstance(document, dict) and "models" in document and not any(document.values())
 
 
 def yaml_problem(error: YAMLError) -> str:

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from treeline.config.lines import end_of_entry
+from treeline.config.problems import declares_nothing
 from treeline.drafting.choices import Draft
 from treeline.errors import ConfigError
 
 SHORT = 100  # characters of a line on which a mapping stands whole
 SPREAD = ("features", "candidates")  # keys whose entries have a line or more each
 NEW_LINES = re.compile(r"\s+")
+DEFAULT = re.compile(r"^default:[ \t]*(?:null|~)?((?: #.*)?)$", re.MULTILINE)
+MODELS = re.compile(r"^models:.*$", re.MULTILINE)
 
 
 def block_lines(name: str, draft: Draft) -> list[str]:
@@ -37,8 +41,22 @@ def block_lines(name: str, draft: Draft) -> list[str]:
     return lines
 
 
+def has_no_model(text: str) -> bool:
+    """Tell whether a text is the declaration of a repository that has no model yet."""
+    try:
+        return declares_nothing(YAML(typ="safe", pure=True).load(text))
+    except YAMLError:
+        return False
+
+
 def with_block(text: str, name: str, lines: list[str]) -> str:
-    """Return the text of a declaration with a block at the end of `models`; raises ConfigError."""
+    """Return the text of a declaration with a block at the end of `models`; raises ConfigError.
+
+    The first model of a declaration becomes its default.
+    """
+    if has_no_model(text):
+        text = DEFAULT.sub(lambda match: f"default: {_flow(name)}{match[1]}", text)
+        return MODELS.sub(lambda _: "\n".join(["models:", *lines]), text)
     models = YAML().load(text)["models"]
     if models.fa.flow_style():
         raise ConfigError("models: written in braces; put each model on lines of its own")
