@@ -27,6 +27,7 @@ EXTRAS = {
     "dev": ["serve", *OPTIONS, "pickle", "train", *LIGHT, "dev"],
     "lab": ["serve", "train", *LIGHT, "lab"],
     "train": ["serve", "train"],
+    "test": ["test"],
     "tracking": ["mlflow"],
     "signing": ["signing"],
     **{remote: [remote] for remote in REMOTES},

@@ -48,7 +48,7 @@ SLOW = (
     *(f"tests/{folder}/" for folder in (
         "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor",
         "engines", "estimators", "fuzz", "kubernetes", "library", "notebooks", "pipeline",
-        "provenance", "trackers", "workflows",
+        "provenance", "scaffold", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "corpus", "event_loop", "exports", "feedback", "freshness",

@@ -18,6 +18,7 @@
     ├── ComparisonError         candidate and incumbent could not be set side by side
     │   └── IncumbentAbsentError    the incumbent's artifact is to be had nowhere
     ├── ProvenanceError         where a model comes from is not to be read in this clone
+    ├── ScaffoldError           a repository of models could not be made, or brought up to date
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── PublishingError         the trained models could not be written back to git
@@ -107,6 +108,10 @@ class TooFewRowsError(ComparisonError):
 
 class ProvenanceError(TreelineError):
     """Where a model comes from is not to be read in this clone."""
+
+
+class ScaffoldError(TreelineError):
+    """A repository of models could not be made, or not be brought to another version."""
 
 
 class DeliveryError(TreelineError):

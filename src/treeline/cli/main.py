@@ -11,8 +11,9 @@ from collections.abc import Callable
 import click
 
 from treeline import __version__
-from treeline.cli import delivery, pipeline, server
+from treeline.cli import delivery, models_repository, pipeline, server
 from treeline.errors import TreelineError
+from treeline.registry import admit_own_classes
 
 INTERRUPTED = 130  # what a shell gives a command that Ctrl-C ended
 CLOSED = 141  # and one that still had work to do when its reader went
@@ -42,6 +43,7 @@ NAME = "treeline"
 MISUSED = 2
 
 GROUPS = {
+    "A repository of one's own": models_repository.COMMANDS,
     "Models": pipeline.COMMANDS,
     "Training and delivery, as the workflows do them": delivery.COMMANDS,
     "A server that follows releases": server.COMMANDS,
@@ -81,6 +83,7 @@ def main() -> None:
 
 def _run() -> object:
     """Return what the subcommand returns: a text to print, an exit code, or nothing."""
+    admit_own_classes()
     try:
         return treeline.main(prog_name=NAME, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:

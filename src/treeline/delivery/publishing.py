@@ -35,6 +35,7 @@ INPUTS = (
     "dvc.yaml",
     "params.yaml",
     "requirements/train.txt",
+    "requirements/treeline.txt",
     "src/own",
     "src/treeline",
     "dataset/sources",

@@ -30,7 +30,7 @@ OUTPUTS = ("dvc.lock", "dataset", "model")
 SHIPPED = (
     "Dockerfile", ".dockerignore", "initializer.sh", "pyproject.toml",
     "requirements/build.txt", "requirements/h2o.txt", "requirements/pickle.txt",
-    "requirements/serve.txt", "requirements/signing.txt",
+    "requirements/serve.txt", "requirements/signing.txt", "requirements/treeline.txt",
     "api", "src/own", "src/treeline", ":(glob)model/*/signature.json",
 )  # fmt: skip
 

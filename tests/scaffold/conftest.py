@@ -1,0 +1,87 @@
+"""A wheel, built once, and a repository of models that it made and trained."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.checkout import ROOT
+
+TOOLS = Path(sys.executable).parent
+QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "A test"}
+
+
+@dataclass(frozen=True)
+class Installed:
+    """This framework as its wheel installs it, in a folder of its own; not this checkout."""
+
+    wheel: Path
+    packages: Path
+
+    def run(
+        self, *command: str, cwd: Path, good: bool | None = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command that imports the installed package; `good` says how it must end."""
+        variables = {
+            **os.environ,
+            **QUIET,
+            "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(self.packages),
+            **environment,
+        }
+        done = subprocess.run(
+            command, cwd=cwd, env=variables,
+            capture_output=True, text=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        if good is not None:
+            assert (done.returncode == 0) == good, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def treeline(
+        self, *arguments: str, cwd: Path, good: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command of the installed package."""
+        return self.run(sys.executable, "-P", "-m", "treeline", *arguments, cwd=cwd, good=good)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Return the wheel of this checkout, installed."""
+    folder = tmp_path_factory.mktemp("installed")
+    pip = (sys.executable, "-m", "pip")
+    subprocess.run(
+        [*pip, "wheel", "-qq", "--no-deps", "--no-build-isolation", "--no-index",
+         "--wheel-dir", str(folder), str(ROOT)], check=True,
+    )  # fmt: skip
+    (wheel,) = folder.glob("*.whl")
+    packages = folder / "packages"
+    subprocess.run(
+        [*pip, "install", "-qq", "--no-deps", "--no-index", "--target", str(packages), str(wheel)],
+        check=True,
+    )
+    return Installed(wheel, packages)
+
+
+@pytest.fixture(scope="session")
+def birds(installed: Installed, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a repository of models as it is made and trained; to be left as it is."""
+    folder = tmp_path_factory.mktemp("models")
+    installed.treeline("new", "birds", cwd=folder)
+    installed.treeline("repro", cwd=folder / "birds")
+    git(folder / "birds", "add", "--all")
+    git(folder / "birds", "commit", "--quiet", "--message", "Train")
+    return folder / "birds"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run git as a user who is known to it, and return what it prints."""
+    identity = ("-c", "user.name=A test", "-c", "user.email=test@example.invalid")
+    done = subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, env={**os.environ, **QUIET},
+        capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"git {arguments}\n{done.stderr}"
+    return done.stdout
