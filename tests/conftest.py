@@ -46,8 +46,8 @@ LONGEST_FIRST = (
 # What is here takes long, or starts processes; a new file is not slow until it is added.
 SLOW = (
     *(f"tests/{folder}/" for folder in (
-        "agent", "balancer", "cli", "commands", "container", "delivery", "deployment", "doctor",
-        "engines", "estimators", "fuzz", "kubernetes", "library", "notebooks", "pipeline",
+        "agent", "balancer", "cli", "client", "commands", "container", "delivery", "deployment",
+        "doctor", "engines", "estimators", "fuzz", "kubernetes", "library", "notebooks", "pipeline",
         "provenance", "scaffold", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (

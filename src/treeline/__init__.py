@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 from treeline.registry import resolve
 
 if TYPE_CHECKING:
+    from treeline.client.asynchronous import AsyncClient
+    from treeline.client.messages import Truth
+    from treeline.client.synchronous import Client
     from treeline.library.artifacts import Artifact
     from treeline.library.comparing import compare
     from treeline.library.declarations import Declaration, declared, draft, read
@@ -18,7 +21,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Artifact",
+    "AsyncClient",
+    "Client",
     "Declaration",
+    "Truth",
     "collect",
     "compare",
     "declared",
@@ -29,6 +35,11 @@ __all__ = [
     "train",
 ]
 
+CLIENT = {
+    "AsyncClient": "treeline.client.asynchronous:AsyncClient",
+    "Client": "treeline.client.synchronous:Client",
+    "Truth": "treeline.client.messages:Truth",
+}
 LIBRARY = {
     "Artifact": "treeline.library.artifacts:Artifact",
     "Declaration": "treeline.library.declarations:Declaration",
@@ -44,10 +55,12 @@ LIBRARY = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in CLIENT:
+        return resolve(CLIENT, name, place=__name__, extra="client")
     if name not in LIBRARY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return resolve(LIBRARY, name, place=__name__, extra="train")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *LIBRARY})
+    return sorted({*globals(), *CLIENT, *LIBRARY})

@@ -33,6 +33,10 @@
     │   ├── ArtifactRejectedError   its files contradict its signature
     │   │   └── UntrustedArtifactError  nobody who is trusted has signed them
     │   └── SignatureUncheckedError who has signed them cannot be found out now
+    ├── ServiceError            a service did not answer a client as it was to
+    │   ├── ServiceAwayError        it cannot be reached, or puts off what it is asked
+    │   ├── AccessError             it needs an API key, or one that may do more
+    │   └── UnknownModelError       it serves no model of that name
     └── ProblemsError           several things are wrong at once
         └── InvalidInputError       values given for a prediction break the signature
 
@@ -168,6 +172,26 @@ class UntrustedArtifactError(ArtifactRejectedError):
 
 class SignatureUncheckedError(ArtifactError):
     """Who has signed the files of an artifact cannot be found out now; it says nothing of them."""
+
+
+class ServiceError(TreelineError):
+    """A service did not answer a client as it was to; `status` is that of its answer, if any."""
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ServiceAwayError(ServiceError):
+    """A service cannot be reached, or puts off what it is asked; another attempt may succeed."""
+
+
+class AccessError(ServiceError):
+    """A service needs an API key, or one that may do more."""
+
+
+class UnknownModelError(ServiceError):
+    """A service serves no model of that name."""
 
 
 @dataclass(frozen=True)

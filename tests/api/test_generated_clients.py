@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from api.app import create_app
@@ -33,6 +34,7 @@ NODE_TOOLS = (
     *("openapi-typescript@7.13.0", "openapi-fetch@0.17.0"),
     *("@hey-api/openapi-ts@0.95.0", "typescript@5.9.3"),
 )
+CURL_TOOLS = ("oas@38.6.0", "@readme/oas-to-snippet@29.3.8")
 NUMBER = Feature(type="number", minimum=0, maximum=9)
 AWKWARD = ("class", "a b", "a_b", "1st", "größe", "id", "import", "Ünïcode (%)", "$ref", "x-y")
 KINDS: tuple[Recipe, ...] = (
@@ -124,12 +126,21 @@ def python_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def node_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("node-tools")
+    return with_node(tmp_path_factory.mktemp("node-tools"), NODE_TOOLS)
+
+
+@pytest.fixture(scope="module")
+def curl_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return with_node(tmp_path_factory.mktemp("curl-tools"), CURL_TOOLS)
+
+
+def with_node(folder: Path, tools: Sequence[str]) -> Path:
+    """Install some tools of Node in a folder, or skip the test."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     (folder / "package.json").write_text('{"private": true}')
-    installed(NODE_TOOLS, ["npm", "install", "--no-audit", "--no-fund", "--prefix", folder])
+    installed(tools, ["npm", "install", "--no-audit", "--no-fund", "--prefix", folder])
     return folder
 
 
@@ -157,12 +168,12 @@ def ran(*command: str | Path, folder: Path, **environment: str) -> str:
 
 def declared_config() -> str:
     """Return the configuration that our documentation recommends."""
-    (found,) = re.findall(r"`client\.yaml` says:\n\n```yaml\n(.*?)```", api_page(), re.DOTALL)
+    (found,) = re.findall(r"`client\.yaml` says:\n\n```yaml\n(.*?)```", clients_page(), re.DOTALL)
     return str(found)
 
 
-def api_page() -> str:
-    return (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+def clients_page() -> str:
+    return (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 
 
 PYTHON_USE = """
@@ -280,6 +291,22 @@ async function main(url: string, key: string, record: any) {
 }
 main(process.argv[2]!, process.argv[3]!, JSON.parse(process.argv[4]!));
 """
+
+
+def test_commands_of_curl_ask_the_service(service: Service, curl_tools: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    (script,) = re.findall(r"```js\n(.*?)```", clients_page(), re.DOTALL)
+    (curl_tools / "curl.mjs").write_text(script)
+    said = ran("node", "curl.mjs", service.url, KEY, folder=curl_tools)
+    parts = re.split(r"^# (\S+)\n", said, flags=re.MULTILINE)[1:]
+    commands = dict(zip(parts[::2], parts[1::2], strict=True))
+    paths = httpx2.get(f"{service.url}/openapi.json").json()["paths"].values()
+    assert set(commands) == {each["operationId"] for item in paths for each in item.values()}
+    status = "--silent --output answer --write-out '%{http_code}'"
+    for name in ("predict", "predict_iris", "predict_counts", "list_models", "give_feedback"):
+        answered = ran("bash", "-c", f"{commands[name].strip()} {status}", folder=curl_tools)
+        assert answered == ("202" if name == "give_feedback" else "200"), name
 
 
 def each_operation(operations: list[Operation]) -> str:
