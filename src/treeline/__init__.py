@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from treeline.library.declarations import Declaration, declared, draft, read
     from treeline.library.training import collect, evaluate, prepare, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Artifact",

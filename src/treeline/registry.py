@@ -29,6 +29,7 @@ SETUPS = {
     **dict.fromkeys(("h2o", "spark"), "setup-engines"),
 }
 SETUP = "setup"  # of all other extras
+MODELS_RECORD = "treeline.toml"  # what a repository of models has, whose lock files it adds
 IMAGES = {**dict.fromkeys(OF_THE_SERVICE, "full"), "h2o": "h2o", "pickle": "pickle"}
 
 # The driver that is installed here for a kind of database, and those that SQLAlchemy takes unsaid.
@@ -42,7 +43,12 @@ def way_out(extra: str) -> str:
 
     It is never `pip install .`, which would put a copy in the place of the checkout.
     """
-    command = f"install it with: make {SETUPS.get(extra, SETUP)}"
+    task = SETUPS.get(extra, SETUP)
+    if Path(MODELS_RECORD).is_file() and task != SETUP:
+        return (
+            f"install it with: treeline upgrade --with {task.removeprefix('setup-')} && make setup"
+        )
+    command = f"install it with: make {task}"
     return f"{command} (in an image: RUNTIME={IMAGES[extra]})" if extra in IMAGES else command
 
 

@@ -41,7 +41,7 @@ class Installed:
         return done
 
     def treeline(
-        self, *arguments: str, cwd: Path, good: bool = True
+        self, *arguments: str, cwd: Path, good: bool | None = True
     ) -> subprocess.CompletedProcess[str]:
         """Run the command of the installed package."""
         return self.run(sys.executable, "-P", "-m", "treeline", *arguments, cwd=cwd, good=good)

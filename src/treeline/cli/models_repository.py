@@ -73,4 +73,40 @@ def new(
     return command(folder, example=name, source=framework, locks=locks, draft=draft)
 
 
-COMMANDS = (new,)
+@click.command(epilog=example("treeline upgrade --check"))
+@click.option("--check", is_flag=True, help="Only say what would change; write nothing.")
+@click.option(
+    "--framework",
+    metavar="PLACE",
+    help="Where it installs Treeline from; where this one is from, if not given.",
+)
+@with_locks
+def upgrade(*, check: bool, framework: str | None, locks: tuple[str, ...]) -> int:
+    """Bring a repository of models to the Treeline installed.
+
+    Files that nobody edited are replaced; edited ones are merged, and conflicts are marked and
+    named. What is its owner's alone, such as params.yaml, is left alone. Says which models are
+    trained anew, and why. Ends with exit code 1 where a person must look at a file.
+    """
+    from treeline.commands import upgrade as command
+    from treeline.errors import ConfigError
+    from treeline.stages.anew import trained_anew
+
+    plan = command.planned(source=framework, locks=locks)
+    print(plan.to_text())
+    if plan.is_due:
+        try:
+            models = list(map(str, trained_anew(tuple(plan.libraries))))
+        except ConfigError as error:
+            models = [f"this version cannot read the declaration: {error}"]
+        print("\n".join(["Models:", *(f"  {each}" for each in models)]))
+    if plan.is_due and not check:
+        command.upgrade(plan)
+        print(
+            "Written, not committed. Look at it: git diff. Back: git stash --include-untracked.\n"
+            "Then: make test, git add --all, git commit"
+        )
+    return 1 if plan.broken else 0
+
+
+COMMANDS = (new, upgrade)

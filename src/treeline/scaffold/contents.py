@@ -4,7 +4,6 @@ A file is one of this framework's repository, as it is there, or a template of `
 stand as `%%NAME%%` are filled in. A wheel carries both (`treeline.scaffold.carrying`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -96,8 +95,7 @@ def contents(answers: Answers) -> dict[str, bytes]:
 
     Raises ScaffoldError where this Treeline was built without what they are made from.
     """
-    files = {path: _changed(path, original(path)) for path in SAME}
-    files |= {path: template(name) for path, name in OF_A_TEMPLATE.items()}
+    files = {path: current(path) for path in (*SAME, *OF_A_TEMPLATE)}
     for lock in answers.locks:
         path = f"requirements/{lock}.txt"
         files[path] = original(path)
@@ -105,11 +103,19 @@ def contents(answers: Answers) -> dict[str, bytes]:
         path = f"dataset/sources/simulate/{FIGURES[answers.example]}.json"
         files[path] = original(path)
     files[PARAMS] = declaration(answers.example)
-    words = {"%%NAME%%": answers.name}
-    return {
-        path: _filled(text, words).encode() if path in OF_A_TEMPLATE else text.encode()
-        for path, text in sorted(files.items())
-    }
+    return {path: filled(text, answers).encode() for path, text in sorted(files.items())}
+
+
+def current(path: str) -> str:
+    """Return a file as this version writes it, before words are filled in."""
+    if path in OF_A_TEMPLATE:
+        return template(OF_A_TEMPLATE[path])
+    return _changed(path, original(path))
+
+
+def filled(text: str, answers: Answers) -> str:
+    """Return a text with the words that stand for answers filled in."""
+    return text.replace("%%NAME%%", answers.name)
 
 
 def declaration(example: str) -> str:
@@ -147,12 +153,6 @@ def _changed(path: str, text: str) -> str:
                 f"{path}: {old!r} stands there {text.count(old)} times, and not once"
             )
         text = text.replace(old, new)
-    return text
-
-
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    for word, value in words.items():
-        text = text.replace(word, value)
     return text
 
 
