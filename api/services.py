@@ -14,6 +14,7 @@ from api.http.bodies import Bodies
 from api.http.documents import DocumentReaders
 from api.http.load import Load
 from api.inference.batch_pool import Drafts, Pools
+from api.inference.explaining import Explaining
 from api.inference.graph_pool import Graphs
 from api.models.catalogue import Catalogue
 from api.models.exported import ModelReloader, UnloadedModels
@@ -107,6 +108,8 @@ class Services:
         )
         followed = () if registry is None else (registry,)
         watcher = Watcher(unloading, uploads, reloader, *followed)
+        pools = Pools.of(settings)
+        explaining = Explaining(settings, pools, trust)
         return cls(
             settings=settings,
             metrics=metrics,
@@ -124,9 +127,11 @@ class Services:
             bodies=bodies,
             log=log,
             reading=reading,
-            pools=Pools.of(settings),
+            pools=pools,
             graphs=graphs,
-            record_endpoint=RecordEndpoint(bodies, guard=guard, metrics=metrics, log=log),
+            record_endpoint=RecordEndpoint(
+                bodies, guard=guard, metrics=metrics, log=log, explaining=explaining
+            ),
             infer_endpoint=InferEndpoint(
                 bodies, metrics=metrics, log=log, reading=reading, graphs=graphs
             ),

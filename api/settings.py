@@ -82,6 +82,12 @@ class Settings(BaseSettings):
     batch_seconds: Annotated[float, Field(gt=0)] = 600
     """How long a batch may take, from the first byte of its body to the last of its answer."""
 
+    max_explained_rows: Annotated[int, Field(ge=0)] = 1000
+    """The most rows of a batch whose answers are explained; 0: nothing is explained at all."""
+
+    explain_seconds: Annotated[float, Field(gt=0)] = 10
+    """How long the explanation of a single record may take."""
+
     request_memory_bytes: Count = 512 << 20
     """How much memory a process that reads a batch may take beside its libraries."""
 

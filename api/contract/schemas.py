@@ -7,8 +7,9 @@ what becomes of columns, or keys of a record, that are no features.
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, NotRequired, Self
 from urllib.parse import parse_qs, quote
 
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, with_config
@@ -116,11 +117,55 @@ def answer_schema(signature: Signature) -> JsonSchema:
         "model": {"type": "string", "const": signature.name},
         "version": {"type": "string", "description": "Version of the model that predicted"},
     }
+    required = list(properties)
+    if signature.target.name != EXPLANATION:
+        properties[EXPLANATION] = explanation_schema(signature)
     return {
         "title": f"{signature.name} prediction",
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": required,
+    }
+
+
+EXPLAIN = "explain"  # the parameter of the query
+EXPLANATION = "explanation"  # the key of an answer
+EXACT, SAMPLED = METHODS = ("exact", "sampled")
+SCALES = ("value", "probability", "log-odds", "log-ratio", "vote")
+
+
+def explanation_schema(signature: Signature) -> JsonSchema:
+    """Return the JSON Schema of what is said of an answer that is explained."""
+    number = {"type": "number"}
+    numbers = {"type": "object", "additionalProperties": number}
+    properties: dict[str, JsonSchema] = {}
+    if signature.classes:
+        text = "The class whose number is explained"
+        properties["class"] = classes_schema(signature.classes) | {"description": text}
+    properties |= {
+        "scale": {
+            "type": "string",
+            "enum": list(SCALES),
+            "description": "What the numbers are: the predicted value; the probability of the "
+            "class, its log-odds, or the logarithm of it over the geometric mean of those of all; "
+            "or 1 where the class is predicted, else 0",
+        },
+        "method": {"type": "string", "enum": list(METHODS)},
+        "base": number | {"description": "The mean over the reference of the model"},
+        "value": number | {"description": "The base and all contributions together"},
+        "contributions": numbers | {"description": "What each feature adds"},
+    }
+    required = list(properties)
+    properties |= {
+        "base_standard_error": number | {"description": "Of the base, where it is sampled"},
+        "standard_errors": numbers | {"description": "Of contributions that are sampled"},
+    }
+    return {
+        "title": f"{signature.name} explanation",
+        "type": "object",
+        "description": "How the answer came about; there with `explain=true` alone",
+        "properties": properties,
+        "required": required,
     }
 
 
@@ -221,10 +266,32 @@ def ignored_headers(names: tuple[str, ...]) -> tuple[tuple[bytes, bytes], ...]:
     return ((IGNORED.lower().encode(), ignored_header(names).encode()),) if names else ()
 
 
-def extra_of(query: bytes) -> str:
-    """Return what the query of a request for one record says; raises InvalidInputError."""
-    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(EXTRA, [REFUSE])[-1]
-    if given not in CHOICES:
-        text = f"{given[:40]!r} is not admitted; give one of {', '.join(CHOICES)}"
-        raise InvalidInputError([Problem(EXTRA, text, given[:40])])
-    return given
+def asks_to_explain(query: bytes) -> bool:
+    """Tell whether a query asks to explain, in whatever words."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get(EXPLAIN, ["false"])
+    return YES_OR_NO.get(given[-1].lower(), True)
+
+
+YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a request for one record asks beside the prediction."""
+
+    extra: str = REFUSE
+    explain: bool = False
+
+    @classmethod
+    def of(cls, query: bytes) -> Self:
+        """Read them from the query of a request; raises InvalidInputError."""
+        given = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+        extra, explain = given.get(EXTRA, [REFUSE])[-1], given.get(EXPLAIN, ["false"])[-1].lower()
+        for name, value, admitted in (
+            (EXTRA, extra, CHOICES),
+            (EXPLAIN, explain, tuple(YES_OR_NO)),
+        ):
+            if value not in admitted:
+                text = f"{value[:40]!r} is not admitted; give one of {', '.join(admitted)}"
+                raise InvalidInputError([Problem(name, text, value[:40])])
+        return cls(extra, YES_OR_NO[explain])

@@ -7,16 +7,18 @@ the prediction. What goes over the wire is documented with all the rest: `api.ro
 from functools import partial
 from time import perf_counter, time
 
+from pydantic_core import to_json
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-from api.contract.schemas import NOTHING, extra_of, ignored_headers
+from api.contract.schemas import EXPLANATION, NOTHING, Options, ignored_headers
 from api.errors import CallerGoneError, TooBusyError, UnsupportedMediaTypeError
 from api.http.auth import Guard
 from api.http.bodies import HELD, Bodies
 from api.http.deadlines import unless_gone
 from api.http.ids import REQUEST_ID, given_id, new_id
 from api.http.problems import answer_of, unforeseen
+from api.inference.explaining import Explaining
 from api.inference.record import Predictor
 from api.prediction_log.log import Log
 from api.telemetry.logs import about
@@ -25,14 +27,25 @@ from treeline.contract.signature import Signature
 from treeline.errors import InvalidInputError, TreelineError
 
 JSON = b"application/json"
+PLAIN = Options()
+Body = tuple[bytes, tuple[str, ...]]  # and the keys that it has no more
 SAFE = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
 class RecordEndpoint:
     """Answers one record for a model that is ready; counts and records what it answers."""
 
-    def __init__(self, bodies: Bodies, *, guard: Guard, metrics: Metrics, log: Log | None) -> None:
+    def __init__(
+        self,
+        bodies: Bodies,
+        *,
+        guard: Guard,
+        metrics: Metrics,
+        log: Log | None,
+        explaining: Explaining,
+    ) -> None:
         self._bodies = bodies
+        self._explaining = explaining
         self._load = bodies.load
         self._guard = guard
         self._metrics = metrics
@@ -46,14 +59,14 @@ class RecordEndpoint:
         Where the caller gave no id to the request, it has that of the prediction. What is answered
         is handed to the log before it is sent.
         """
-        started, load = perf_counter(), self._load
+        started, load, ignored = perf_counter(), self._load, NOTHING
         prediction_id = new_id(predictor.tag)
         request_id = given_id(scope) or prediction_id
         try:
             self._check(scope)
-            body, ignored = await self._bodies.record(scope, receive, began=started), NOTHING
+            body, options = await self._bodies.record(scope, receive, began=started), PLAIN
             if query := scope.get("query_string"):
-                body, ignored = predictor.without_extra(body, extra=extra_of(query))
+                options, (body, ignored) = options_of(query, predictor, body)
             if load.under_way >= load.most:
                 raise load.busy()
             load.under_way += 1  # not before the record is there
@@ -64,6 +77,11 @@ class RecordEndpoint:
                     else unless_gone(
                         receive, partial(predictor.answer, body, prediction_id=prediction_id)
                     )
+                )
+                sent = (
+                    await self._explained(predictor, body, answer, receive)
+                    if options.explain
+                    else answer
                 )
             finally:
                 load.under_way -= 1
@@ -77,15 +95,18 @@ class RecordEndpoint:
             if HELD in scope:
                 self._bodies.release(scope)
         self._keep(predictor.signature, predicted.label, body, answer, started)
-        headers = [
-            *SAFE,
-            *ignored_headers(ignored),
-            (b"content-type", JSON),
-            (b"content-length", b"%d" % len(answer)),
-            (REQUEST_ID, request_id.encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send(beginning(sent, ignored, request_id))
+        await send({"type": "http.response.body", "body": sent})
+
+    async def _explained(
+        self, predictor: Predictor, body: bytes, answer: bytes, receive: Receive
+    ) -> bytes:
+        """Return an answer with how it came about; raises TreelineError."""
+        self._explaining.check(predictor)
+        explaining = partial(self._explaining.explained, predictor, predictor.row(body))
+        explained = await unless_gone(receive, explaining)
+        (document,) = explained.documents(predictor.signature)
+        return b"%b,%b}" % (answer[:-1], to_json({EXPLANATION: document})[1:-1])
 
     def _keep(
         self, signature: Signature, label: int | None, body: bytes, answer: bytes, started: float
@@ -131,6 +152,27 @@ class RecordEndpoint:
                 _check_media_type(value)
             elif name == b"content-length":
                 self._bodies.records.check(value)
+
+
+def options_of(query: bytes, predictor: Predictor, body: bytes) -> tuple[Options, Body]:
+    """Return what a query asks, and the body without what it says is ignored.
+
+    Raises InvalidInputError.
+    """
+    options = Options.of(query)
+    return options, predictor.without_extra(body, extra=options.extra)
+
+
+def beginning(answer: bytes, ignored: tuple[str, ...], request_id: str) -> Message:
+    """Return the message that comes before an answer."""
+    headers = [
+        *SAFE,
+        *ignored_headers(ignored),
+        (b"content-type", JSON),
+        (b"content-length", b"%d" % len(answer)),
+        (REQUEST_ID, request_id.encode()),
+    ]
+    return {"type": "http.response.start", "status": 200, "headers": headers}
 
 
 def _check_media_type(value: bytes) -> None:

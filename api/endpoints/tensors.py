@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from api.contract.schemas import EXPLAIN, asks_to_explain
 from api.errors import UnsupportedMediaTypeError, kind_of
 from api.http.auth import Guard
 from api.http.bodies import Bodies
@@ -25,9 +26,10 @@ from api.inference.images import MEDIA_TYPES, ImageInput
 from api.models.catalogue import Entry
 from api.prediction_log.log import Log
 from api.telemetry.metrics import Metrics, ModelMetrics
-from treeline.errors import ProblemsError, TreelineError
+from treeline.errors import InvalidInputError, Problem, ProblemsError, TreelineError
 
 NOTHING = b"null"
+NOT_EXPLAINED = "a model that takes values has no features to explain; ask without `explain`"
 MOST_LOGGED_BYTES = 64 << 10  # of a question or an answer; of longer ones only the digest is kept
 
 
@@ -62,6 +64,8 @@ class TensorEndpoint:
         model = entry.tensor
         if model is None:
             raise TypeError(f"{entry.name} is no tensor model")
+        if asks_to_explain(scope.get("query_string", b"")):
+            raise InvalidInputError([Problem(EXPLAIN, NOT_EXPLAINED)])
         try:
             sent = await self._read(entry, model, Request(scope, receive))
             head = {"id": new_id(), "model": model.name, "version": model.version}

@@ -11,7 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
+from api.contract.schemas import EXPLANATION
 from api.errors import UnusableAnswerError
+from api.formats import explained as explanations
+from api.formats.explained import Explained
 from api.http.echoes import without_formula
 from treeline.artifact import Prediction
 from treeline.contract.signature import Signature
@@ -22,11 +25,15 @@ ERROR = "error"
 
 @dataclass(frozen=True)
 class Answered:
-    """What good rows got: positions in the classes, or values; and columns of probabilities."""
+    """What good rows got: positions in the classes, or values; and columns of probabilities.
+
+    `explained` is how they came about, where that is asked for.
+    """
 
     labels: NDArray[Any] | None
     values: NDArray[Any] | None
     shares: dict[str, NDArray[Any]]
+    explained: Explained | None = None
 
     def __len__(self) -> int:
         rows = self.values if self.labels is None else self.labels
@@ -92,24 +99,27 @@ def finite(numbers: NDArray[Any], signature: Signature) -> None:
         raise UnusableAnswerError(f"{signature.name}: the model gave {first}, no number")
 
 
-def columns(signature: Signature) -> list[str]:
+def columns(signature: Signature, *, explaining: bool = False) -> list[str]:
     """Return the names of the columns of an answer, without that of errors."""
     shares: list[str] = []
     if signature.probabilities and signature.target.task != "regression":
         shares.append("probability")
         if signature.target.task != "binary":
             shares += [f"probability_{text_of(label)}" for label in signature.classes]
-    return [signature.target.name, *shares, "id", "model", "version"]
+    more = explanations.columns(signature) if explaining else []
+    return [signature.target.name, *shares, "id", "model", "version", *more]
 
 
 class Form:
     """How a row is written: constant texts, and between them what differs from row to row."""
 
-    def __init__(self, signature: Signature, *, batch_id: str, reporting: bool) -> None:
+    def __init__(
+        self, signature: Signature, *, batch_id: str, reporting: bool, explaining: bool = False
+    ) -> None:
         """Write rows of one batch; `reporting` adds what is wrong with bad ones."""
         self._signature = signature
         self._batch_id = batch_id.encode()
-        self._reporting = reporting
+        self._reporting, self._explaining = reporting, explaining
 
     def head(self) -> bytes:
         """Return what stands before all rows."""
@@ -147,7 +157,7 @@ class CsvForm(Form):
 
     def head(self) -> bytes:
         """Return the header."""
-        names = columns(self._signature) + ([ERROR] if self._reporting else [])
+        names = self._columns() + ([ERROR] if self._reporting else [])
         return b",".join(map(quoted, names)) + b"\n"
 
     def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
@@ -158,19 +168,36 @@ class CsvForm(Form):
             answered, [quoted(text_of(each)) + comma for each in signature.classes]
         )
         between = b"," + self._batch_id + b"-"
-        tail = b",%b,%b%b\n" % (
-            signature.name.encode(),
-            quoted(signature.version),
-            b"," if self._reporting else b"",
-        )
+        own = b",%b,%b" % (signature.name.encode(), quoted(signature.version))
+        end = b",\n" if self._reporting else b"\n"
         parts = [targets]
         for place, share in enumerate(answered.shares.values()):
             parts += [[b","] * count, texts(share)] if place else [texts(share)]
-        return [*parts, [between] * count, texts(numbers), [tail] * count]
+        parts += [[between] * count, texts(numbers)]
+        if answered.explained is None:
+            return [*parts, [own + end] * count]
+        return [*parts, [own] * count, *self._explained(answered.explained), [end] * count]
+
+    def _explained(self, explained: Explained) -> list[list[bytes]]:
+        """Return the parts that say how answers came about, each with a comma before it."""
+        count, classes = len(explained), self._signature.classes
+        parts: list[list[bytes]] = []
+        if classes:
+            known = [b"," + quoted(text_of(each)) for each in classes]
+            parts.append(list(map(known.__getitem__, explained.classes.tolist())))
+        parts.append([f",{explained.scale},{explained.method}".encode()] * count)
+        for column in explanations.numbers(explained):
+            parts.append([b","] * count)
+            if column is not None:
+                parts.append(texts(column))
+        return parts
 
     def bad(self, text: str) -> bytes:
         """Return the row in the place of one that is bad."""
-        return b"," * len(columns(self._signature)) + quoted(text) + b"\n"
+        return b"," * len(self._columns()) + quoted(text) + b"\n"
+
+    def _columns(self) -> list[str]:
+        return columns(self._signature, explaining=self._explaining)
 
 
 class JsonForm(Form):
@@ -193,7 +220,12 @@ class JsonForm(Form):
         own = to_json({"model": signature.name, "version": signature.version})[1:]
         closing = b"}" if shares[1:] else b""
         between = closing + b',"id":"' + self._batch_id + b"-"
-        return [*parts, [between] * count, texts(numbers), [b'",' + own + self.end] * count]
+        parts += [[between] * count, texts(numbers)]
+        if answered.explained is None:
+            return [*parts, [b'",' + own + self.end] * count]
+        documents = map(to_json, answered.explained.documents(signature))
+        lead = b'",' + own[:-1] + b"," + key(EXPLANATION)
+        return [*parts, [lead] * count, list(documents), [b"}" + self.end] * count]
 
     def bad(self, text: str) -> bytes:
         """Return the object in the place of a row that is bad."""

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from api.contract.faults import Faults
 from api.errors import MalformedBodyError
+from api.formats import explained as explanations
 from api.formats.answers import ERROR, Answered, columns
 from api.formats.arrow_lengths import Lengths, schema_of, too_many_rows, walked
+from api.formats.explained import Explained
 from api.formats.rows import Contract, Rows, Table, check_columns, check_header
 from treeline.contract.admission import admit
 from treeline.contract.arrow import column_of, misfit
@@ -238,7 +240,9 @@ def rows_of(batch: Any, contract: Contract, *, first: int, most_explained: int) 
 class ArrowForm:
     """Rows as record batches of a stream; the same parts make a Parquet file."""
 
-    def __init__(self, signature: Signature, *, batch_id: str, reporting: bool) -> None:
+    def __init__(
+        self, signature: Signature, *, batch_id: str, reporting: bool, explaining: bool = False
+    ) -> None:
         """Write rows of one batch; `reporting` adds what is wrong with bad ones."""
         self._signature = signature
         self._batch_id = batch_id
@@ -250,6 +254,12 @@ class ArrowForm:
         )
         fields = [(name, types.get(name, pa.float32())) for name in names]
         fields[0] = (names[0], self._classes.type if classes else pa.float32())
+        if explaining:
+            more = dict.fromkeys(explanations.columns(signature), pa.float64())
+            more |= dict.fromkeys(explanations.TEXTS, pa.string())
+            if classes:
+                more[explanations.OF_CLASS] = self._classes.type
+            fields += more.items()
         self._schema = pa.schema([*fields, *([(ERROR, pa.string())] if reporting else [])])
 
     def head(self) -> bytes:
@@ -272,11 +282,22 @@ class ArrowForm:
         each += [self._ids(numbers)]
         own = (self._signature.name, self._signature.version)
         each += [pa.repeat(pa.scalar(text), len(numbers)) for text in own]
+        if answered.explained is not None:
+            each += self._explained(answered.explained)
         if bad:
             each = [array.take(places) for array in each]
         if ERROR in self._schema.names:
             each.append(pa.array([bad.get(at) for at in range(count)], pa.string()))
         return bytes(pa.record_batch(each, schema=self._schema).serialize())
+
+    def _explained(self, explained: Explained) -> list[Any]:
+        """Return the columns that say how answers came about."""
+        count = len(explained)
+        each = [self._classes.take(pa.array(explained.classes))] if self._signature.classes else []
+        each += [pa.repeat(pa.scalar(text), count) for text in (explained.scale, explained.method)]
+        for column in explanations.numbers(explained):
+            each.append(pa.nulls(count, pa.float64()) if column is None else pa.array(column))
+        return each
 
     def _target(self, answered: Answered) -> Any:
         if answered.labels is None:

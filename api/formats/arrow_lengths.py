@@ -320,7 +320,8 @@ def whole_bits(bits: int) -> int:
 def too_many_rows(most: int) -> BodyTooLargeError:
     """Return the error to raise for a batch of more rows."""
     return BodyTooLargeError(
-        f"The batch has more than {most} rows; send fewer at a time, or raise API_MAX_BATCH_ROWS."
+        f"The batch has more than {most} rows; send fewer at a time, or raise API_MAX_BATCH_ROWS, "
+        "or with `explain=true` API_MAX_EXPLAINED_ROWS."
     )
 
 

@@ -30,6 +30,7 @@ from treeline.signing.trust import TrustedModels
 
 SPOOLED = frozenset({"arrow", "parquet"})
 PART_ROWS = 65_536
+EXPLAINED_ROWS = 32
 PART_CELLS = 1 << 21  # of the rows of a part and of their answers
 Payload = bytes | bytearray
 
@@ -42,7 +43,7 @@ class Job:
     `path` is the file of a table that is read in parts, which is empty where the table is held in
     memory. A table may have `most_rows` rows, and take `memory_bytes` while it is read. `redacted`
     features reach no disk. An `exported` model is one of git's, which is below `model_dir`
-    and which `trust` must admit, where there is one.
+    and which `trust` must admit, where there is one. `explaining` asks how answers come about.
     """
 
     model_dir: Path
@@ -59,6 +60,7 @@ class Job:
     path: str = ""
     extra: str = "auto"
     reporting: bool = False
+    explaining: bool = False
     exported: bool = True
     logged: bool = False
     trust: TrustedModels | None = None
@@ -103,10 +105,13 @@ class ModelAbsent:
     """The very model is not on disk, where a process beside the worker looks for it."""
 
 
-def rows_of_part(signature: Signature) -> int:
-    """Return how many rows a part may have: fewer where features or classes are many."""
+def rows_of_part(signature: Signature, *, explaining: bool = False) -> int:
+    """Return how many rows a part may have: fewer where features or classes are many.
+
+    An explanation takes as long as hundreds of predictions, and others wait for the process.
+    """
     width = len(signature.features) + len(signature.classes) + 1
-    return max(1, min(PART_ROWS, PART_CELLS // width))
+    return max(1, min(EXPLAINED_ROWS if explaining else PART_ROWS, PART_CELLS // width))
 
 
 KNOWN_BYTES = 2000  # of the names of features, where a message lists them

@@ -22,7 +22,9 @@ from uuid import uuid4
 
 from api.background import beside
 from api.errors import StateFolderError
+from api.formats.explained import Explained
 from api.formats.rows import EncodedPart, Job, ModelAbsent, Part, Payload
+from api.inference.explanations.explainer import run_apart, sampling_of
 from api.inference.parts import (
     begin_here,
     compute_part,
@@ -37,6 +39,8 @@ from api.inference.record import Predictor
 from api.sandbox.limits import Limits
 from api.sandbox.pool import Plan, Pool
 from api.settings import Settings
+from treeline.artifact import Prediction
+from treeline.contract.encoding import Matrix
 
 FOLDER = "batches"
 PAUSE_SECONDS = 30
@@ -114,6 +118,7 @@ WRITTEN_BYTES = 1 << 40  # of an answer, which is as long as its rows are many
 READERS = ("api.inference.parts", "treeline.artifact.onnx")
 ARROW = ("api.formats.arrow",)
 PICKLES = ("treeline.artifact.pickled",)
+ANSWERS = (ModelAbsent, Part, EncodedPart, Explained)
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ class Pools:
         most = settings.max_requests * 4
         readers = Pool(
             "batches",
-            Plan(limits, imports=imports, classes=(ModelAbsent, Part, EncodedPart), warm=prepare),
+            Plan(limits, imports=imports, classes=ANSWERS, warm=prepare),
             processes=settings.batch_processes,
             most_waiting=most,
             tries=TRIES,
@@ -199,7 +204,10 @@ class SeparateBatch:
             prediction = await predict_apart(elsewhere, taken.matrix)
         else:
             prediction = await asyncio.to_thread(predict, self._predictor.model, taken.matrix)
-        return await self._run(finish_here, self._signature, job, taken, prediction)
+        explained = None
+        if job.explaining and len(taken.matrix):
+            explained = await sampled(self._predictor, taken.matrix)
+        return await self._run(finish_here, self._signature, job, taken, prediction, explained)
 
     async def to_parquet(self, stream: Path, target: Path) -> None:
         """Make a Parquet file of a finished answer, where nothing of strangers is read."""
@@ -210,6 +218,18 @@ class SeparateBatch:
 
     def _seconds(self) -> float:
         return max(self._deadline - monotonic(), 0.001)
+
+
+async def sampled(predictor: Predictor, matrix: Matrix) -> Explained:
+    """Explain by asking a model that is in the worker, or that runs elsewhere, time and again."""
+    elsewhere, model = predictor.predict_apart, predictor.model
+
+    async def answers(rows: Matrix) -> Prediction:
+        if elsewhere is not None:
+            return await predict_apart(elsewhere, rows)
+        return await asyncio.to_thread(predict, model, rows)
+
+    return await run_apart(sampling_of(predictor.signature).of(matrix), answers)
 
 
 def sent(payload: Payload) -> object:

@@ -222,8 +222,8 @@ class Batch:
         tally.problem_count += part.problem_count
         tally.ignored |= dict.fromkeys(part.ignored)
         tally.problems += part.problems[: MAX_PROBLEMS - len(tally.problems)]
-        if tally.rows > self._settings.max_batch_rows:
-            raise too_many_rows(self._settings.max_batch_rows)
+        if tally.rows > self._job.most_rows:
+            raise too_many_rows(self._job.most_rows)
         if tally.problem_count >= MAX_PROBLEMS:
             self._check(" so far; what follows was not read" if self._waiting else "")
         if not tally.bad_rows or self._job.reporting:

@@ -83,6 +83,41 @@ MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "TensorTypeProto": {"elem_type": (1, "int32"), "shape": (2, "TensorShapeProto")},
     "TensorShapeProto": {"dim": (1, "*DimensionProto")},
     "DimensionProto": {"dim_param": (2, "string")},
+    # what is read of a graph that is explained: api.inference.explanations.reading
+    "WholeModelProto": {"graph": (7, "WholeGraphProto")},
+    "WholeGraphProto": {
+        "node": (1, "*WholeNodeProto"),
+        "initializer": (5, "*WholeTensorProto"),
+        "output": (12, "*ValueInfoProto"),
+    },
+    "WholeNodeProto": {
+        "input": (1, "*string"),
+        "output": (2, "*string"),
+        "op_type": (4, "string"),
+        "attribute": (5, "*WholeAttributeProto"),
+    },
+    "WholeAttributeProto": {
+        "name": (1, "string"),
+        "f": (2, "float"),
+        "i": (3, "int64"),
+        "s": (4, "bytes"),
+        "t": (5, "WholeTensorProto"),
+        "floats": (7, "*float"),
+        "ints": (8, "*int64"),
+        "strings": (9, "*bytes"),
+        "type": (20, "int32"),
+    },
+    "WholeTensorProto": {
+        "dims": (1, "*int64"),
+        "data_type": (2, "int32"),
+        "float_data": (4, "*float"),
+        "int32_data": (5, "*int32"),
+        "int64_data": (7, "*int64"),
+        "name": (8, "string"),
+        "raw_data": (9, "bytes"),
+        "double_data": (10, "*double"),
+        "data_location": (14, "int32"),
+    },
 }
 
 

@@ -8,7 +8,7 @@ case. A row is predicted the same as it is alone.
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,8 @@ from pydantic_core import from_json, to_json
 from api.contract.faults import BODY, MAX_PROBLEMS, Fault
 from api.formats.answers import CsvForm, Form, JsonForm, ListForm, answered, of_no_rows, usable
 from api.formats.csv import CsvColumns
+from api.formats.explained import Explained
+from api.formats.explained import of_no_rows as nothing_explained
 from api.formats.json import JsonRecords
 from api.formats.rows import (
     SPOOLED,
@@ -33,6 +35,7 @@ from api.formats.rows import (
     Table,
     read_part,
 )
+from api.inference.explanations import here
 from api.inference.record import Apart
 from api.prediction_log.rows import RowsFrame
 from treeline.artifact import Prediction
@@ -173,6 +176,7 @@ WRITING = {
 }
 FORMS: dict[str, type[Form]] = {"csv": CsvForm, "lines": JsonForm, "json": ListForm}
 NO_ANSWER = "the model has no answer to this row"
+NOT_EXPLAINED = "the model has no answer to this row, or none that can be explained"
 
 
 def head(signature: Signature, job: Job) -> bytes:
@@ -181,10 +185,17 @@ def head(signature: Signature, job: Job) -> bytes:
     return head
 
 
-def finish(signature: Signature, job: Job, taken: EncodedPart, prediction: Prediction) -> Part:
+def finish(
+    signature: Signature,
+    job: Job,
+    taken: EncodedPart,
+    prediction: Prediction,
+    explained: Explained | None = None,
+) -> Part:
     """Write the rows of a part; raises UnusableAnswerError.
 
-    Where bad rows are reported, one that the model has no answer for is one of them.
+    Where bad rows are reported, one that the model has no answer for is one of them, and so is one
+    whose answer is not explained though it should be.
     """
     count = len(taken.numbers)
     good = np.ones(count, dtype=np.bool_)
@@ -193,11 +204,15 @@ def finish(signature: Signature, job: Job, taken: EncodedPart, prediction: Predi
     counts, matrix = taken.counts, taken.matrix
     keys = from_json(taken.keys) if taken.keys else None
     fine = usable(prediction, signature) if job.reporting and len(matrix) else None
+    if fine is not None and explained is not None:
+        fine &= explained.usable()
     if fine is not None and not fine.all():
         without = np.flatnonzero(good)[~fine]
-        reasons = dict(sorted({**reasons, **dict.fromkeys(without.tolist(), NO_ANSWER)}.items()))
+        said = NO_ANSWER if explained is None else NOT_EXPLAINED
+        reasons = dict(sorted({**reasons, **dict.fromkeys(without.tolist(), said)}.items()))
         good[without] = False
         prediction, matrix = only(prediction, fine), matrix[fine]
+        explained = explained and explained.of(fine)
         keys = keys and [key for key, held in zip(keys, fine.tolist(), strict=True) if held]
         counts = replace(
             counts,
@@ -205,6 +220,9 @@ def finish(signature: Signature, job: Job, taken: EncodedPart, prediction: Predi
             problem_count=counts.problem_count + len(without),
         )
     checked = answered(prediction, signature) if len(matrix) else of_no_rows(signature)
+    if job.explaining:
+        made = explained.checked(signature) if explained else nothing_explained(signature)
+        checked = replace(checked, explained=made)
     answer = form_of(signature, job).written(checked, taken.numbers, reasons)
     frame = b""
     if job.logged and len(matrix):
@@ -233,7 +251,9 @@ def form_of(signature: Signature, job: Job) -> Any:
     kind = FORMS.get(job.wanted)
     if kind is None:
         kind = resolve(WRITING, "form", place="Accept", extra="arrow")
-    return kind(signature, batch_id=job.batch_id, reporting=job.reporting)
+    return kind(
+        signature, batch_id=job.batch_id, reporting=job.reporting, explaining=job.explaining
+    )
 
 
 def to_parquet(stream: Path, target: Path) -> None:
@@ -307,7 +327,18 @@ def compute_part(job: Job, payload: Payload, first: int) -> Part | ModelAbsent:
     taken = take(contract, job, payload, first)
     if isinstance(taken, Part):
         return taken
-    return finish(model.signature, job, taken, predict(model, taken.matrix))
+    prediction, explained = predict(model, taken.matrix), None
+    if job.explaining and len(taken.matrix):
+        explained = here.explained(job, model, taken.matrix, partial(predict, model))
+    return finish(model.signature, job, taken, prediction, explained)
+
+
+def explain_here(job: Job, matrix: Matrix) -> Explained | ModelAbsent:
+    """Explain the answers to rows, where the model is here; raises TreelineError."""
+    loaded = model_of(job)
+    if loaded is None:
+        return ModelAbsent()
+    return here.explained(job, loaded[0], matrix, partial(predict, loaded[0]))
 
 
 def begin_here(signature: str, job: Job, payload: Payload) -> bytes:
@@ -322,9 +353,15 @@ def take_here(signature: str, job: Job, payload: Payload, first: int) -> Encoded
     return take(contract_of(signature), job, payload, first)
 
 
-def finish_here(signature: str, job: Job, taken: EncodedPart, prediction: Prediction) -> Part:
+def finish_here(
+    signature: str,
+    job: Job,
+    taken: EncodedPart,
+    prediction: Prediction,
+    explained: Explained | None = None,
+) -> Part:
     """Write a part whose model is elsewhere; raises UnusableAnswerError."""
-    return finish(contract_of(signature).signature, job, taken, prediction)
+    return finish(contract_of(signature).signature, job, taken, prediction, explained)
 
 
 def model_of(job: Job) -> tuple[Model, Contract] | None:

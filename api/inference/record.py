@@ -10,6 +10,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
@@ -289,6 +290,10 @@ class Predictor:
         """
         predicted = await self._gathering.submit(self._encoded(self.parse(body)))
         return self._answers.written(predicted, prediction_id=prediction_id), predicted
+
+    def row(self, body: bytes) -> Matrix:
+        """Return the codes of a record that was answered, float32 of shape (1, n_features)."""
+        return np.array([self._encoded(self.parse(body))], dtype=np.float32)
 
     def signed(self, answer: Answer, *, prediction_id: str) -> Answer:
         """Return an answer with the id of the prediction, and who gave it."""

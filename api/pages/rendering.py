@@ -74,7 +74,9 @@ def section(entry: Entry) -> str:
 <form action="{escape(path)}" data-target="{escape(signature.target.name)}"
   data-share="{escape(share_text(signature))}" novalidate>{fields}
 <div class="actions"><button>Predict</button>
-<div id="answer" role="status" hidden><div id="headline"></div><pre id="raw"></pre></div>
+<label class="tick"><input type="checkbox" id="explain"> and say what each feature adds</label>
+<div id="answer" role="status" hidden><div id="headline"></div><div id="bars"></div>
+<pre id="raw"></pre></div>
 </div></form>
 <h3>The same from a terminal</h3><pre>{command}</pre></section>"""
 

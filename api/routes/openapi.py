@@ -18,6 +18,7 @@ from pydantic_core import to_jsonable_python
 
 from api.contract.schemas import (
     CHOICES,
+    EXPLAIN,
     EXTRA,
     IGNORED,
     IGNORED_SCHEMA,
@@ -190,6 +191,13 @@ EXTRA_PARAMETER: Json = {
     "where every feature is there, optional ones too",
     "schema": {"type": "string", "enum": list(CHOICES), "default": REFUSE},
 }
+EXPLAIN_PARAMETER: Json = {
+    "name": EXPLAIN,
+    "in": "query",
+    "required": False,
+    "description": "Say what each feature added to the answer, as `explanation`",
+    "schema": {"type": "boolean", "default": False},
+}
 PREDICTION_FAILS = (400, 413, 415, 422)
 FAILS = {
     ("/v1/models/{model}", "get"): (404, 503),
@@ -295,7 +303,7 @@ def operation(predictor: Predictor, *, default: bool = False) -> Json:
         "operationId": "predict" if default else f"predict_{signature.name}",
         "summary": f"Predict {signature.target.name} with {which}{signature.name}",
         "description": signature.description,
-        "parameters": [EXTRA_PARAMETER],
+        "parameters": [EXTRA_PARAMETER, EXPLAIN_PARAMETER],
         "requestBody": {"required": True, "content": {"application/json": question}},
         "responses": {
             "200": {

@@ -6,7 +6,7 @@ A batch is a table in the body and a table of predictions in the answer, one row
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, FastAPI, Path, Query, Request
@@ -31,6 +31,7 @@ from api.http.media_types import (
 )
 from api.inference.batch_pool import Draft
 from api.inference.batches import Batch
+from api.inference.explanations.explainer import check_explained
 from api.inference.record import Predictor
 from api.models.catalogue import DEFAULT_PATH, PATH
 from api.routes.deps import CatalogueDep, DefaultDep, prediction_key, services_of
@@ -135,6 +136,33 @@ Extra = Annotated[
     ),
 ]
 
+Explain = Annotated[
+    bool,
+    Query(
+        description="Say of each row what each feature added to the answer. Such a batch may have "
+        "fewer rows"
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What the query of a request for a table says."""
+
+    reporting: bool
+    extra: str
+    explaining: bool
+
+
+def table_options(
+    bad_rows: BadRows = "refuse", extra: Extra = "auto", explain: Explain = False
+) -> TableOptions:
+    """Take the query of a request for a table."""
+    return TableOptions(bad_rows == "report", extra, explain)
+
+
+OptionsDep = Annotated[TableOptions, Depends(table_options)]
+
 router = APIRouter(tags=["predict"], dependencies=[Depends(prediction_key)])
 
 
@@ -170,11 +198,10 @@ class DraftResponse(Response):
 async def predict_batch(
     request: Request,
     catalogue: DefaultDep,
-    bad_rows: BadRows = "refuse",
-    extra: Extra = "auto",
+    options: OptionsDep,
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
-    return await answer(request, catalogue.default(), bad_rows=bad_rows, extra=extra)
+    return await answer(request, catalogue.default(), options)
 
 
 @router.post(
@@ -187,17 +214,18 @@ async def predict_batch_of(
     request: Request,
     model: Annotated[str, Path(description="Name of the model")],
     catalogue: CatalogueDep,
-    bad_rows: BadRows = "refuse",
-    extra: Extra = "auto",
+    options: OptionsDep,
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
-    return await answer(request, catalogue.predictor(model), bad_rows=bad_rows, extra=extra)
+    return await answer(request, catalogue.predictor(model), options)
 
 
-async def answer(request: Request, predictor: Predictor, *, bad_rows: str, extra: str) -> Response:
+async def answer(request: Request, predictor: Predictor, options: TableOptions) -> Response:
     """Answer the table in the body, or in a form; raises TreelineError."""
-    limit = Limit.of_batches(services_of(request).settings)
-    options = {"reporting": bad_rows == "report", "extra": extra}
+    settings = services_of(request).settings
+    limit = Limit.of_batches(settings)
+    if options.explaining:
+        check_explained(predictor.signature, most_rows=settings.max_explained_rows)
     async with aclosing(services_of(request).bodies.pieces(request, limit)) as pieces:
         if media_type(request) != MULTIPART:
             given = format_of(request.headers)
@@ -219,16 +247,16 @@ class Sent:
 
 
 async def answer_table(
-    request: Request, predictor: Predictor, sent: Sent, options: dict[str, Any]
+    request: Request, predictor: Predictor, sent: Sent, options: TableOptions
 ) -> Response:
     """Compute a batch, record it, and answer; raises TreelineError."""
     services, given = services_of(request), sent.given
     wanted = format_for(request.headers, otherwise=given)
     check_length(request, given)
-    job = job_of(request, predictor, given, wanted)
+    job = job_of(request, predictor, given, wanted, options)
     log = services.log.batch() if services.log is not None else None
     batch = Batch(
-        replace(job, **options),
+        job,
         predictor,
         pools=services.pools,
         settings=services.settings,
@@ -259,10 +287,13 @@ def check_length(request: Request, given: Format) -> None:
         Limit.of_whole_tables(settings).check_length(request.scope)
 
 
-def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format) -> Job:
+def job_of(
+    request: Request, predictor: Predictor, given: Format, wanted: Format, options: TableOptions
+) -> Job:
     """Return what is the same for all parts of a batch, under a new id."""
     services, signature = services_of(request), predictor.signature
-    settings, log = services.settings, services.log
+    settings, log, explaining = services.settings, services.log, options.explaining
+    most = settings.max_batch_rows
     return Job(
         model_dir=settings.model_dir.absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
@@ -273,8 +304,11 @@ def job_of(request: Request, predictor: Predictor, given: Format, wanted: Format
         batch_id=new_id(predictor.tag),
         given=given.name,
         wanted=wanted.name,
-        part_rows=rows_of_part(signature),
-        most_rows=settings.max_batch_rows,
+        part_rows=rows_of_part(signature, explaining=explaining),
+        most_rows=min(most, settings.max_explained_rows) if explaining else most,
+        extra=options.extra,
+        reporting=options.reporting,
+        explaining=explaining,
         memory_bytes=settings.request_memory_bytes,
         logged=log is not None,
         redacted=frozenset() if log is None else log.redacted(signature.name),

@@ -17,7 +17,7 @@ from api.models.registry import shelf
 from api.routes import predict
 from api.routes.deps import Fresh, PredictionKey, services_of
 from api.routes.models import card
-from api.routes.openapi import EXTRA_PARAMETER, failures
+from api.routes.openapi import EXPLAIN_PARAMETER, EXTRA_PARAMETER, failures
 from api.services import Services
 from treeline.contract.signature import Signature
 from treeline.errors import ArtifactNotFoundError, ArtifactRejectedError
@@ -45,7 +45,7 @@ PREDICTING: dict[str, Any] = {
         }
     },
     "openapi_extra": {
-        "parameters": [EXTRA_PARAMETER],
+        "parameters": [EXTRA_PARAMETER, EXPLAIN_PARAMETER],
         "requestBody": {
             "required": True,
             "description": 'A record of that version, or `{"values": …}` where it takes tensors',
@@ -169,14 +169,13 @@ async def predict_batch_of_version(
     model: ModelName,
     version: VersionName,
     request: Request,
-    bad_rows: predict.BadRows = "refuse",
-    extra: predict.Extra = "auto",
+    options: predict.OptionsDep,
 ) -> Response:
     """CSV, JSON, JSON lines, Arrow or Parquet by Content-Type; the same kind back, or by Accept."""
     entry: Entry = await services_of(request).versions.entry(model, version)
     if entry.predictor is None:
         raise ArtifactNotFoundError(f"{model} takes tensors, not records, so no table either.")
-    return await predict.answer(request, entry.predictor, bad_rows=bad_rows, extra=extra)
+    return await predict.answer(request, entry.predictor, options)
 
 
 def offered(model: shelf.Model) -> OfferedModel:

@@ -114,6 +114,21 @@ def test_a_person_fills_the_form_and_sees_the_answer(service: Service, browser: 
     assert browser.complaints() == []
 
 
+def test_a_person_sees_what_each_feature_adds_where_that_is_asked(
+    service: Service, browser: Page
+) -> None:
+    browser.open(service.url)
+    browser.run(PRESS)
+    browser.wait_for(ANSWERED)
+    assert browser.run('document.getElementById("bars").children.length') == 0
+    browser.run('document.getElementById("explain").checked = true')
+    browser.run(PRESS)
+    browser.wait_for('document.querySelectorAll("#bars .bar").length == 6')
+    said = browser.run('document.getElementById("bars").textContent')
+    assert said.startswith("probability of 1: from ") and "Light_ISF" in said
+    assert browser.complaints() == []
+
+
 def test_a_person_is_shown_what_is_wrong_beside_the_field(service: Service, browser: Page) -> None:
     browser.open(service.url)
     browser.run('document.querySelector("[name=Light_ISF]").value = "7"')
