@@ -51,7 +51,8 @@ SLOW = (
         "provenance", "scaffold", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
-        "batch", "conformance", "corpus", "event_loop", "exports", "feedback", "freshness",
+        "batch", "conformance", "corpus", "event_loop", "explanations", "exports", "feedback",
+        "freshness",
         "full_disks", "generated_clients", "h2o", "keys", "lean_import", "logging", "metrics",
         "pages", "prediction_log", "private_files", "processes", "protocol", "redaction",
         "registry", "reloading", "row_numbers", "sandbox", "security", "server", "serving",
