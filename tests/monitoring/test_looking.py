@@ -12,6 +12,7 @@ from tests.monitoring.worlds import (
     Columns,
     drawn,
     look,
+    nothing,
     proved,
     rows_of,
     watched,
@@ -221,3 +222,35 @@ def test_each_look_may_alarm_by_chance_more_seldom_and_all_of_them_as_declared()
     assert chances == sorted(chances, reverse=True)
     assert sum(chances) == pytest.approx(0.1)
     assert alpha_spending.look(9 * DAY, 0, false_alarms=0.1).number == 1  # a clock that was ahead
+
+
+def doubled(columns: Columns, rng: np.random.Generator) -> Columns:
+    struck = rng.random(len(columns["Height"])) < 1 / 9
+    return columns | {"Height": np.where(struck, np.nan, columns["Height"])}
+
+
+# What has changed, with how many rows, on what it must alarm; how many of forty windows do so.
+RULES: dict[str, tuple[Change, int, str, int, int]] = {
+    "nothing, of few rows": (nothing, 200, "", 0, 2),
+    "nothing, of many": (nothing, 1000, "", 0, 2),
+    "half a deviation": (
+        lambda columns, _: columns | {"Trait2": columns["Trait2"] + 1.5}, 500, "Trait2", 38, 40,
+    ),
+    "missing twice as often": (doubled, 500, "Height", 38, 40),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", RULES)
+def test_what_has_changed_is_noticed_and_what_has_not_is_not(
+    block: dict[str, Any], what: str
+) -> None:
+    change, count, on, least, most = RULES[what]
+    models = [watched(block, seed=seed) for seed in range(3)]
+    noticed = 0
+    for number in range(40):
+        rng = np.random.default_rng([count, number])
+        columns = drawn(rng, count, change)
+        truth = np.where(rng.random(count) < 0.5, proved(columns, rng), -1)
+        record = look(models[number % 3], rows_of(columns, truth=truth))
+        noticed += any(on in ("", each.on) for each in record.alarms)
+    assert least <= noticed <= most

@@ -1,7 +1,7 @@
 """Counts of a window beside those of a reference → tests, with the size of what they tell. Pure.
 
 The reference is a sample too: every test is one of two samples. A difference counts where it is no
-chance and matters; p-values are corrected for all tests of a look together (Benjamini and Hochberg
+chance and matters; p-values are corrected for how many tests a look takes (Benjamini and Hochberg
 1995) by `corrected`.
 """
 
@@ -100,11 +100,17 @@ def unseen(name: str, count: int, known: int, *, rows: float) -> Tested:
 
 
 def corrected(tests: Sequence[Tested]) -> list[Tested]:
-    """Return tests with p-values corrected for the false discovery rate of all of them."""
-    if not tests:
-        return []
-    adjusted = false_discovery_control([each.p for each in tests], method="bh")
+    """Return tests with p-values corrected for the false discovery rate of all of their family.
+
+    Those of missing values are a family of their own: they are few, and would else be corrected
+    for the many of a wide table.
+    """
+    p = np.array([each.p for each in tests])
+    is_missing = np.array([each.sort == "missing" for each in tests], dtype=np.bool_)
+    for family in (is_missing, ~is_missing):
+        if family.any():
+            p[family] = false_discovery_control(p[family], method="bh")
     return [
-        each.model_copy(update={"corrected": float(p)})
-        for each, p in zip(tests, adjusted, strict=True)
+        each.model_copy(update={"corrected": float(value)})
+        for each, value in zip(tests, p, strict=True)
     ]

@@ -26,8 +26,9 @@ from treeline.monitoring.record import (
 from treeline.monitoring.two_samples import corrected
 from treeline.monitoring.windows import Window
 
-# Shares of the chance of a look: inputs and answers together, quality, calibration.
-OF_COLUMNS, OF_QUALITY, OF_CALIBRATION = 0.6, 0.2, 0.2
+# Shares of the chance of a look: how inputs and answers are spread, values that are missing (few
+# tests, which are worth one of their own), quality, calibration.
+OF_SPREAD, OF_MISSING, OF_QUALITY, OF_CALIBRATION = 0.4, 0.2, 0.2, 0.2
 MOST_DAYS = 14  # without a prediction that are named
 
 
@@ -91,11 +92,10 @@ def judged(watched: Watched, query: LogQuery, window: Window, beside: Beside) ->
     answers = _answers(watched, window, beside)
     inputs, outputs = _corrected(columns, answers)
     outcome = _quality(watched, window, beside)
-    alpha = OF_COLUMNS * at.alpha
     alarms = [
         *_at_once(columns),
-        *(_of_columns("inputs", inputs, alpha) if is_enough else ()),
-        *(_of_columns("answers", outputs, alpha) if is_enough else ()),
+        *(_of_columns("inputs", inputs, at.alpha) if is_enough else ()),
+        *(_of_columns("answers", outputs, at.alpha) if is_enough else ()),
         *_of_quality(outcome, OF_QUALITY * at.alpha),
         *_of_calibration(outcome, OF_CALIBRATION * at.alpha),
     ]
@@ -138,7 +138,7 @@ def _answers(watched: Watched, window: Window, beside: Beside) -> list[Column]:
 
 
 def _corrected(columns: list[Examined], answers: list[Column]) -> tuple[list[Column], list[Column]]:
-    """Correct the tests of all columns together for how many they are."""
+    """Correct the tests of all columns together."""
     every = [each.column for each in columns] + answers
     tests = iter(corrected([test for column in every for test in column.tests]))
     done = [
@@ -157,7 +157,8 @@ def _at_once(columns: list[Examined]) -> Iterator[Raised]:
 def _of_columns(alarm: Any, columns: list[Column], alpha: float) -> Iterator[Raised]:
     for column in columns:
         for test in column.tests:
-            if test.matters and test.corrected <= alpha:
+            share = OF_MISSING if test.sort == "missing" else OF_SPREAD
+            if test.matters and test.corrected <= share * alpha:
                 yield Raised(
                     alarm=alarm, on=column.name, sort=test.sort, text=test.text, p=test.corrected
                 )
