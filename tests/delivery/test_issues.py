@@ -176,7 +176,7 @@ def test_each_model_that_alarms_has_one_issue_until_it_is_quiet(
     assert picture not in issues[mark_of("flowers")]["body"]  # it is quiet: no picture is pinned
 
 
-def looked(states: dict[str, str]) -> None:
+def looked(states: dict[str, str], *, action: str = "issue") -> None:
     """Write what a look at the models leaves."""
     folder = Path("build/monitor/flowers")
     folder.mkdir(parents=True, exist_ok=True)
@@ -187,13 +187,48 @@ def looked(states: dict[str, str]) -> None:
                 "model": name,
                 "version": "0123456789ab",
                 "state": state,
-                "action": "issue",
+                "action": action,
                 "seen": {"since": 0.0, "until": 1.0},
             }
         )
         Path(f"build/monitor/{name}.json").write_text(record.model_dump_json())
         Path(f"build/monitor/{name}.md").write_text(f"# {name}\n\n![]({name}/drift.png)\n")
     notes.write(notes.MONITORED, {"error": "", "models": list(states)})
+
+
+def test_issues_that_are_too_many_or_about_no_model_are_closed(github: GitHub) -> None:
+    Path("params.yaml").write_text(PARAMS)
+    bot = {"user": {"login": "github-actions[bot]", "type": "Bot"}, "author_association": "NONE"}
+    person = {"user": {"login": "mallory", "type": "User"}, "author_association": "NONE"}
+    for number, (name, author) in enumerate(
+        [("sugar", bot), ("sugar", bot), ("salt", bot), ("sugar", person), ("salt", person)], 1
+    ):
+        body = f"{mark_of(name)}\n\nThe last look alarms."
+        github.store.add("issues", number=number, state="open", title=name, body=body, **author)
+    looked({"flowers": "quiet", "sugar": "alarm"})
+    respond()
+    assert [row["state"] for row in github.store.issues] == [
+        "open",
+        "closed",
+        "closed",
+        "open",
+        "open",
+    ]
+    assert "declared no more" in github.store.issues[2]["body"]
+    looked({"sugar": "quiet"})
+    respond()
+    assert [row["state"] for row in github.store.issues[:2]] == ["closed", "closed"]
+    assert len(github.store.issues) == 5
+
+
+def test_what_cannot_be_trained_alarms_all_the_same(github: GitHub) -> None:
+    Path("params.yaml").write_text(PARAMS)
+    looked({"flowers": "alarm", "sugar": "alarm"}, action="retrain")
+    responses = respond()
+    assert [each.change for each in responses] == ["open", "open"]
+    assert not any(each.train for each in responses)
+    for row in github.store.issues:
+        assert "there is no shared remote" in row["body"]
 
 
 def test_a_log_that_cannot_be_read_is_said_once_until_it_can(github: GitHub) -> None:

@@ -92,3 +92,56 @@ def test_a_report_that_is_too_long_for_an_issue_is_cut() -> None:
     response = respond(report="x" * (2 * MOST_CHARACTERS))
     assert len(response.text) < 65_000
     assert "the rest" in response.text
+
+
+def remembered(when: str) -> str:
+    """Return the text of an issue that says when a training was started last."""
+    return f"{mark_of('trees')}\n<!-- trained: {when} -->\n\nThe last look alarms.\n\n# trees\n"
+
+
+YESTERDAY, TOMORROW = "2030-02-28T04:53:00+00:00", "2030-03-02T04:53:00+00:00"
+
+# What is in the open issue, what in closed ones, and whether a training may be started.
+MEMORIES: dict[str, tuple[str | None, tuple[str, ...], bool]] = {
+    "a training of yesterday": (remembered(YESTERDAY), (), False),
+    "line ends of a browser": (remembered(YESTERDAY).replace("\n", "\r\n"), (), False),
+    "another zone": (remembered("2030-02-28T12:00:00+09:00"), (), False),
+    "one of long ago": (remembered("2030-02-01T04:53:00+00:00"), (), True),
+    "an alarm that went and came again": (None, (OPEN, remembered(YESTERDAY)), False),
+    "closed ones of long ago": (None, (remembered("2030-01-01T00:00:00+00:00"),), True),
+    "the later one of both counts": (
+        remembered("2030-01-01T00:00:00+00:00"), (remembered(YESTERDAY),), False,
+    ),
+    "a clock that was ahead": (remembered(TOMORROW), (), True),
+    "a word in its place": (remembered("yesterday"), (), True),
+    "a year that no clock has": (remembered("0001-01-01T00:00:00+23:59"), (), True),
+    "a mark that is taken out": ("The last look alarms.", (), True),
+    "what a report says": (f"{OPEN}\n<!-- trained: {YESTERDAY} -->\n", (), True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_people_edit_issues_and_clocks_jump(memory: str) -> None:
+    earlier, closed, may_train = MEMORIES[memory]
+    response = respond(earlier=earlier, closed=closed, stale=STALE)
+    assert response.train is may_train
+    assert respond(earlier=response.text, stale=STALE, now=NOW + timedelta(days=1)).train is False
+
+
+def test_an_alarm_that_comes_and_goes_trains_as_often_as_is_declared() -> None:
+    closed: list[str] = []
+    trainings = []
+    for day in range(0, 16, 2):
+        now = NOW + timedelta(days=day)
+        response = respond(closed=closed, stale=STALE, now=now)
+        trainings += [day] if response.train else []
+        quiet = respond("quiet", earlier=response.text, now=now + timedelta(days=1))
+        closed.append(quiet.text)
+    assert trainings == [0, 8]
+
+
+def test_what_keeps_a_model_from_being_trained_is_said() -> None:
+    response = respond(stale=STALE, obstacle="its source cannot be asked: no answer.")
+    assert not response.train
+    assert response.reason == ("No training is started: its source cannot be asked: no answer.")
+    assert respond("quiet", earlier=OPEN, obstacle="anything").change == "close"

@@ -3,27 +3,31 @@
 What the looks have written to build/monitor is read, nothing is judged again.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from treeline.commands.monitor import FOLDER
-from treeline.commands.stale import reasons_to_train
+from treeline.commands.stale import Sources, ask_sources
 from treeline.config import read_params
-from treeline.delivery import actions, issues, notes, repository
+from treeline.config.monitor import seconds_of
+from treeline.delivery import actions, issues, notes, repository, storage
 from treeline.errors import ConfigError, PublishingError
 from treeline.monitoring.record import Record
 from treeline.monitoring.responses import (
     UNREADABLE,
     Circumstances,
     Response,
+    forgotten,
     mark_of,
+    model_of,
     response_to,
     unreadable,
     wants_training,
 )
 
 PICTURES = "monitored"  # the branch that holds the pictures of reports
+NO_REMOTE = "there is no shared remote to keep a model in"
 TITLE = "The models in service cannot be monitored"
 
 
@@ -46,27 +50,42 @@ def respond() -> list[Response]:
     if earlier := issues.marked(opened, UNREADABLE):
         issues.edit_issue(earlier["number"], state="closed")
     models = read_params().models
+    for row in opened:
+        if (name := model_of(row["body"] or "")) and name not in models:
+            issues.edit_issue(row["number"], body=forgotten(name, now=now), state="closed")
     records = [_record(name) for name in looked["models"]]
-    stale = reasons_to_train() if wants_training(records) else []
+    wanted = [each.model for each in records if wants_training(each)]
+    sources = ask_sources(wanted) if wanted and storage.shared() is not None else Sources()
+    closed = _closed(seconds_of(models[name].monitor.every) for name in wanted)
     pictures = _pictures(records)
     responses = []
     for record in records:
-        earlier = issues.marked(opened, mark_of(record.model))
+        name, own = record.model, issues.all_marked(opened, mark_of(record.model))
         response = response_to(
             record,
             Circumstances(
-                earlier=earlier["body"] if earlier else None,
-                report=_report(record.model, pictures),
-                stale=[each for each in stale if f"@{record.model} " in each],
-                every=models[record.model].monitor.every,
+                earlier=own[0]["body"] if own else None,
+                report=_report(name, pictures),
+                stale=sources.reasons(name),
+                every=models[name].monitor.every,
                 now=now,
                 run=run,
+                obstacle=sources.obstacle(name) if storage.shared() is not None else NO_REMOTE,
+                closed=[each["body"] for each in issues.all_marked(closed, mark_of(name))],
             ),
         )
-        _carry_out(response, earlier)
+        _carry_out(response, own)
         responses.append(response)
     actions.output(train=str(any(each.train for each in responses)).lower())
     return responses
+
+
+def _closed(spans: Iterable[float]) -> list[dict[str, Any]]:
+    """Return the issues that were closed within the longest of spans of seconds."""
+    longest = max(spans, default=0)
+    if not longest:
+        return []
+    return issues.closed_issues(since=datetime.now(UTC) - timedelta(seconds=longest))
 
 
 def _record(model: str) -> Record:
@@ -99,8 +118,11 @@ def _report(model: str, pictures: str) -> str:
     return "\n".join(line.replace("![](", f"![]({pictures}/") for line in lines)
 
 
-def _carry_out(response: Response, earlier: dict[str, Any] | None) -> None:
+def _carry_out(response: Response, own: Sequence[dict[str, Any]]) -> None:
+    """Bring the issue of a model up to date; what more there are say the same, and are closed."""
     if response.change in ("open", "update"):
-        issues.keep_issue(earlier, title=response.title, body=response.text)
-    elif response.change == "close" and earlier is not None:
-        issues.edit_issue(earlier["number"], body=response.text, state="closed")
+        issues.keep_issue(own[0] if own else None, title=response.title, body=response.text)
+    elif response.change == "close" and own:
+        issues.edit_issue(own[0]["number"], body=response.text, state="closed")
+    for row in own[1:]:
+        issues.edit_issue(row["number"], state="closed")

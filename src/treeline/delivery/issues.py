@@ -4,6 +4,7 @@ Each is found again by what it is for, and brought up to date: there is never a 
 """
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from treeline.delivery.github import OURS, repository, rows, send
@@ -48,13 +49,27 @@ def dispatch(workflow: str, branch: str) -> None:
 
 def open_issues() -> list[dict[str, Any]]:
     """Return the open issues that are ours, each with `number` and `body`."""
-    opened = rows(f"repos/{repository()}/issues?state=open", f"number, body, {OURS}")
-    return [row for row in opened if row["ours"]]
+    return _ours("state=open")
+
+
+def closed_issues(*, since: datetime) -> list[dict[str, Any]]:
+    """Return the closed issues that are ours, of those that were changed since a time."""
+    return _ours(f"state=closed&since={since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}")
+
+
+def _ours(query: str) -> list[dict[str, Any]]:
+    listed = rows(f"repos/{repository()}/issues?{query}", f"number, body, {OURS}")
+    return [row for row in listed if row["ours"]]
+
+
+def all_marked(issues: Sequence[dict[str, Any]], mark: str) -> list[dict[str, Any]]:
+    """Return the issues whose text begins with a mark."""
+    return [row for row in issues if (row["body"] or "").lstrip().startswith(mark)]
 
 
 def marked(issues: Sequence[dict[str, Any]], mark: str) -> dict[str, Any] | None:
     """Return the issue whose text begins with a mark, None where there is none."""
-    return next((row for row in issues if (row["body"] or "").lstrip().startswith(mark)), None)
+    return next(iter(all_marked(issues, mark)), None)
 
 
 def keep_issue(earlier: dict[str, Any] | None, *, title: str, body: str) -> None:

@@ -1,7 +1,7 @@
 """A look at a model, and what is known of the one before → what follows from it. Pure.
 
 An issue is the memory: its text says by a mark which model it is about, and when a training was
-started for it last.
+started for it last. People may edit it: what cannot be read there is not remembered.
 """
 
 import re
@@ -16,6 +16,7 @@ from treeline.monitoring.record import Record
 Change = Literal["none", "open", "update", "close"]
 
 TRAINED = re.compile(r"<!-- trained: (\S+) -->")
+ABOUT = re.compile(r"<!-- treeline: monitor, model (\S+) -->")
 MOST_CHARACTERS = 60_000  # of a report: GitHub takes 65,536 in a text
 UNREADABLE = "<!-- treeline: monitor, log -->"
 
@@ -44,19 +45,26 @@ def mark_of(model: str) -> str:
     return f"<!-- treeline: monitor, model {model} -->"
 
 
-def wants_training(records: Sequence[Record]) -> bool:
-    """Tell whether a training is declared as what follows from one of these looks."""
-    return any(each.state == "alarm" and each.action == "retrain" for each in records)
+def model_of(text: str) -> str | None:
+    """Return which model the text of an issue is about, None where it is about none."""
+    mark = ABOUT.match(text.lstrip())
+    return mark[1] if mark else None
+
+
+def wants_training(record: Record) -> bool:
+    """Tell whether a training is declared as what follows from a look."""
+    return record.state == "alarm" and record.action == "retrain"
 
 
 @dataclass(frozen=True)
 class Circumstances:
     """What a response depends on beside the look itself.
 
-    `earlier` is the text of the open issue of the model, None without one. `report` is Markdown,
-    `stale` are the reasons for which a training of the model is due now that its source was asked
-    again, `every` is how often at most an alarm trains, and `run` the address of this run, empty
-    by hand.
+    `earlier` is the text of the open issue of the model, None without one, and `closed` are those
+    of issues that are closed. `report` is Markdown, `stale` are the reasons for which a training of
+    the model is due now that its source was asked again, `obstacle` says what keeps it from being
+    trained all the same, `every` is how often at most an alarm trains, and `run` the address of
+    this run, empty by hand.
     """
 
     earlier: str | None
@@ -65,6 +73,15 @@ class Circumstances:
     every: str
     now: datetime
     run: str = ""
+    obstacle: str = ""
+    closed: Sequence[str] = ()
+
+    @property
+    def trained(self) -> datetime | None:
+        """When an alarm started a training last; one that has not come yet was a clock ahead."""
+        texts = [self.earlier or "", *self.closed]
+        known = [each for each in map(_trained, texts) if each is not None and each <= self.now]
+        return max(known, default=None)
 
 
 def response_to(record: Record, known: Circumstances) -> Response:
@@ -74,12 +91,12 @@ def response_to(record: Record, known: Circumstances) -> Response:
         if known.earlier is None:
             return Response(model, "none")
         words = f"The last look is quiet again, at {known.now:%Y-%m-%d %H:%M} UTC{_at(known.run)}."
-        return Response(model, "close", _text(model, words, known.report, _trained(known.earlier)))
+        return Response(model, "close", _text(model, words, known.report, known.trained))
     if record.state != "alarm" or record.action == "none":
         return Response(model, "none")
-    trained, train, reason = _trained(known.earlier), False, ""
-    if record.action == "retrain":
-        train, reason = _training(trained, known.stale, known.every, known.now)
+    trained, train, reason = known.trained, False, ""
+    if wants_training(record):
+        train, reason = _training(known)
         trained = known.now if train else trained
     words = f"The last look alarms, at {known.now:%Y-%m-%d %H:%M} UTC{_at(known.run)}."
     if reason:
@@ -97,27 +114,39 @@ def unreadable(message: str, *, now: datetime, run: str) -> str:
     )
 
 
-def _training(
-    trained: datetime | None, stale: Sequence[str], every: str, now: datetime
-) -> tuple[bool, str]:
-    if not stale:
+def forgotten(model: str, *, now: datetime) -> str:
+    """Return the text of the issue of a model that is declared no more."""
+    return f"{mark_of(model)}\n\n`{model}` is declared no more, at {now:%Y-%m-%d %H:%M} UTC.\n"
+
+
+def _training(known: Circumstances) -> tuple[bool, str]:
+    if known.obstacle:
+        return False, f"No training is started: {known.obstacle.rstrip('.')}."
+    if not known.stale:
         return False, (
             "No training is started, for it would learn from the same rows: neither the source of "
             "the model nor its declaration has changed. Truths that come in are rows where the "
             "source is `predictions`."
         )
-    if trained is not None and (now - trained).total_seconds() < seconds_of(every):
+    trained = known.trained
+    if trained is not None and (known.now - trained).total_seconds() < seconds_of(known.every):
         return False, (
             f"No training is started: the last one was at {trained:%Y-%m-%d %H:%M} UTC, and "
-            f"`every: {every}` is declared."
+            f"`every: {known.every}` is declared."
         )
-    return True, f"A training is started: {'; '.join(stale)}."
+    return True, f"A training is started: {'; '.join(known.stale)}."
 
 
-def _trained(text: str | None) -> datetime | None:
-    """Return when an alarm started a training last, as the text of an issue remembers it."""
-    noted = TRAINED.search(text or "")
-    return datetime.fromisoformat(noted[1]).astimezone(UTC) if noted else None
+def _trained(text: str) -> datetime | None:
+    """Return when an alarm started a training last, as the text of an issue remembers it.
+
+    What stands below its head is a report, and no memory.
+    """
+    noted = TRAINED.search(text.lstrip().replace("\r\n", "\n").partition("\n\n")[0])
+    try:
+        return datetime.fromisoformat(noted[1]).astimezone(UTC) if noted else None
+    except (OverflowError, ValueError):
+        return None
 
 
 def _text(model: str, words: str, report: str, trained: datetime | None) -> str:
