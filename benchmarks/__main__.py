@@ -11,6 +11,7 @@ BENCHMARKS = {
     "decisions": "how often do the gate and a contest decide wrongly?",
     "event_loop": "how long does the worst body keep other requests waiting?",
     "explanations": "what does an explanation cost, and how far is a sampled one off?",
+    "loop": "how good are answers, week by week, with a model that learns and without?",
     "many_models": "how does the time of `dvc status` grow with the number of models?",
     "single_predictions": "how many predictions a second, beside an empty FastAPI endpoint?",
     "monitoring": "how often does a monitor alarm where nothing, or something, has changed?",

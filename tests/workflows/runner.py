@@ -160,10 +160,10 @@ def machines(folder: str, names: list[str]) -> set[str]:
     return {"work", "home", "temp"}.intersection(names) if of_a_job else set()
 
 
-def trained(folder: Path) -> Forge:
+def trained(folder: Path, params: str = ONE_MODEL) -> Forge:
     """Make a forge whose main holds one trained model, stored and released by hand."""
     folder.mkdir()
-    forge = Forge(small_repository(folder / "clone"), folder)
+    forge = Forge(small_repository(folder / "clone", params), folder)
     clone, origin = forge.clone, forge.state / "origin.git"
     clone.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", str(origin))
     clone.run("git", "remote", "add", "origin", str(origin))
@@ -173,9 +173,9 @@ def trained(folder: Path) -> Forge:
     return forge
 
 
-def small_repository(root: Path) -> Checkout:
+def small_repository(root: Path, params: str = ONE_MODEL) -> Checkout:
     """Make a repository with everything a workflow touches and one small model, not trained yet."""
-    made = create(root, params=ONE_MODEL)
+    made = create(root, params=params)
     for name in CARRIED:
         source, target = ROOT / name, root / name
         if source.is_dir():
