@@ -26,6 +26,7 @@ from tests.monitoring.worlds import (
 from treeline.commands.monitor import look_at
 from treeline.errors import SourceError, UnknownNameError
 from treeline.monitoring.logs import log_of
+from treeline.monitoring.record import Ages
 from treeline.monitoring.rows import Logged, codes_of, features_of, typed
 from treeline.monitoring.verdicts import Watched
 
@@ -147,3 +148,15 @@ def _chunk(rows: list[dict[str, Any]]) -> Logged:
     times = np.array([row["time"] for row in rows])
     truth_times = np.full(len(rows), np.nan)
     return Logged(times, versions, features, predictions, probabilities, none, truth_times)
+
+
+def test_a_clock_that_was_behind_makes_no_version_older_than_its_commit(
+    tmp_path: Path, model: Watched, columns: Columns
+) -> None:
+    database, url = log_in(tmp_path)
+    database.add([*logged(columns, WEEK), *logged(columns, np.arange(3.0))], [])
+    log, ages = log_of(url, "NO_PASSWORD"), Ages(model_days=30)
+    record = look_at(model, log, since=None, until=NIGHT, ages=ages)
+    assert (record.seen.look, record.seen.rows) == (31, 300)
+    before = look_at(model, log, since=None, until=NIGHT - 3 * DAY, ages=Ages(model_days=-3))
+    assert before.seen.look == 1

@@ -77,7 +77,7 @@ def look_at(
 ) -> Record:
     """Read one window of a log, and judge it."""
     signature, query = watched.signature, watched.query(since, until)
-    first = log.first(signature.name, signature.version)
+    first = _first(log, signature, ages or Ages(), until)
     seen = window(log.chunks(query), signature, query, slices=watched.slices)
     answers, basis = _answers_before(watched, log, query, first)
     beside = Beside(
@@ -89,6 +89,18 @@ def look_at(
         ages=ages or Ages(),
     )
     return judged(watched, query, seen, beside)
+
+
+def _first(log: PredictionLog, signature: Signature, ages: Ages, until: float) -> float | None:
+    """Return when a version answered first, None where it never did.
+
+    Not before it was committed: what is earlier is of a clock that was behind, and would make the
+    version so old that hardly anything may alarm.
+    """
+    first = log.first(signature.name, signature.version)
+    if first is None or ages.model_days is None:
+        return first
+    return max(first, min(until, until - ages.model_days * DAY_SECONDS))
 
 
 def _answers_before(
