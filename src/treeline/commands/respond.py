@@ -55,7 +55,8 @@ def respond() -> list[Response]:
             issues.edit_issue(row["number"], body=forgotten(name, now=now), state="closed")
     records = [_record(name) for name in looked["models"]]
     wanted = [each.model for each in records if wants_training(each)]
-    sources = ask_sources(wanted) if wanted and storage.shared() is not None else Sources()
+    has_remote = storage.shared() is not None
+    sources = ask_sources(wanted) if wanted and has_remote else Sources()
     closed = _closed(seconds_of(models[name].monitor.every) for name in wanted)
     pictures = _pictures(records)
     responses = []
@@ -70,7 +71,7 @@ def respond() -> list[Response]:
                 every=models[name].monitor.every,
                 now=now,
                 run=run,
-                obstacle=sources.obstacle(name) if storage.shared() is not None else NO_REMOTE,
+                obstacle=sources.obstacle(name) if has_remote else NO_REMOTE,
                 closed=[each["body"] for each in issues.all_marked(closed, mark_of(name))],
             ),
         )
