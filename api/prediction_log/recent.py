@@ -28,7 +28,7 @@ from treeline.files import write_text
 
 HOUR_SECONDS = 3600
 HOURS = 24
-MOST_FEATURES = 2_000  # of all versions that answered in the last day: a few series each
+MOST_COLUMNS = 2_000  # features and classes of all that answered in the last day: some series each
 WRITE_SECONDS = 10.0
 REPEAT_SECONDS = 60.0  # between two files that say the same
 STALE_SECONDS = 300.0  # after which a file was left by a shipper that is no more
@@ -96,7 +96,11 @@ class Watched:
 
     signature: Signature
     bins: Mapping[str, Bins]
-    redacted: frozenset[str]
+
+    @property
+    def columns(self) -> int:
+        """How many features and classes there are series of."""
+        return len(self.bins) + len(self.signature.classes)
 
     @classmethod
     def of(cls, signature: Signature, redacted: frozenset[str]) -> "Watched":
@@ -107,7 +111,7 @@ class Watched:
                 continue
             if len(spread.shares) == (one := Bins.of(feature, spread)).count:
                 bins[name] = one
-        return cls(signature, bins, redacted)
+        return cls(signature, bins)
 
 
 @dataclass(frozen=True)
@@ -209,6 +213,8 @@ class Recent:
             and abs(now.time - written.time) < REPEAT_SECONDS
         ):
             return
+        if not self._file.parent.is_dir():
+            return  # somebody removed the state folder: it is not made again
         with suppress(OSError):  # of a disk that is full, the metrics of the log tell
             write_text(self._file, now.model_dump_json())
             self._written = now
@@ -243,13 +249,13 @@ class Recent:
         if signature is None:
             return None
         watched = Watched.of(signature, self._redacted(signature.name))
-        count = sum(len(each.bins) for each in self._watched.values() if each is not None)
-        if count + len(watched.bins) <= MOST_FEATURES:
+        count = sum(each.columns for each in self._watched.values() if each is not None)
+        if count + watched.columns <= MOST_COLUMNS:
             return watched
         if not self._is_full:
             logger.warning(
-                "More than %d features answered in a day: %s is not in the metrics of inputs",
-                *(MOST_FEATURES, signature.name),
+                "More than %d features and classes in a day: %s is not in the metrics of inputs",
+                *(MOST_COLUMNS, signature.name),
             )
         self._is_full = True
         return None

@@ -14,7 +14,7 @@ from api.prediction_log.database import Database, url_of
 from api.prediction_log.log import BatchDraft
 from api.prediction_log.recent import (
     FILE,
-    MOST_FEATURES,
+    MOST_COLUMNS,
     STALE_SECONDS,
     Recent,
     RecentFeature,
@@ -273,7 +273,7 @@ def test_a_row_that_is_odd_harms_no_other(odd: dict[str, Any], signature: Signat
 
 
 def test_however_many_models_answer_the_series_are_bounded(tmp_path: Path) -> None:
-    names = [f"f{number}" for number in range(MOST_FEATURES // 2)]
+    names = [f"f{number}" for number in range(MOST_COLUMNS // 2)]
     reference = {
         name: Distribution(missing=0, shares=(0.5, 0.5), edges=(0,), minimum=-1, maximum=1)
         for name in names
@@ -298,6 +298,11 @@ def test_however_many_models_answer_the_series_are_bounded(tmp_path: Path) -> No
     clock.passes(2 * DAY)
     recent.write()
     assert counted_models(clock.wall, 2) == ["wide-2"]  # there is room again
+
+
+def test_a_state_folder_that_was_removed_is_not_made_again(tmp_path: Path) -> None:
+    counting(tmp_path / "gone").write()
+    assert not (tmp_path / "gone").exists()
 
 
 @pytest.mark.parametrize(
