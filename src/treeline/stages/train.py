@@ -1,5 +1,8 @@
 """Train stage: dataset/<model>/train.parquet → model.pkl, baseline.pkl, the candidates' record."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean, stdev
+
 from pyarrow import parquet
 
 from treeline.artifact.pickled import pickled
@@ -22,6 +25,20 @@ from treeline.trainers.contest import (
     training_set,
 )
 
+ACCURACY = "accuracy"  # what people ask of classes first, whatever chooses the champion
+
+
+def by_fold(folds: Mapping[str, Sequence[float]], metric: str) -> Iterator[str]:
+    """Yield a line for the champion metric, and for the accuracy where there is one.
+
+    Each has the value of every fold, their mean, and their deviation (n - 1).
+    """
+    for each in dict.fromkeys([metric, ACCURACY]):
+        if values := folds.get(each):
+            listed = " ".join(f"{value:.4f}" for value in values)
+            figures = f"mean {fmean(values):.4f}, deviation {stdev(values):.4f}"
+            yield f"{each} by fold {listed}: {figures}"
+
 
 def train(spec: ModelSpec, paths: Layout) -> str:
     """Let the candidates compete inside the training split and keep the champion."""
@@ -35,6 +52,8 @@ def train(spec: ModelSpec, paths: Layout) -> str:
             f"{len(fitted.trials)} settings on {spec.search.folds} folds, {fitted.seconds:.1f} s",
             flush=True,
         )
+        for line in by_fold(fitted.best.folds, metric):
+            print(f"train {paths.name}: {name}: {line}", flush=True)
 
     rows = parquet.read_metadata(paths.train).num_rows
     print(f"train {paths.name}: {announced(spec, rows, free=memory_free())}", flush=True)
