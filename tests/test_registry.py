@@ -10,7 +10,7 @@ import pytest
 
 from tests.checkout import ROOT
 from treeline.errors import MissingExtraError, UnknownNameError
-from treeline.registry import driver_fault, load_class, objection, resolve
+from treeline.registry import driver_fault, load_class, objection, resolve, way_out
 
 TABLE = {
     "ordered": "collections:OrderedDict",
@@ -172,3 +172,21 @@ def test_a_driver_that_is_not_here_is_told_with_what_to_write(
         assert found is None
     else:
         assert found is not None and found.startswith(fault) and "hunter2" not in found
+
+
+@pytest.mark.parametrize(
+    ("extra", "here", "of_models"),
+    [
+        ("sql", "make setup-lab", "treeline upgrade --with lab && make setup"),
+        ("spark", "make setup-engines", "treeline upgrade --with engines && make setup"),
+        ("images", "make setup-full (in an image: RUNTIME=full)", "treeline upgrade --with full"),
+        ("train", "make setup", "make setup"),
+    ],
+)
+def test_the_way_to_an_extra_is_that_of_the_repository_at_hand(
+    extra: str, here: str, of_models: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert way_out(extra) == f"install it with: {here}"
+    (tmp_path / "treeline.toml").touch()
+    assert way_out(extra).startswith(f"install it with: {of_models}")

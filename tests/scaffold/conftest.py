@@ -1,8 +1,10 @@
 """A wheel, built once, and a repository of models that it made and trained."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,11 @@ class Installed:
     packages: Path
 
     def run(
-        self, *command: str, cwd: Path, good: bool | None = True, **environment: str
+        self,
+        *command: str,
+        cwd: Path,
+        good: bool | None = True,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command that imports the installed package; `good` says how it must end."""
         variables = {
@@ -30,7 +36,7 @@ class Installed:
             **QUIET,
             "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(self.packages),
-            **environment,
+            **(environment or {}),
         }
         done = subprocess.run(
             command, cwd=cwd, env=variables,
@@ -85,3 +91,13 @@ def git(folder: Path, *arguments: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, f"git {arguments}\n{done.stderr}"
     return done.stdout
+
+
+def lend_environment(folder: Path) -> None:
+    """Let a repository take the environment of the tests for its own, as `make setup` leaves it."""
+    (folder / ".venv").mkdir()
+    shutil.copy(TOOLS.parent / "pyvenv.cfg", folder / ".venv")
+    for name in ("bin", "lib"):
+        (folder / ".venv" / name).symlink_to(TOOLS.parent / name)
+    (folder / ".venv/.home").write_text(f"{folder}\n", encoding="utf-8")
+    (folder / ".venv/.setup").touch()

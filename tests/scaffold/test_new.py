@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scaffold.conftest import TOOLS, Installed, git
+from tests.scaffold.conftest import Installed, git, lend_environment
 from treeline.config import PARAMS, Layout, read_params
 
 MOST_FILES = 40
@@ -70,12 +70,7 @@ def test_training_ran_by_the_installed_package_and_has_nothing_left_to_do(
 
 def test_its_own_two_commands_train_test_and_serve(copy: Path, installed: Installed) -> None:
     """The environment is this one, so that nothing is installed again."""
-    (copy / ".venv").mkdir()
-    shutil.copy(TOOLS.parent / "pyvenv.cfg", copy / ".venv")
-    for name in ("bin", "lib"):
-        (copy / ".venv" / name).symlink_to(TOOLS.parent / name)
-    (copy / ".venv/.home").write_text(f"{copy}\n", encoding="utf-8")
-    (copy / ".venv/.setup").touch()
+    lend_environment(copy)
     done = installed.run("make", "test", cwd=copy)
     assert "Everything was up to date" in done.stdout
     assert "7 passed" in done.stdout
