@@ -17,6 +17,7 @@ from treeline.scaffold.contents import THEIRS, Answers, contents, filled
 from treeline.scaffold.merging import Change, Kind, changes
 from treeline.scaffold.record import Record, blob, read_record
 from treeline.scaffold.writing import recorded, write_files
+from treeline.stages.anew import Anew
 
 ANSWERS = Answers("birds", "penguins")
 EARLIER = Path(__file__).parent / "earlier"  # what versions wrote that were never released
@@ -134,7 +135,7 @@ def test_it_says_which_models_are_trained_anew_and_why(
     _replace(inputs, r'"treeline.trainers.sklearn": "\w+"', '"treeline.trainers.sklearn": "0"')
     commit(root)
     said = installed.treeline("upgrade", "--check", cwd=root).stdout
-    assert "penguins: trained anew, from `train` on: treeline.trainers.sklearn" in said
+    assert "penguins: trained anew; `train` runs again for treeline.trainers.sklearn" in said
     _replace(root / "requirements/train.txt", r"^numpy==\S+", "numpy==1.0")
     commit(root)
     said = installed.treeline("upgrade", "--check", cwd=root, good=None).stdout
@@ -160,6 +161,21 @@ def test_what_is_no_earlier_version_is_refused(
     text = Record(version, ANSWERS).to_text() if version else "[files]"
     (tmp_path / "treeline.toml").write_text(text, encoding="utf-8")
     assert complaint in upgrade(installed, tmp_path, good=False)
+
+
+@pytest.mark.parametrize(
+    ("stages", "said"),
+    [
+        ((), "stays as it is"),
+        (("collect",), "trained anew if its rows are others; `collect` runs again for why"),
+        (("prepare", "train"), "trained anew; `prepare` runs again for why"),
+        (("gate", "export"), "not trained anew; `gate` runs again for why"),
+    ],
+)
+def test_only_a_changed_training_is_a_training_for_certain(
+    stages: tuple[str, ...], said: str
+) -> None:
+    assert str(Anew("birds", stages, ("why",))) == f"birds: {said}"
 
 
 BASE, OURS, NEWER = b"one\ntwo\nthree\nfour\n", b"one\ntwo\nthree\n4\n", b"1\ntwo\nthree\nfour\n"

@@ -10,30 +10,32 @@ import treeline
 from treeline.config import Layout, read_params
 from treeline.stages.dependencies import STAGES, read_modules, stage_inputs
 
-TRAINING = STAGES[: STAGES.index("train") + 1]
-BY_LIBRARIES = "train"  # the first stage that follows the lock file
+TRAIN = "train"
+ROWS = STAGES[: STAGES.index(TRAIN)]  # the stages before it, which may give the same rows again
 SHOWN = 4  # modules, or packages, that a line names
 
 
 @dataclass(frozen=True)
 class Anew:
-    """A model, the first of its stages that would run again, and what that follows and changed.
-
-    `stage` is empty where none would.
-    """
+    """A model, its stages that would run again, and what the first of them follows and changed."""
 
     model: str
-    stage: str
+    stages: tuple[str, ...]
     reasons: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say it in a line."""
-        if not self.stage:
+        if not self.stages:
             return f"{self.model}: stays as it is"
+        if TRAIN in self.stages:
+            what = "trained anew"
+        elif set(ROWS) & set(self.stages):
+            what = "trained anew if its rows are others"
+        else:
+            what = "not trained anew"
         more = f" and {len(self.reasons) - SHOWN} more" if len(self.reasons) > SHOWN else ""
-        said = f"{', '.join(self.reasons[:SHOWN])}{more}"
-        what = "trained anew" if self.stage in TRAINING else f"not trained anew, {self.stage} runs"
-        return f"{self.model}: {what}, from `{self.stage}` on: {said}"
+        said = ", ".join(self.reasons[:SHOWN])
+        return f"{self.model}: {what}; `{self.stages[0]}` runs again for {said}{more}"
 
 
 def trained_anew(libraries: tuple[str, ...] = ()) -> list[Anew]:
@@ -51,17 +53,16 @@ def trained_anew(libraries: tuple[str, ...] = ()) -> list[Anew]:
 
 
 def _of(name: str, inputs: Mapping[str, Any], libraries: tuple[str, ...]) -> Anew:
+    reasons: dict[str, tuple[str, ...]] = {}
     for stage in STAGES:
         path = Layout(name).inputs / f"{stage}.json"
         if not path.is_file():
-            return Anew(name, stage, ("it was not trained yet",))
+            return Anew(name, STAGES, ("want of a training before",))
         before = json.loads(path.read_text(encoding="utf-8"))
-        reasons = _reasons(before, json.loads(json.dumps(inputs[stage])))
-        if stage == BY_LIBRARIES:
-            reasons += libraries
-        if reasons:
-            return Anew(name, stage, reasons)
-    return Anew(name, "", ())
+        after = json.loads(json.dumps(inputs[stage]))
+        reasons[stage] = _reasons(before, after) + (libraries if stage == TRAIN else ())
+    changed = tuple(stage for stage in STAGES if reasons[stage])
+    return Anew(name, changed, reasons[changed[0]] if changed else ())
 
 
 def _reasons(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
