@@ -2,7 +2,7 @@
 #   docker build -t treeline .                            ONNX models: no pandas, no scikit-learn
 #   docker build -t treeline --build-arg RUNTIME=pickle . pickled ones too (set API_ALLOW_PICKLE=1)
 #   docker build -t treeline --build-arg RUNTIME=h2o .    those of H2O too, with Java (set API_ALLOW_H2O=1)
-#   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing, signing
+#   docker build -t treeline --build-arg RUNTIME=full .   Arrow, pictures, PostgreSQL, tracing, signing, S3
 #   docker build -t treeline-train --build-arg RUNTIME=train .    what trains, and the service (docs/training-image.md)
 #   docker build -t treeline --build-arg SIGNING=yes .    besides, what verifies signed releases
 #   docker run --read-only --tmpfs /tmp -v treeline:/var/lib/treeline -p 8000:8000 treeline

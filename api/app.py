@@ -85,7 +85,7 @@ ROUTERS = tuple(
 
 
 def create_app(settings: Settings | None = None) -> Service:
-    """Return an application over the models below `settings.model_dir`, which it loads.
+    """Return an application over the models below `settings.served_dir`, which it loads.
 
     Models that cannot be loaded are told by `/readyz`. Settings are read from the environment
     when none are given.

@@ -18,6 +18,7 @@ from api.inference.explaining import Explaining
 from api.inference.graph_pool import Graphs
 from api.models.catalogue import Catalogue
 from api.models.exported import ModelReloader, UnloadedModels
+from api.models.fetched import FetchedModels
 from api.models.registered import RegistryReloader
 from api.models.registry.versions import Versions
 from api.models.uploaded import UploadReloader, UploadStore
@@ -45,6 +46,7 @@ class Services:
     unloading: UnloadedModels
     uploads: UploadReloader
     upload_manager: UploadManager
+    fetched: FetchedModels | None
     registry: RegistryReloader | None
     versions: Versions
     watcher: Watcher
@@ -79,19 +81,20 @@ class Services:
         graphs, reading = Graphs(settings), DocumentReaders(settings, Question, Tensor)
         trust = TrustedModels.of(settings.trusted_signers)
         store = ArtifactStore(
-            settings.model_dir,
+            settings.served_dir,
             admitted=settings.admitted,
             left_out=settings.leave_out,
             trust=trust,
         )
         reloader = ModelReloader(
-            settings.model_dir,
+            settings.served_dir,
             store,
             default=settings.default_model,
             changed=metrics.swap,
             pause_seconds=settings.watch_seconds,
         )
         catalogue = reloader.catalogue
+        fetched = FetchedModels(settings, reloader) if settings.models else None
         registry = (
             RegistryReloader(settings, catalogue, metrics.swap, graphs, trust=trust)
             if settings.registry
@@ -106,7 +109,7 @@ class Services:
         uploads = UploadReloader(
             UploadStore(settings.state_dir / "uploads"), catalogue, graphs, metrics.swap
         )
-        followed = () if registry is None else (registry,)
+        followed = [source for source in (fetched, registry) if source is not None]
         watcher = Watcher(unloading, uploads, reloader, *followed)
         pools = Pools.of(settings)
         explaining = Explaining(settings, pools, trust)
@@ -119,6 +122,7 @@ class Services:
             unloading=unloading,
             uploads=uploads,
             upload_manager=UploadManager(uploads, catalogue, settings, watcher, bodies),
+            fetched=fetched,
             registry=registry,
             versions=Versions(catalogue, registry, settings),
             watcher=watcher,
@@ -154,8 +158,8 @@ class Services:
             self.graphs.running,
             self.reading.running,
         ]
-        if self.registry is not None:
-            parts.append(self.registry.running)
+        followed = (self.fetched, self.registry)
+        parts += [source.running for source in followed if source is not None]
         parts.append(self.watcher.running)  # it needs all of them
         return parts
 
@@ -170,5 +174,6 @@ class Services:
                 log=self.log,
                 runs=self.graphs.state(),
                 registry_away=None if self.registry is None else bool(self.registry.away()),
+                store_away=None if self.fetched is None else bool(self.fetched.away()),
             )
         )

@@ -15,6 +15,7 @@ def _listed(given: object) -> object:
 
 
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+FETCHED = Path("models/served")  # below the state folder: a link, so that its path stays the same
 Count = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -29,6 +30,13 @@ class Settings(BaseSettings):
 
     model_dir: Path = Path("model")
     """Folder whose subfolders hold the exported models; only read."""
+
+    models: str = ""
+    """Where models are fetched from instead, such as `s3://bucket/prefix`; empty: from nowhere.
+    Credentials are in the environment, such as AWS_ACCESS_KEY_ID (docs/model-store.md)."""
+
+    models_seconds: Annotated[float, Field(gt=0)] = 10
+    """How often the store of models is asked what it names."""
 
     leave_out: Listed = ()
     """Models of that folder that are not served, such as those that are declared no more."""
@@ -170,6 +178,11 @@ class Settings(BaseSettings):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on."""
+
+    @property
+    def served_dir(self) -> Path:
+        """The folder whose models are served: the one given, or that of what is fetched."""
+        return self.state_dir.absolute() / FETCHED if self.models else self.model_dir
 
     @property
     def admitted(self) -> frozenset[str]:

@@ -21,7 +21,7 @@ then {url}/readyz answers 503."""
 
 def welcome(settings: Settings, *, url: str) -> str:
     """Return what to print before a service starts that is reached at `url`."""
-    store = ArtifactStore(settings.model_dir, left_out=settings.leave_out)
+    store = ArtifactStore(settings.served_dir, left_out=settings.leave_out)
     entries = {}
     for name in store.names():
         try:
@@ -29,9 +29,11 @@ def welcome(settings: Settings, *, url: str) -> str:
         except TreelineError as error:
             entries[name] = Entry(name, reason=str(error))
     lines = [f"Treeline: {url}", f"API docs: {url}/docs"]
+    if settings.models:
+        lines.append(f"Models are fetched from {settings.models}")
     if settings.registry:
         lines.append(f"Models of the registry: {url}/v1/registry")
-    elif not entries:
+    elif not (entries or settings.models):
         return "\n".join([*lines, NO_MODELS.format(folder=settings.model_dir, url=url)])
     whole = {name: entry for name, entry in entries.items() if _is_whole(entry, settings)}
     if missing := [name for name in entries if name not in whole]:
@@ -51,7 +53,7 @@ def _is_whole(entry: Entry, settings: Settings) -> bool:
     """Tell whether the files of a model are there; what is in them is seen when it is loaded."""
     if entry.signature is None:
         return False
-    folder = settings.model_dir / entry.name
+    folder = settings.served_dir / entry.name
     return all((folder / name).is_file() for name in entry.signature.files)
 
 

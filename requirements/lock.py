@@ -18,7 +18,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 DECLARATION = FOLDER.parent / "pyproject.toml"
 LARGEST = "engines"
-OPTIONS = ["arrow", "images", "postgres", "registry", "signing", "tracing"]
+OPTIONS = ["arrow", "images", "postgres", "registry", "s3", "signing", "tracing"]
 LIGHT = ["mlflow", "optuna", "sql", "notebook", "client"]  # what needs no Java
 LARGE = ["h2o", "spark"]
 REMOTES = ["azure", "gs"]

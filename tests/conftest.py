@@ -53,7 +53,7 @@ SLOW = (
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "corpus", "event_loop", "explanations", "exports", "feedback",
-        "freshness",
+        "fetched", "freshness",
         "full_disks", "generated_clients", "h2o", "keys", "lean_import", "logging", "metrics",
         "pages", "prediction_log", "private_files", "processes", "protocol", "recent", "redaction",
         "registry", "reloading", "row_numbers", "sandbox", "security", "server", "serving",

@@ -120,8 +120,7 @@ class Catalogue:
         self._changing = Lock()  # models are exported and uploaded at the same moment
         self._unloaded: frozenset[str] = frozenset()
         self._registry: dict[str, Entry] = {}
-        self.awaited = ""
-        """Why the service is not ready whatever is loaded; empty when nothing is waited for."""
+        self._awaited: dict[str, str] = {}
         self._offer(dict(entries))
 
     def put(self, entry: Entry) -> None:
@@ -149,6 +148,15 @@ class Catalogue:
         with self._changing:
             self._registry = dict(entries)
             self._offer(self._loaded)
+
+    def wait_for(self, place: str, reason: str) -> None:
+        """Note why the service is not ready whatever is loaded; an empty reason ends that.
+
+        `place` is what is waited for, and what `/readyz` names.
+        """
+        with self._changing:
+            others = {other: why for other, why in self._awaited.items() if other != place}
+            self._awaited = {**others, place: reason} if reason else others
 
     def find(self, name: str) -> Entry | None:
         """Return what is loaded of a model on disk, offered or not, None where there is none."""
@@ -250,9 +258,8 @@ class Catalogue:
             for entry in self._entries.values()
             if not (entry.ready or entry.unloaded) and entry.vital
         ]
-        if self.awaited:
-            problems.append(Problem("registry", self.awaited))
-        elif not self._entries:
+        problems += [Problem(place, reason) for place, reason in self._awaited.items()]
+        if not self._awaited and not self._entries:
             problems.append(Problem("models", NO_MODELS))
         if self._chosen is not None and self._chosen not in self._entries:
             text = f"API_DEFAULT_MODEL is {self._chosen!r}, and there are: {self._known()}"

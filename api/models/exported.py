@@ -50,6 +50,8 @@ class ModelReloader:
         `changed` is called after each change, with the model and `swapped`, `refused` or `removed`.
         """
         self.pause_seconds = pause_seconds
+        self.looks = LOOKS
+        """In so many looks in a row a model must not be there, to be gone."""
         self._folder = folder
         self._changed = changed
         self._store = store
@@ -95,7 +97,7 @@ class ModelReloader:
         absent = [name for name in self.catalogue.exported() if name not in there]
         self._missed = {name: self._missed.get(name, 0) + 1 for name in absent}
         for name, looks in self._missed.items():
-            if looks >= LOOKS:
+            if looks >= self.looks:
                 self._seen.pop(name, None)
                 self._due.pop(name, None)
                 self.catalogue.remove(name)

@@ -7,7 +7,6 @@ by: its signed statement, which may come later, and the file of signers. At the 
 serves what was served last, whether the registry answers or not.
 """
 
-import asyncio
 import logging
 import math
 import time
@@ -20,11 +19,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 
-from api.background import Keeper, again, beside
+from api.background import Keeper
 from api.errors import RetryError
 from api.inference.graph import GraphFile
 from api.models.catalogue import Catalogue, Entry, Upload, entry_or_reason
 from api.models.exported import UNCHECKED_SECONDS
+from api.models.following import followed
 from api.models.opening import Running, opened
 from api.models.registry.shelf import (
     FILE,
@@ -79,9 +79,9 @@ def file_on(shelf: Shelf, name: str, artifact: str) -> tuple[Signature | None, P
     return signature, path
 
 
+PLACE = "registry"  # in what `/readyz` says
 FOLLOWER = "api.models.registry.follower"
 LOOK_SECONDS = 0.25  # how long one worker may serve what another one serves no more
-KEEP_SECONDS = 1.0
 SILENT_SECONDS = 60.0  # a trial may take that long, and the follower asks nobody meanwhile
 
 
@@ -133,7 +133,7 @@ class RegistryReloader:
             environment=environment_of(settings, given),
             runs=self.shelf.has_follower,
         )
-        self._await_first()
+        self._await_answer()
 
     def artifact(self, name: str) -> str:
         """Return the artifact that is served under a name; empty where there is none."""
@@ -147,9 +147,9 @@ class RegistryReloader:
         silent = time.time() - (at if at is not None else self._began)
         return f"nobody has asked it for {silent:.0f} seconds" if silent > self._patience else ""
 
-    def _await_first(self) -> None:
-        """Be not ready until the shelf was looked at, once."""
-        self._catalogue.awaited = f"{self.address} has named no models yet: it is being asked"
+    def _await_answer(self, why: str = "it is being asked") -> None:
+        """Be not ready until the registry has named what is served, once."""
+        self._catalogue.wait_for(PLACE, f"{self.address} has named no models yet: {why}")
 
     def __str__(self) -> str:
         return f"what is fetched from {self.address}"
@@ -199,8 +199,7 @@ class RegistryReloader:
 
     def _take(self, offers: Offers) -> None:
         if not offers.complete:
-            why = self.shelf.away() or "it is being asked"
-            self._catalogue.awaited = f"{self.address} has named no models yet: {why}"
+            self._await_answer(self.shelf.away() or "it is being asked")
         entries = {}
         for model in offers.models:
             entry = self._entry(model)
@@ -212,7 +211,7 @@ class RegistryReloader:
             logger.info("%s is named by the registry no more", name)
         self._catalogue.overlay(entries)
         if offers.complete:
-            self._catalogue.awaited = ""
+            self._catalogue.wait_for(PLACE, "")
         self._waiting = not offers.complete or not all(each.ready for each in entries.values())
 
     def _entry(self, model: Model) -> Entry | None:
@@ -289,17 +288,8 @@ class RegistryReloader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """See to it that somebody fills the shelf."""
-        alive = await asyncio.to_thread(self.shelf.enter)
-        try:
-            async with beside(again(self._keeper.look, seconds=KEEP_SECONDS)):
-                yield
-        finally:
-            alive.release()
-            if self.shelf.is_read():
-                self._keeper.leave()
-            else:
-                # It has nothing to lose: what it was about to fetch, it fetches again.
-                await asyncio.to_thread(self._keeper.end, kill=True)
+        async with followed(self.shelf, self._keeper):
+            yield
 
 
 def environment_of(settings: Settings, given: dict[str, str]) -> dict[str, str]:

@@ -132,7 +132,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("API_")}
     url = settings.prediction_log_url
     given = {
-        "API_MODEL_DIR": str(settings.model_dir.resolve()),
+        "API_MODEL_DIR": str(settings.served_dir.absolute()),
         "API_STATE_DIR": str(settings.state_dir.resolve()),
         "API_PREDICTION_LOG_REDACT": ", ".join(settings.prediction_log_redact),
         "API_PREDICTION_LOG_URL": url.get_secret_value() if url else None,

@@ -295,7 +295,7 @@ def job_of(
     settings, log, explaining = services.settings, services.log, options.explaining
     most = settings.max_batch_rows
     return Job(
-        model_dir=settings.model_dir.absolute(),
+        model_dir=settings.served_dir.absolute(),
         admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
         exported=not predictor.apart,
         trust=services.trust,

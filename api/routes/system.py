@@ -45,6 +45,10 @@ class Readiness(BaseModel):
     registry: str | None = Field(
         default=None, description="Why the registry cannot be asked: what it named is served on"
     )
+    store: str | None = Field(
+        default=None,
+        description="Why models cannot be fetched as their store names them: the former are served",
+    )
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -59,7 +63,7 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
     services = services_of(request)
-    following, graphs = services.registry, services.graphs
+    following, fetched, graphs = services.registry, services.fetched, services.graphs
     state = graphs.state()
     return Readiness(
         models=catalogue.versions(),
@@ -72,6 +76,7 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
             oldest_seconds=round(state.oldest_seconds, 3),
         ),
         registry=None if following is None else following.away() or None,
+        store=None if fetched is None else fetched.away() or None,
     )
 
 

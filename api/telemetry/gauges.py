@@ -21,7 +21,8 @@ class Observed:
     """What a process is at: what its gauges tell.
 
     `other_versions` are versions of the registry that are loaded besides, `runs` is what graphs of
-    strangers are at; `registry_away` is None where no registry is followed.
+    strangers are at; `registry_away` is None where no registry is followed, and
+    `store_away` where models are fetched from nowhere.
     """
 
     catalogue: Catalogue
@@ -31,6 +32,7 @@ class Observed:
     log: PredictionLog | None
     runs: State
     registry_away: bool | None
+    store_away: bool | None
 
 
 class Gauges:
@@ -98,6 +100,12 @@ class Gauges:
             multiprocess_mode="livemax",
             registry=registry,
         )
+        self._store_away = Gauge(
+            "treeline_models_store_away",
+            "1 where models cannot be fetched as their store names them.",
+            multiprocess_mode="livemax",
+            registry=registry,
+        )
 
     def refresh(self, observed: Observed) -> None:
         """Take over what the services of an application are at."""
@@ -129,6 +137,8 @@ class Gauges:
             self._ended_before[reason] = count
         if observed.registry_away is not None:
             self._registry_away.set(observed.registry_away)
+        if observed.store_away is not None:
+            self._store_away.set(observed.store_away)
 
 
 class CatalogueCollector(Collector):

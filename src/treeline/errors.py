@@ -21,6 +21,8 @@
     ├── ScaffoldError           a repository of models could not be made, or brought up to date
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
+    │   ├── BucketError             a store of objects cannot be asked, or says no
+    │   │   └── ObjectAbsentError       it does not have what is asked for
     │   ├── PublishingError         the trained models could not be written back to git
     │   ├── SigningError            a release could not be signed
     │   ├── DeploymentError         an image failed its check, or its deployment was not healthy
@@ -124,6 +126,14 @@ class DeliveryError(TreelineError):
 
 class StorageError(DeliveryError):
     """The DVC remote cannot be reached, or lacks what git points to."""
+
+
+class BucketError(DeliveryError):
+    """A store of objects cannot be asked, or says no."""
+
+
+class ObjectAbsentError(BucketError):
+    """A store of objects answers, and does not have what is asked for."""
 
 
 class PublishingError(DeliveryError):

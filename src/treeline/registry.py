@@ -22,7 +22,7 @@ OWN = "own"
 LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 
 # Which task of make installs what an extra of this package stands for, and which image has it.
-OF_THE_SERVICE = ("arrow", "images", "postgres", "registry", "signing", "tracing")
+OF_THE_SERVICE = ("arrow", "images", "postgres", "registry", "s3", "signing", "tracing")
 SETUPS = {
     **dict.fromkeys(OF_THE_SERVICE, "setup-full"),
     **dict.fromkeys(("client", "lab", "mlflow", "notebook", "optuna", "sql"), "setup-lab"),

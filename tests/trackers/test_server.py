@@ -8,57 +8,33 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("mlflow", reason="needs mlflow: make setup-dev")
 pytest.importorskip("moto", reason="needs moto, a stand-in for S3: make setup-dev")
 
-import boto3
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from moto.server import ThreadedMotoServer
 
+from tests.objects import ACCESS, s3, store_of_objects
 from tests.recorded import postgresql
-from tests.serving import free_port
 from tests.trackers.servers import Server, mlflow_server
 from tests.trackers.training import Training
 from tests.waiting import wait_until
 from treeline.artifact.store import ArtifactStore
 
 BUCKET = "experiments"
-ACCESS = {
-    "AWS_ACCESS_KEY_ID": "somebody",
-    "AWS_SECRET_ACCESS_KEY": "s3cret",
-    "AWS_DEFAULT_REGION": "us-east-1",
-}
 RUNS = 29  # of a training: itself, 27 trials, and the baseline's one
 SOON_SECONDS = 60  # three tries of MLflow's client, on a machine that may be busy
-
-
-def s3(url: str) -> Any:
-    """Return a client of the store of objects."""
-    return boto3.client(
-        "s3",
-        endpoint_url=url,
-        aws_access_key_id=ACCESS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=ACCESS["AWS_SECRET_ACCESS_KEY"],
-        region_name=ACCESS["AWS_DEFAULT_REGION"],
-    )
 
 
 @pytest.fixture(scope="module")
 def objects() -> Iterator[str]:
     """Give the address of an S3 store with one empty bucket."""
-    port = free_port()
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
-    url = f"http://127.0.0.1:{port}"
-    s3(url).create_bucket(Bucket=BUCKET)
-    yield url
-    server.stop()
+    with store_of_objects(BUCKET) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,10 @@ that no worker imports MLflow, and a registry that is slow or away keeps no requ
 import logging
 import os
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from api.background import lower_priority
+from api.models.following import follow
 from api.models.registry.shelf import Shelf
 from api.sandbox.limits import hide
 from treeline.registry import resolve
@@ -25,7 +24,6 @@ NEEDED = {
 }
 PLACE = "API_REGISTRY"
 NICENESS = 5  # requests come first; but a new version must not wait for a quiet hour
-TICK_SECONDS = 0.1
 
 logger = logging.getLogger("api.models.registry.follower")
 
@@ -42,27 +40,14 @@ def main() -> int:
     settings = needed["settings"]()
     needed["logs"](settings)
     client = needed["client"](shelf, needed["registry"], settings)
-    run(shelf, client.poll, client.serve_wanted, pause_seconds=settings.registry_seconds)
+    follow(
+        shelf,
+        client.poll,
+        between=client.serve_wanted,
+        pause_seconds=settings.registry_seconds,
+        logger=logger,
+    )
     return 0
-
-
-def run(
-    shelf: Shelf, poll: Callable[[], None], serve: Callable[[], None], *, pause_seconds: float
-) -> None:
-    """Ask again and again, and fetch what somebody waits for in between."""
-    due = 0.0
-    while shelf.is_read():
-        try:
-            if time.monotonic() >= due:
-                poll()
-                due = time.monotonic() + pause_seconds
-            serve()
-        except Exception:  # of the disk, most likely: it may pass
-            if not shelf.folder.is_dir():
-                return  # somebody removed the state folder, and with it all there was to follow
-            logger.exception("The registry could not be followed")
-            due = time.monotonic() + pause_seconds
-        time.sleep(TICK_SECONDS)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 <state_dir>/registry/offers.json                     what there is, and what is served
 <state_dir>/registry/artifacts/<sha256>/<name>/      a version that passed, by its content
 <state_dir>/registry/wanted/<name>@<number>          a version that a caller wants, and since when
-<state_dir>/registry/asked, away                     when the registry last answered; why not
+<state_dir>/registry/asked, away, alive, …           what every follower has
 
 API_REGISTRY says what is followed: one model by its URI, or every model that has an alias. Where
 the registry is, MLflow's own variables say.
@@ -23,7 +23,8 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import ValidationError
 
-from api.background import Lock, become_the_one, is_locked
+from api.background import Lock
+from api.models.following import FollowedFolder
 from treeline.contract.features import Closed
 from treeline.contract.signature import Sha256
 from treeline.contract.texts import WORDS, is_slug, slug_of
@@ -98,37 +99,21 @@ Mark = tuple[int, int, int]
 Wanted = tuple[str, str]
 
 
-class Shelf:
+class Shelf(FollowedFolder):
     """What lies below one state folder."""
 
     def __init__(self, state_dir: Path) -> None:
         """Name the folder, which the first worker makes."""
-        self.folder = state_dir.resolve() / "registry"
+        super().__init__(state_dir.resolve() / "registry")
         self.artifacts = self.folder / "artifacts"
         self._document = self.folder / "offers.json"
         self._wanted = self.folder / "wanted"
-        self._answered_at = self.folder / "asked"
-        self._away = self.folder / "away"
-        self._alive = self.folder / "alive"
-        self._follower = self.folder / "follower.lock"
 
     def enter(self) -> Lock:
         """Make the folder, and hold what tells the follower that somebody reads it."""
         for folder in (self.artifacts, self._wanted):
             folder.mkdir(parents=True, exist_ok=True)
-        return Lock.shared(self._alive)
-
-    def is_read(self) -> bool:
-        """Tell whether any worker reads the folder."""
-        return is_locked(self._alive)
-
-    def has_follower(self) -> bool:
-        """Tell whether a follower is at work on this folder."""
-        return is_locked(self._follower)
-
-    def follower_lock(self) -> Lock | None:
-        """Become the one follower, if there is none."""
-        return become_the_one(self._follower)
+        return super().enter()
 
     def mark(self) -> Mark | None:
         """Return what changes when the document does: its time, size and inode."""
@@ -169,27 +154,6 @@ class Shelf:
     def forget(self, name: str, number: str) -> None:
         """Forget that a version was asked for."""
         (self._wanted / f"{name}@{number}").unlink(missing_ok=True)
-
-    def answered(self) -> None:
-        """Note that the registry has answered."""
-        self._answered_at.touch()
-        self._away.unlink(missing_ok=True)
-
-    def silent(self, reason: str) -> None:
-        """Note why the registry cannot be asked."""
-        write_text(self._away, reason + "\n")
-
-    def away(self) -> str:
-        """Return why the registry cannot be asked; empty where it can."""
-        with suppress(OSError):
-            return self._away.read_text(encoding="utf-8").strip()
-        return ""
-
-    def answered_at(self) -> float | None:
-        """Return when the registry last answered, in seconds since 1970; None: never."""
-        with suppress(OSError):
-            return self._answered_at.stat().st_mtime
-        return None
 
 
 def _in(folder: Path) -> list[Path]:

@@ -217,6 +217,21 @@ def ship(folder: Path) -> None:
     ship_release(folder)
 
 
+@click.command(epilog=example("treeline send --to s3://bucket/models"))
+@of_folder
+@click.option("--to", envvar="API_MODELS", required=True, help="s3://BUCKET/PREFIX [API_MODELS].")
+def send(folder: Path, to: str) -> str:
+    """Send models to a bucket that services fetch them from.
+
+    FOLDER, build/release by default, is a checkout with its artifacts: `treeline release` makes it,
+    and `.` is this one. What the bucket has already is not sent again. Services that have the same
+    API_MODELS serve the models of FOLDER, and no others, some seconds later (docs/model-store.md).
+    """
+    from treeline.commands.send import send as command
+
+    return command(folder, to)
+
+
 @click.command(epilog=example("IMAGE=ghcr.io/owner/name treeline deploy"))
 @of_folder
 def deploy(folder: Path) -> None:
@@ -379,5 +394,5 @@ def _usual_secret(log: str) -> str:
 
 COMMANDS = (
     pull, stale, retrain, publish, report, comment, propose, notify, outcome, pending, release,
-    ship, deploy, monitor, respond, why, replay, gc, doctor,
+    ship, send, deploy, monitor, respond, why, replay, gc, doctor,
 )  # fmt: skip

@@ -1,0 +1,119 @@
+"""What a follower and the workers share: a folder, and who of them is alive.
+
+A follower is a process of its own, one for each state folder, that asks a server and fetches what
+it names: no worker imports the client of that server, and one that is slow or away keeps no request
+waiting. Workers start it, and it ends by itself when they are gone.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from api.background import Keeper, Lock, again, become_the_one, beside, is_locked
+from treeline.files import write_text
+
+KEEP_SECONDS = 1.0
+TICK_SECONDS = 0.1
+
+
+class FollowedFolder:
+    """A folder that a follower fills and workers read.
+
+    <folder>/alive, follower.lock    locked by the workers; by the follower
+    <folder>/asked, away             when the server last answered; why it does not
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder, which the first worker makes."""
+        self.folder = folder
+        self._answered_at = folder / "asked"
+        self._away = folder / "away"
+        self._alive = folder / "alive"
+        self._follower = folder / "follower.lock"
+
+    def enter(self) -> Lock:
+        """Make the folder, and hold what tells the follower that somebody reads it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return Lock.shared(self._alive)
+
+    def is_read(self) -> bool:
+        """Tell whether any worker reads the folder."""
+        return is_locked(self._alive)
+
+    def has_follower(self) -> bool:
+        """Tell whether a follower is at work on this folder."""
+        return is_locked(self._follower)
+
+    def follower_lock(self) -> Lock | None:
+        """Become the one follower, if there is none."""
+        return become_the_one(self._follower)
+
+    def answered(self) -> None:
+        """Note that the server has answered."""
+        self._answered_at.touch()
+        self._away.unlink(missing_ok=True)
+
+    def silent(self, reason: str) -> None:
+        """Note why the server cannot be asked."""
+        write_text(self._away, reason + "\n")
+
+    def away(self) -> str:
+        """Return why the server cannot be asked; empty where it can."""
+        with suppress(OSError):
+            return self._away.read_text(encoding="utf-8").strip()
+        return ""
+
+    def answered_at(self) -> float | None:
+        """Return when the server last answered, in seconds since 1970; None: never."""
+        with suppress(OSError):
+            return self._answered_at.stat().st_mtime
+        return None
+
+
+@asynccontextmanager
+async def followed(folder: FollowedFolder, keeper: Keeper) -> AsyncIterator[None]:
+    """See to it that somebody fills a folder, as long as a worker reads it."""
+    alive = await asyncio.to_thread(folder.enter)
+    try:
+        async with beside(again(keeper.look, seconds=KEEP_SECONDS)):
+            yield
+    finally:
+        alive.release()
+        if folder.is_read():
+            keeper.leave()
+        else:
+            # It has nothing to lose: what it was about to fetch, it fetches again.
+            await asyncio.to_thread(keeper.end, kill=True)
+
+
+def nothing() -> None:
+    """Do nothing between two looks at the server."""
+
+
+def follow(
+    folder: FollowedFolder,
+    poll: Callable[[], None],
+    *,
+    pause_seconds: float,
+    between: Callable[[], None] = nothing,
+    logger: logging.Logger,
+) -> None:
+    """Ask again and again, and do what is to be done in between, until no worker is left."""
+    due = 0.0
+    while folder.is_read():
+        try:
+            if time.monotonic() >= due:
+                poll()
+                due = time.monotonic() + pause_seconds
+            between()
+        except Exception as error:  # of the disk, most likely: it may pass
+            if not folder.folder.is_dir():
+                return  # somebody removed the state folder, and with it all there was to follow
+            with suppress(OSError):
+                folder.silent(f"{type(error).__name__}: {error}")
+            logger.exception("%s could not be brought up to date", folder.folder)
+            due = time.monotonic() + pause_seconds
+        time.sleep(TICK_SECONDS)
