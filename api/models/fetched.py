@@ -56,16 +56,16 @@ class FetchedModels:
         return True
 
     def current(self) -> bool:
-        """Tell that no request looks at it first: nobody is told when a bucket changes."""
-        return True
+        """Tell whether no request misses a model that another worker serves already."""
+        return self.folder.mark() == self._mark
 
     def holds(self, name: str) -> bool:
-        """Tell the same of one model."""
-        return True
+        """Tell whether one model is loaded as the set that is served has it."""
+        return self._reloader.holds(name)
 
     def look_at(self, name: str) -> None:
-        """Bring every model up to date."""
-        self.look()
+        """Bring one model up to date with the set that is served."""
+        self._reloader.look_at(name)
 
     def look(self) -> None:
         """Bring the catalogue up to date with the set that is served now."""
