@@ -55,7 +55,7 @@ class Explaining:
         if predictor.apart or signature.runtime not in BESIDE:
             return None
         job = Job(
-            model_dir=self._settings.model_dir.absolute(),
+            model_dir=self._settings.served_dir.absolute(),
             admitted=frozenset({signature.runtime}),  # it is served, so it is admitted
             trust=self._trust,
             name=signature.name,
