@@ -9,22 +9,20 @@ from pathlib import Path
 
 import click
 
-from treeline.cli.options import Moment, as_json, example, to_json, working
+from treeline.cli.options import (
+    Moment,
+    as_json,
+    example,
+    of_log,
+    to_json,
+    usual_secret,
+    with_secret,
+    working,
+)
 
 FOLDER = Path("build/release")
 
 of_folder = click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
-of_log = click.option(
-    "--log",
-    envvar="TREELINE_LOG",
-    default="",
-    help="URL of the service, or of the database of its log [TREELINE_LOG].",
-)
-with_secret = click.option(
-    "--secret",
-    metavar="VARIABLE",
-    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
-)
 
 
 @click.command(epilog=example("treeline pull"))
@@ -303,7 +301,7 @@ def monitor(
 
     if not log:
         raise click.UsageError("Give --log, or set TREELINE_LOG.")
-    secret = secret or _usual_secret(log)
+    secret = secret or usual_secret(log)
     with working(as_json=as_json):
         records = command(models, log=log, secret=secret, since=since, until=until)
     if as_json:
@@ -353,7 +351,7 @@ def why(  # the options, by name
     from treeline.commands.why import why as command
 
     with working(as_json=as_json):
-        secret = secret or _usual_secret(log)
+        secret = secret or usual_secret(log)
         answer = command(named, log=log, secret=secret, signers=signers, model=model)
     print(to_json(answer.to_dict()) if as_json else answer.text)
     return 0
@@ -386,10 +384,6 @@ def replay(*, named: str, by_chance: bool, model: str, as_json: bool) -> int:
         return 0
     print(to_json(to_dict(done)) if as_json else to_text(done))
     return 0 if done.good else 1
-
-
-def _usual_secret(log: str) -> str:
-    return "TREELINE_SERVICE_KEY" if log.startswith("http") else "TREELINE_SQL_PASSWORD"
 
 
 COMMANDS = (

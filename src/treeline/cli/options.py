@@ -11,6 +11,25 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+# Of every command that reads the log of a service.
+of_log = click.option(
+    "--log",
+    envvar="TREELINE_LOG",
+    default="",
+    help="URL of the service, or of the database of its log [TREELINE_LOG].",
+)
+with_secret = click.option(
+    "--secret",
+    metavar="VARIABLE",
+    help="Where the key or password is: TREELINE_SERVICE_KEY, or TREELINE_SQL_PASSWORD.",
+)
+
+
+def usual_secret(log: str) -> str:
+    """Return the variable that has the key of a service, or the password of a database."""
+    return "TREELINE_SERVICE_KEY" if log.startswith("http") else "TREELINE_SQL_PASSWORD"
+
+
 # Of every command whose table a machine would read.
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else.")
 

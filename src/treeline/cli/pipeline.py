@@ -98,34 +98,6 @@ def _reproduced(run: "Callable[[], Reproduction]", *, as_json: bool) -> int:
     return 1 if done.failures else 0
 
 
-@click.command(epilog=example("treeline compare --base released iris"))
-@click.option("--base", required=True, help="Commit, branch or tag; `released`: in service.")
-@click.option("--accept", is_flag=True, help="Say what is lost, and end well.")
-@click.option("--go-on", is_flag=True, help="End well; publish leaves out who must not ship.")
-@as_json
-@click.argument("models", nargs=-1, metavar="[MODEL]...")
-def compare(base: str, accept: bool, go_on: bool, models: tuple[str, ...], as_json: bool) -> int:
-    """Compare the models here, or those named, with those of a commit.
-
-    Both predict the same test rows. The comparison is also written to
-    model/MODEL/comparison.{json,md}. Ends with exit code 1 when a model must not ship.
-    """
-    from treeline.commands.compare import compare as command
-
-    with working(as_json=as_json):
-        done = command(
-            models,
-            base=base,
-            accept=accept,
-            on_answer=lambda each: print(each.text + "\n", flush=True),
-        )
-    if as_json:
-        print(to_json(done.to_dict()))
-    elif accept and not done.good:
-        print("Accepted all the same, as asked.")
-    return 0 if done.good or accept or go_on else 1
-
-
 @click.command(epilog=example("treeline adopt tree-survival path/to/table.csv"))
 @click.argument("model")
 @click.argument("file", type=click.Path(path_type=Path))
@@ -341,4 +313,4 @@ def track(models: tuple[str, ...], if_chosen: bool) -> None:
     record(models)
 
 
-COMMANDS = (params, repro, train, compare, score, add, adopt, forget, run_example, penguins, track)
+COMMANDS = (params, repro, train, score, add, adopt, forget, run_example, penguins, track)

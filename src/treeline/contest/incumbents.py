@@ -75,7 +75,7 @@ def answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
 
 
 def _answer(spec: ModelSpec, paths: Layout, *, base: str, now: float) -> Answer:
-    candidate = _exported(paths)
+    candidate = exported(paths)
     before = repository.shown(base, paths.signature)
     if before is None:
         if repository.resolved(base) is None:
@@ -137,7 +137,7 @@ def _refusal(paths: Layout, error: Exception) -> Answer:
     return Answer(False, f"## {paths.name} cannot be compared\n\n- {error}")
 
 
-def _exported(paths: Layout) -> Signature:
+def exported(paths: Layout) -> Signature:
     """Return the signature here; raises ComparisonError when it is not that of this training."""
     verdict = (
         json.loads(paths.verdict.read_text(encoding="utf-8")) if paths.verdict.exists() else {}
@@ -166,9 +166,7 @@ def _compared(spec: ModelSpec, paths: Layout, rival: Rival) -> ComparedWith:
     """Judge the model here beside a rival on the test rows that the rival has not learnt from."""
     candidate = ArtifactStore(paths.model.parent, admitted=ADMITTED).load(paths.name)
     with tempfile.TemporaryDirectory() as folder:
-        incumbent = _incumbent(
-            paths, signature=rival.signature, base=rival.base, folder=Path(folder)
-        )
+        incumbent = fetched(paths, signature=rival.signature, base=rival.base, folder=Path(folder))
         check_classes(candidate.signature, incumbent.signature)
         test = read_frame(paths.test)
         seen = learnt(test, spec, paths, base=rival.base, incumbent=incumbent.signature)
@@ -222,7 +220,7 @@ def check_enough(truth: NDArray[Any], classes: list[Any] | None, words: str) -> 
         )
 
 
-def _incumbent(paths: Layout, *, signature: str, base: str, folder: Path) -> Model:
+def fetched(paths: Layout, *, signature: str, base: str, folder: Path) -> Model:
     """Fetch the model of a revision, from DVC's cache or remote, and load it."""
     store = folder / paths.name
     store.mkdir()
