@@ -272,7 +272,8 @@ def asks_to_explain(query: bytes) -> bool:
     return YES_OR_NO.get(given[-1].lower(), True)
 
 
-YES_OR_NO = {"true": True, "1": True, "false": False, "0": False}
+YES, NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")  # as batches take them
+YES_OR_NO = dict.fromkeys(YES, True) | dict.fromkeys(NO, False)
 
 
 @dataclass(frozen=True)

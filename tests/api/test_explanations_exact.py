@@ -9,7 +9,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,9 +18,11 @@ from math import factorial
 from typing import Any
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -288,6 +290,79 @@ def test_standard_errors_of_samples_are_what_they_are_off_by() -> None:
     assert off.errors is not None
     ratios = (off.contributions - model.explained(rows).contributions) / off.errors
     assert 0.6 < np.sqrt((ratios**2).mean()) < 1.5
+
+
+MODES = {"BRANCH_LEQ": 0, "BRANCH_LT": 1}
+
+
+def of_any_type(payload: bytes) -> bytes:
+    """Return a graph whose trees are written by the operator of ai.onnx.ml 5."""
+    graph = onnx.load_from_string(payload)
+    (node,) = (each for each in graph.graph.node if each.op_type == "TreeEnsembleRegressor")
+    given = {each.name: helper.get_attribute_value(each) for each in node.attribute}
+    modes = [mode.decode() for mode in given["nodes_modes"]]
+    names = list(zip(given["nodes_treeids"], given["nodes_nodeids"], strict=True))
+    kinds = dict(zip(names, modes, strict=True))
+    inner = {name: at for at, name in enumerate(n for n in names if kinds[n] != "LEAF")}
+    leaves = {name: at for at, name in enumerate(n for n in names if kinds[n] == "LEAF")}
+    weights = dict(
+        zip(
+            zip(given["target_treeids"], given["target_nodeids"], strict=True),
+            given["target_weights"],
+            strict=True,
+        )
+    )
+    at = [place for place, mode in enumerate(modes) if mode != "LEAF"]
+
+    def children(side: str) -> dict[str, Any]:
+        there = [(names[place][0], given[f"nodes_{side}nodeids"][place]) for place in at]
+        return {
+            f"nodes_{side}nodeids": [inner.get(name, leaves.get(name, 0)) for name in there],
+            f"nodes_{side}leafs": [int(name in leaves) for name in there],
+        }
+
+    made = helper.make_node(
+        "TreeEnsemble",
+        list(node.input),
+        list(node.output),
+        domain="ai.onnx.ml",
+        n_targets=1,
+        aggregate_function=1,
+        post_transform=0,
+        tree_roots=[inner[name] for name in names if name[1] == 0],
+        nodes_modes=numpy_helper.from_array(np.array([MODES[modes[p]] for p in at], np.uint8)),
+        nodes_splits=numpy_helper.from_array(
+            np.array([given["nodes_values"][p] for p in at], np.float32)
+        ),
+        nodes_featureids=[given["nodes_featureids"][p] for p in at],
+        nodes_missing_value_tracks_true=[
+            given.get("nodes_missing_value_tracks_true", [0] * len(modes))[p] for p in at
+        ],
+        leaf_targetids=[0] * len(leaves),
+        leaf_weights=numpy_helper.from_array(
+            np.array([weights[name] for name in leaves], np.float32)
+        ),
+        **children("true"),
+        **children("false"),
+    )
+    node.CopyFrom(made)
+    for each in graph.opset_import:
+        each.version = 5 if each.domain == "ai.onnx.ml" else each.version
+    return graph.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [GradientBoostingRegressor(n_estimators=8), XGBRegressor(n_estimators=8, base_score=0)],
+)
+def test_trees_by_the_newer_operator_are_read_too(estimator: Any) -> None:
+    model = made(estimator, "regression")
+    payload = of_any_type(model.payload)
+    predict = OnnxRuntime.load({"model.onnx": payload}).predict
+    newer = replace(model, payload=payload, predict=predict)
+    explained = newer.explained(ROWS)
+    assert explained.method == "exact"
+    check(newer, explained, ROWS, within=1e-5)
 
 
 def test_the_same_row_is_explained_the_same_each_time() -> None:

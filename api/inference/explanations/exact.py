@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 TRIED = 48  # rows on which a reading is held against the runtime
 TOLERANCE = 1e-4  # of a probability, or of the greatest value: sums of float32
 LINEAR = frozenset({"LinearClassifier", "LinearRegressor"})
-TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
+TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
 SAME = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Normalizer"})
 
 

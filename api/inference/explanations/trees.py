@@ -12,7 +12,7 @@ integral of a polynomial is exact by a Gauss-Legendre rule of ⌈k/2⌉ points. 
 on the way to a leaf have no part in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,6 +30,9 @@ BELOW = ("BRANCH_LEQ", "BRANCH_LT")
 STRICT = ("BRANCH_LT", "BRANCH_GTE")  # the threshold itself is on the upper side
 BRANCHES = {*BELOW, "BRANCH_GT", "BRANCH_GTE"}
 LEAF = "LEAF"
+ANY_TYPE = "TreeEnsemble"
+BY_NUMBER = ("BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT")
+AVERAGE, SUM = 0, 1
 
 
 @dataclass(frozen=True)
@@ -210,23 +213,67 @@ class Trees:
     @classmethod
     def of(cls, node: Node) -> Self:
         """Read the attributes of a node; raises UnreadableError."""
+        return cls._of_any_type(node) if node.op == ANY_TYPE else cls._of_two_kinds(node)
+
+    @classmethod
+    def _of_any_type(cls, node: Node) -> Self:
+        """Read the operator of ai.onnx.ml 5, whose leaves are numbered by themselves."""
+        given = node.attributes
+        modes = given["nodes_modes"].astype(np.int64)
+        if strange := set(modes.tolist()) - set(range(len(BY_NUMBER))):
+            raise UnreadableError(f"trees branch by {strange}")
+        names = np.array(BY_NUMBER)[modes]
+        count, leaves = len(modes), len(given["leaf_targetids"])
+        children = [
+            given[f"nodes_{side}nodeids"] + count * (given[f"nodes_{side}leafs"] > 0)
+            for side in ("true", "false")
+        ]
+        parents, on_true = parents_of(np.arange(count), children, count + leaves)
+        outputs = int(given["n_targets"])
+        votes = np.zeros((count + leaves, outputs))
+        places = np.arange(count, count + leaves)
+        votes[places, given["leaf_targetids"]] = given["leaf_weights"].astype(np.float64)
+        if (how := given.get("aggregate_function", SUM)) not in (AVERAGE, SUM):
+            raise UnreadableError(f"trees are joined by {how}")
+        nobody = np.zeros(count, np.int64)
+        missing = given.get("nodes_missing_value_tracks_true", nobody)
+        rest = np.zeros(leaves)
+        return cls(
+            parents=parents,
+            on_true=on_true,
+            is_leaf=np.arange(count + leaves) >= count,
+            columns=np.append(given["nodes_featureids"], rest.astype(np.int64)),
+            ends=np.append(ends_of(given["nodes_splits"], names), rest),
+            is_below=np.append(np.isin(names, BELOW), rest.astype(np.bool_)),
+            missing=np.append(missing, rest).astype(np.bool_),
+            votes=votes / (len(given["tree_roots"]) if how == AVERAGE else 1),
+            constant=np.zeros(outputs),
+        )
+
+    @classmethod
+    def _of_two_kinds(cls, node: Node) -> Self:
+        """Read the operators of a classifier and of a regression."""
         given = node.attributes
         modes = np.array(given["nodes_modes"])
         if strange := set(modes.tolist()) - BRANCHES - {LEAF}:
             raise UnreadableError(f"trees branch by {', '.join(sorted(strange))}")
         places = Places.of(given["nodes_treeids"], given["nodes_nodeids"])
-        ends = given.get("nodes_values_as_tensor", given.get("nodes_values")).astype(np.float64)
-        strict = np.isin(modes, STRICT)
-        ends[strict] = np.nextafter(ends[strict], -np.inf)
+        thresholds = given.get("nodes_values_as_tensor", given.get("nodes_values"))
         nobody = np.zeros(len(modes), np.int64)
-        parents, on_true = parents_of(given, places, modes == LEAF)
+        branches = np.flatnonzero(modes != LEAF)
+        trees = given["nodes_treeids"][branches]
+        children = [
+            places.find(trees, given[f"nodes_{side}nodeids"][branches])
+            for side in ("true", "false")
+        ]
+        parents, on_true = parents_of(branches, children, len(modes))
         votes, constant = votes_of(node, places, len(np.unique(given["nodes_treeids"])))
         return cls(
             parents=parents,
             on_true=on_true,
             is_leaf=modes == LEAF,
             columns=given["nodes_featureids"],
-            ends=ends,
+            ends=ends_of(thresholds, modes),
             is_below=np.isin(modes, BELOW),
             missing=given.get("nodes_missing_value_tracks_true", nobody).astype(np.bool_),
             votes=votes,
@@ -287,20 +334,26 @@ class Places:
 
 
 def parents_of(
-    given: Mapping[str, Any], places: Places, is_leaf: NDArray[np.bool_]
+    branches: Ints, children: Sequence[Ints], count: int
 ) -> tuple[Ints, NDArray[np.bool_]]:
-    """Return the parent of each node, -1 for roots, and whether it is on its true side."""
-    branches = np.flatnonzero(~is_leaf)
-    parents, on_true = np.full(len(is_leaf), -1), np.zeros(len(is_leaf), np.bool_)
-    trees = given["nodes_treeids"][branches]
-    children = []
-    for name, is_true in (("nodes_truenodeids", True), ("nodes_falsenodeids", False)):
-        child = places.find(trees, given[name][branches])
+    """Return the parent of each of `count` nodes, -1 for roots, and whether it is on its true side.
+
+    `children` are those of the branches on the true side, and on the other one.
+    """
+    parents, on_true = np.full(count, -1), np.zeros(count, np.bool_)
+    for child, is_true in zip(children, (True, False), strict=True):
         parents[child], on_true[child] = branches, is_true
-        children.append(child)
     if len(np.unique(np.concatenate(children))) != 2 * len(branches):
         raise UnreadableError("two branches lead to one node")
     return parents, on_true
+
+
+def ends_of(thresholds: NDArray[Any], modes: NDArray[Any]) -> Floats:
+    """Return up to where the lower side of each node goes."""
+    ends = thresholds.astype(np.float64)
+    strict = np.isin(modes, STRICT)
+    ends[strict] = np.nextafter(ends[strict], -np.inf)
+    return np.asarray(ends)
 
 
 def votes_of(node: Node, places: Places, trees: int) -> tuple[Floats, Floats]:
