@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from api.http import problems
 from api.http.load import turn_away
 from api.middleware import HeadMiddleware, RequestMiddleware, Surroundings
-from api.routes import feedback, models, pages, predict, predictions, registry, system, v2
+from api.routes import feedback, jobs, models, pages, predict, predictions, registry, system, v2
 from api.routes.openapi import documenting, operation_id
 from api.services import Part, Services
 from api.settings import Settings
@@ -106,7 +106,11 @@ def create_app(settings: Settings | None = None) -> Service:
     around = Surroundings(app.inside, settings, catalogue=services.catalogue)
     app.around = around.app
     parts += services.parts(around.running)
-    routers = (*ROUTERS, registry.router) if settings.registry else ROUTERS
+    routers = (
+        *ROUTERS,
+        *((registry.router,) if settings.registry else ()),
+        *((jobs.router,) if settings.jobs else ()),
+    )
     app.add_middleware(
         HeadMiddleware, methods=lambda scope: problems.methods_of(scope, app, routers)
     )

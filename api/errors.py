@@ -22,10 +22,13 @@
     │   │   └── BodiesFullError             the bodies under way fill the memory that they may have
     │   ├── StateFolderError            the folder the service writes to cannot be written
     │   ├── LogUnavailableError         the database of the prediction log cannot be asked
-    │   └── VersionAwaitedError         a version of the registry is not here yet
+    │   ├── VersionAwaitedError         a version of the registry is not here yet
+    │   └── JobsFullError               as many jobs have not ended as may be
     ├── LogOffError                 no prediction is recorded, so none can be asked for
     ├── NotRemovableError           the name belongs to a model that is not an uploaded one
     ├── NameTakenError              another model has the same name but for hyphens
+    ├── JobUnknownError             there is no such job, or it is another key's
+    ├── JobOverError                the job has ended
     ├── UploadsFullError            there is no room for another model
     ├── StoreUnwritableError        the folder of uploaded models cannot be written
     └── ProblemsError
@@ -147,6 +150,18 @@ class NameTakenError(TreelineError):
     """Another model's name differs in hyphens and underscores only."""
 
 
+class JobUnknownError(TreelineError):
+    """There is no job with that id, or it is another key's."""
+
+
+class JobOverError(TreelineError):
+    """The job has ended, and cannot be cancelled."""
+
+
+class JobsFullError(RetryError):
+    """As many jobs have not ended as the setting allows, of one key or of all."""
+
+
 class UploadsFullError(TreelineError):
     """As many models are uploaded as the setting allows."""
 
@@ -204,11 +219,13 @@ STATUS: dict[type[TreelineError], Kind] = {
     NoKeysError: Kind(403, "no-keys", "The service has no API keys"),
     ArtifactNotFoundError: Kind(404, "model-not-found", "There is no such model"),
     PredictionUnknownError: Kind(404, "prediction-not-found", "There is no such prediction"),
+    JobUnknownError: Kind(404, "job-unknown", "There is no such job"),
     NotAcceptableError: Kind(406, "not-acceptable", "No accepted format can be written"),
     BodyLateError: Kind(408, "body-late", "The body came too slowly"),
     LogOffError: Kind(409, "log-off", "There is no prediction log"),
     NotRemovableError: Kind(409, "not-removable", "The model was not uploaded"),
     NameTakenError: Kind(409, "name-taken", "The name is too much like another one"),
+    JobOverError: Kind(409, "job-over", "The job has ended"),
     UploadsFullError: Kind(409, "uploads-full", "There is no room for another model"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
     UnsupportedMediaTypeError: Kind(415, "unsupported-media-type", "The media type is unknown"),
@@ -219,6 +236,7 @@ STATUS: dict[type[TreelineError], Kind] = {
     RunTooLargeError: Kind(422, "run-too-large", "The run takes too much memory"),
     RunCrashedError: Kind(422, "run-crashed", "The run cannot be ended well"),
     TooManyRequestsError: Kind(429, "too-many-requests", "There are too many requests"),
+    JobsFullError: Kind(429, "jobs-full", "There are too many jobs"),
     ArtifactRejectedError: Kind(503, "model-not-ready", "The model cannot be served"),
     EngineError: Kind(503, "engine-lost", "The engine of the model does not answer"),
     StoreUnwritableError: Kind(503, "store-unwritable", "Nothing can be uploaded now"),

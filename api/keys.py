@@ -6,7 +6,7 @@ It is shown this once, with the line that makes it known.
 import argparse
 import sys
 
-from api.http.keyring import SCOPES, day_of, new_key, scopes_of
+from api.http.keyring import EVERYTHING, SCOPES, day_of, new_key, scopes_of
 from treeline.errors import ConfigError
 
 
@@ -17,8 +17,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--scopes",
         metavar="SCOPES",
-        default="+".join(SCOPES),
-        help="what it is good for, separated by commas; everything without. "
+        default="+".join(sorted(EVERYTHING)),
+        help="what it is good for, separated by commas; everything but jobs without. "
         + ". ".join(f"{name}: {text}" for name, text in SCOPES.items()),
     )
     parser.add_argument("--expires", metavar="DAY", help="the last day it is valid (UTC)")

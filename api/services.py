@@ -16,6 +16,8 @@ from api.http.load import Load
 from api.inference.batch_pool import Drafts, Pools
 from api.inference.explaining import Explaining
 from api.inference.graph_pool import Graphs
+from api.jobs.adoption import Adopter
+from api.jobs.desk import JobDesk
 from api.models.catalogue import Catalogue
 from api.models.exported import ModelReloader, UnloadedModels
 from api.models.fetched import FetchedModels
@@ -47,6 +49,7 @@ class Services:
     uploads: UploadReloader
     upload_manager: UploadManager
     fetched: FetchedModels | None
+    jobs: JobDesk | None
     registry: RegistryReloader | None
     versions: Versions
     watcher: Watcher
@@ -60,6 +63,13 @@ class Services:
     record_endpoint: RecordEndpoint
     infer_endpoint: InferEndpoint
     tensor_endpoint: TensorEndpoint
+
+    @property
+    def desk(self) -> JobDesk:
+        """The desk of training jobs; raises TypeError where none are taken."""
+        if self.jobs is None:
+            raise TypeError("no jobs are taken: API_JOBS is off")
+        return self.jobs
 
     @property
     def followed(self) -> RegistryReloader:
@@ -123,6 +133,7 @@ class Services:
             uploads=uploads,
             upload_manager=UploadManager(uploads, catalogue, settings, watcher, bodies),
             fetched=fetched,
+            jobs=JobDesk(settings, bodies) if settings.jobs else None,
             registry=registry,
             versions=Versions(catalogue, registry, settings),
             watcher=watcher,
@@ -161,6 +172,8 @@ class Services:
         followed = (self.fetched, self.registry)
         parts += [source.running for source in followed if source is not None]
         parts.append(self.watcher.running)  # it needs all of them
+        if self.jobs is not None:
+            parts.append(Adopter(self.jobs.spool, self.upload_manager).running)
         return parts
 
     def refresh_metrics(self) -> None:

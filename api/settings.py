@@ -160,6 +160,24 @@ class Settings(BaseSettings):
     run_processes: Count = 2
     """How many processes beside each worker run such models; each model always in the same one."""
 
+    jobs: bool = False
+    """Whether training jobs are taken (docs/jobs.md); a runner beside the service runs them."""
+
+    jobs_dir: Path | None = None
+    """Folder that jobs are written to, which a runner reads; unset: `jobs` in the state folder."""
+
+    max_job_bytes: Count = 64 << 20
+    """The largest body of a job: its table, and its script or declaration."""
+
+    jobs_waiting: Count = 20
+    """How many jobs may be queued and running, of all keys."""
+
+    jobs_per_key: Count = 3
+    """How many of them may be of the keys of one name."""
+
+    jobs_ended: Count = 100
+    """How many jobs that have ended can still be read, with their logs."""
+
     registry: Listed = ()
     """What is served of an MLflow registry, separated by commas: an alias such as `champion`, for
     every model that has it, or `models:/NAME@ALIAS`. MLFLOW_TRACKING_URI says where it is."""

@@ -41,6 +41,7 @@ LONGEST_FIRST = (
     "tests/notebooks/test_notebooks.py",
     "tests/commands/test_adopt.py",
     "tests/delivery/test_publishing.py",
+    "tests/jobs/test_engine.py",
 )
 
 # `pytest -m "not slow"` takes about a minute: no pipeline, no container, no running service.
@@ -48,13 +49,14 @@ LONGEST_FIRST = (
 SLOW = (
     *(f"tests/{folder}/" for folder in (
         "agent", "balancer", "cli", "client", "commands", "container", "delivery", "deployment",
-        "doctor", "engines", "estimators", "fuzz", "kubernetes", "library", "notebooks", "pipeline",
+        "doctor", "engines", "estimators", "fuzz", "jobs", "kubernetes",
+        "library", "notebooks", "pipeline",
         "provenance", "scaffold", "trackers", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "corpus", "event_loop", "explanations", "exports", "feedback",
-        "fetched", "freshness",
-        "full_disks", "generated_clients", "h2o", "keys", "lean_import", "logging", "metrics",
+        "fetched", "freshness", "full_disks", "generated_clients", "h2o", "jobs", "keys",
+        "lean_import", "logging", "metrics",
         "pages", "prediction_log", "private_files", "processes", "protocol", "recent", "redaction",
         "registry", "reloading", "row_numbers", "sandbox", "security", "server", "serving",
         "system", "tracing", "truths", "uploads", "wheel",

@@ -121,14 +121,15 @@ class Guard:
             self._count(scope, self._valid(scope, PREDICT).name)
         scope[LET_IN] = True
 
-    def require(self, scope: Scope, wanted: str) -> None:
-        """Let a request in that needs a key with a scope, whoever else is let in.
+    def require(self, scope: Scope, wanted: str) -> str:
+        """Let a request in that needs a key with a scope; return the name of the key.
 
         Raises KeyRequiredError, NoKeysError, ScopeMissingError and TooManyRequestsError.
         """
         name = self._valid(scope, wanted).name
         self._count(scope, name)
         logger.info("%s %s with the key %s", scope["method"], scope["path"], name)
+        return name
 
     def _key(self, scope: Scope) -> Key | None:
         given = presented(scope)

@@ -22,13 +22,15 @@ LINE = re.compile(r"([A-Za-z0-9._-]{1,64}):sha256:([0-9a-f]{64})((?::[a-z]+=[a-z
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 LOOK_SECONDS = 1
 
-PREDICT, READ, WRITE = "predict", "read", "write"
+PREDICT, READ, WRITE, JOBS = "predict", "read", "write", "jobs"
 SCOPES = {
     PREDICT: "ask for predictions where they are closed",
     READ: "export what was predicted",
     WRITE: "upload, describe, remove, load and unload models; tell what proved to be true",
+    JOBS: "train by jobs, which run the caller's code in a container",
 }
-EVERYTHING = frozenset(SCOPES)
+EVERYTHING = frozenset(SCOPES) - {JOBS}
+"""What a key opens that names no scopes; who may run code is said in so many words."""
 
 Mark = tuple[int, int, int]
 
@@ -157,7 +159,7 @@ def _key(name: str, options: str, *, place: str) -> Key:
 def scopes_of(names: Iterable[str]) -> frozenset[str]:
     """Return scopes by their names; raises ConfigError for none, and for one there is not."""
     scopes = frozenset(names)
-    if not scopes or not scopes <= EVERYTHING:
+    if not scopes or not scopes <= frozenset(SCOPES):
         raise ConfigError(f"the scopes are {', '.join(SCOPES)}; several: predict+read")
     return scopes
 

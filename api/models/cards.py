@@ -24,6 +24,7 @@ from treeline.contract.signature import (
     Verdict,
 )
 from treeline.errors import ArtifactRejectedError
+from treeline.jobs.documents import JobLineage
 
 
 class TensorDocument(BaseModel):
@@ -56,6 +57,7 @@ class TensorCard(BaseModel):
     image: ImageInput | None = Field(description="How pictures become its input, if they may")
     uploaded: datetime | None
     size_bytes: int | None
+    job: JobLineage | None = Field(default=None, description="What made it, where a job did")
 
 
 def card_of(entry: Entry, model: TensorModel) -> TensorCard:
@@ -72,6 +74,7 @@ def card_of(entry: Entry, model: TensorModel) -> TensorCard:
         image=upload and upload.image,
         uploaded=upload and upload.uploaded,
         size_bytes=upload and upload.size_bytes,
+        job=upload and upload.job,
     )
 
 
@@ -129,6 +132,7 @@ class ClaimedSignature(Closed):
     files: dict[str, Sha256]
     example: Example
     claims: Claims
+    job: JobLineage | None = Field(default=None, description="What made it, where a job did")
 
 
 def claimed(entry: Entry, signature: Signature) -> str:
@@ -137,7 +141,8 @@ def claimed(entry: Entry, signature: Signature) -> str:
         return signature.document()
     said = dict(signature)
     claims = Claims(**{name: said.pop(name) for name in Claims.model_fields})
-    return ClaimedSignature(**said, claims=claims).model_dump_json(indent=2) + "\n"
+    job = entry.upload and entry.upload.job
+    return ClaimedSignature(**said, claims=claims, job=job).model_dump_json(indent=2) + "\n"
 
 
 def check_lengths(name: str, signature: Signature) -> None:

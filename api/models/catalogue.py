@@ -21,6 +21,7 @@ from treeline.errors import (
     SignatureUncheckedError,
     TreelineError,
 )
+from treeline.jobs.documents import JobLineage
 
 if TYPE_CHECKING:
     from api.inference.graph import TensorModel
@@ -50,13 +51,14 @@ class Changes(Closed):
 
 
 class Upload(Closed):
-    """Which file is served under a name, and what its uploader says of it."""
+    """Which file is served under a name, what its uploader says of it, and what job made it."""
 
     sha256: Sha256
     size_bytes: int
     uploaded: datetime
     description: str | None = None
     image: ImageInput | None = None
+    job: JobLineage | None = None
 
     @property
     def version(self) -> str:

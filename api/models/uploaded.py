@@ -173,7 +173,9 @@ class UploadStore:
                 folder.rmdir()
 
     def _point(self, name: str, upload: Upload) -> None:
-        write_text(self._root / name / POINTER, upload.model_dump_json(indent=2) + "\n")
+        unsaid = {"job"} if upload.job is None else None  # earlier releases read it too
+        text = upload.model_dump_json(indent=2, exclude=unsaid)
+        write_text(self._root / name / POINTER, text + "\n")
         self.generation.advance()
 
     @contextmanager

@@ -6,7 +6,7 @@ The body of an upload becomes a file, and is never whole in memory.
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,14 +197,47 @@ class UploadManager:
             with writing(draft.parent):
                 most = self._settings.max_upload_bytes
                 upload = await received(request, self._bodies, draft, most_bytes=most)
-            await self._trials.run(name, draft, upload)
-            self._check_origin(name)
-            most = self._settings.max_uploads
-            replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
-        await asyncio.to_thread(self._uploads.look_at, name)
+            replaced = await self._serve(name, draft, upload)
         entry = self._catalogue.find(name)
         if entry is not None and (not entry.ready or entry.refused):  # its trial went well
             raise ArtifactRejectedError(entry.refused or entry.reason)
+        return replaced
+
+    async def adopt(self, name: str, draft: Path, upload: Upload) -> None:
+        """Audit, try and serve what a job has made; raises what `admit` raises, and NameTakenError.
+
+        Whether it is the first or the next of that job does not matter.
+        """
+        await self.check_name(name, "" if upload.job is None else upload.job.owner)
+        await self._serve(name, draft, upload)
+
+    def draft(self) -> AbstractContextManager[Path]:
+        """Return a path for a file that `adopt` takes; it is gone afterwards."""
+        return self._store.draft()
+
+    async def check_name(self, name: str, owner: str) -> None:
+        """Refuse a name that jobs of `owner` may not give a model.
+
+        Raises NotRemovableError, NameTakenError and UploadsFullError.
+        """
+        await self._watcher.model(name)
+        self._check_origin(name)
+        there = self._catalogue.find(name)
+        job = None if there is None or there.upload is None else there.upload.job
+        if there is not None and (job is None or job.owner != owner):
+            raise NameTakenError(
+                f"{name!r} was uploaded, or made by a job of another key, and jobs of this one do "
+                "not replace it; give another name, or delete it."
+            )
+        await asyncio.to_thread(self._check_room, name)
+
+    async def _serve(self, name: str, draft: Path, upload: Upload) -> bool:
+        """Try a model, and serve it if it passes; tell whether it replaced another one."""
+        await self._trials.run(name, draft, upload)
+        self._check_origin(name)
+        most = self._settings.max_uploads
+        replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
+        await asyncio.to_thread(self._uploads.look_at, name)
         return replaced
 
     async def describe(self, name: str, request: Request) -> None:

@@ -6,7 +6,8 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, SecurityScopes
 
 from api.errors import LogOffError
-from api.http.keyring import READ, WRITE
+from api.http.keyring import JOBS, READ, WRITE
+from api.jobs.desk import JobDesk
 from api.models.catalogue import Catalogue
 from api.prediction_log.log import PredictionLog
 from api.routes.openapi import BEARER, HEADER
@@ -74,6 +75,25 @@ async def key_required(
         services_of(request).guard.require(request.scope, scope)
 
 
+async def owner(
+    request: Request,
+    scopes: SecurityScopes,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+    header: Annotated[str | None, Depends(HEADER)],
+) -> str:
+    """Let in who has a key with the one scope that the route declares; return the key's name.
+
+    Raises KeyRequiredError, NoKeysError, ScopeMissingError and TooManyRequestsError.
+    """
+    (scope,) = scopes.scopes
+    return services_of(request).guard.require(request.scope, scope)
+
+
+async def desk(request: Request) -> JobDesk:
+    """Return the desk of training jobs; its routes are there where it is."""
+    return services_of(request).desk
+
+
 async def prediction_key(request: Request) -> None:
     """Let in who may have predictions: everybody, unless a setting says otherwise.
 
@@ -93,5 +113,10 @@ KeyRequired = Security(key_required, scopes=[WRITE])
 
 ReadKey = Security(key_required, scopes=[READ])
 """For what exports what others have asked: the scope `read`."""
+
+Owner = Annotated[str, Security(owner, scopes=[JOBS])]
+"""For what trains: the scope `jobs`; the name of the key."""
+
+DeskDep = Annotated[JobDesk, Depends(desk)]
 
 PredictionKey = Depends(prediction_key)

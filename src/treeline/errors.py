@@ -30,6 +30,7 @@
     │   └── AgentError              a server that follows releases could not do what is due
     │       ├── RegistryAwayError       who says what is to run cannot be asked now
     │       └── ReleaseRefusedError     a release may not run there
+    ├── JobError                a training job cannot be run, or its files are not what they must be
     ├── ArtifactError           an artifact on disk cannot be served
     │   ├── ArtifactNotFoundError   nothing is exported under that name
     │   ├── ArtifactRejectedError   its files contradict its signature
@@ -162,6 +163,10 @@ class RegistryAwayError(AgentError):
 
 class ReleaseRefusedError(AgentError):
     """A release may not run: it is not what its digest says, or nobody trusted has signed it."""
+
+
+class JobError(TreelineError):
+    """A training job cannot be run here, or its files are not what they must be."""
 
 
 class ArtifactError(TreelineError):

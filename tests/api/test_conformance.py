@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from api.http.keyring import new_key
+from api.http.keyring import SCOPES, new_key
 from tests.serving import serving
 from tests.tiny_models import IRIS, SURVIVAL, write_model
 
@@ -19,10 +19,9 @@ EXAMPLES = os.environ.get("TREELINE_TEST_EXAMPLES", "3")
 def test_the_service_answers_as_it_documents(tmp_path: Path) -> None:
     for recipe in (SURVIVAL, IRIS):  # whose features are bounded: no sum of them is infinite
         write_model(tmp_path / "model", recipe)
-    key, line = new_key("tester")
-    with serving(
-        tmp_path / "model", tmp_path / "log", API_KEYS=line, WEB_CONCURRENCY="1"
-    ) as service:
+    key, line = new_key("tester", scopes=frozenset(SCOPES))
+    settings = {"API_KEYS": line, "API_JOBS": "true", "WEB_CONCURRENCY": "1"}
+    with serving(tmp_path / "model", tmp_path / "log", **settings) as service:
         command = ["--config-file", str(HERE / "schemathesis.toml"), "run", "--no-color"]
         options = ["--max-examples", EXAMPLES, "--warnings", "off", "--workers", "1"]
         told = subprocess.run(

@@ -59,6 +59,7 @@ BODIES: Json = {
     "model_batch": RECORDS,
     "version_batch": RECORDS,
     "put_model": "no ONNX",
+    "order_job": {"model": "mine", "script": "print(1)"},
     "v2_infer": TENSORS,
     "v2_version_infer": TENSORS,
     "predict_double": {"values": [1, 2]},
@@ -91,9 +92,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def document(folder: Path) -> Json:
-    """The document of a service that follows a registry too, which has the most operations."""
+    """The document of a service that takes jobs and follows a registry: the most operations."""
     models, state = folder / "models", folder / "state"
-    app = create_app(Settings(model_dir=models, state_dir=state, registry=("champion",)))
+    app = create_app(Settings(model_dir=models, state_dir=state, registry=("champion",), jobs=True))
     app.services.uploads.look()
     try:
         found = app.openapi()

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from api.app import ROUTERS
-from api.routes import registry
+from api.routes import jobs, registry
 from tests.balancing import Balancer, balancing, need_haproxy
 from tests.serving import Service, serving
 
@@ -61,7 +61,7 @@ def test_what_is_counted_is_not_for_everybody(front: Balancer, target: str) -> N
 
 def public() -> list[str]:
     """Return a path of every route there is for everybody."""
-    routers = (*ROUTERS, registry.router)
+    routers = (*ROUTERS, registry.router, jobs.router)
     templates = {route.path.replace(":path}", "}") for router in routers for route in router.routes}
     paths = {each.format(model="iris", version="1", id="0f2e") for each in templates}
     return sorted({*paths, *PAGES} - {"/metrics"})

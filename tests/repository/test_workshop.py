@@ -14,7 +14,9 @@ LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 MODULES = sorted(path for top in ("src", "api") for path in (ROOT / top).rglob("*.py"))
 MOST_LINES = 400
 SAYS_NOTHING = {"common", "helper", "helpers", "misc", "util", "utils"}
-KNOWN_TO_THE_SERVICE = {"artifact", "buckets", "contract", "errors", "files", "registry", "signing"}
+KNOWN_TO_THE_SERVICE = {
+    *("artifact", "buckets", "contract", "errors", "files", "jobs", "registry", "signing"),
+}
 OF_A_MACHINE = re.compile(
     r"://|index-url|find-links|trusted-host|\bfile:|(^|[\s'\"=])(/|~/|[A-Z]:\\)|\S+:\S+@|\s@\s"
 )

@@ -46,7 +46,7 @@ GROUPS = {
     "A repository of one's own": models_repository.COMMANDS,
     "Models": pipeline.COMMANDS + contests.COMMANDS,
     "Training and delivery, as the workflows do them": delivery.COMMANDS,
-    "A server that follows releases": server.COMMANDS,
+    "A server that follows releases, or trains": server.COMMANDS,
 }
 
 

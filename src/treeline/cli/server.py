@@ -1,4 +1,4 @@
-"""The subcommand of a server that follows releases, where nothing else of this package is needed.
+"""Subcommands of a server that runs releases or jobs; they need the base of this package alone.
 
 It imports what it runs when it runs, so that help and completion start at once.
 """
@@ -11,6 +11,7 @@ import click
 from treeline.cli.options import example
 
 AGENT_FILE = Path("/etc/treeline/agent.toml")
+RUNNER_FILE = Path("/etc/treeline/runner.toml")
 BY_HAND = "somebody went back by hand: treeline agent back"
 
 
@@ -42,4 +43,24 @@ def agent(action: str, config: Path) -> str:
     return following.retry() if action == "retry" else following.run()
 
 
-COMMANDS = (agent,)
+@click.command(epilog=example("treeline runner"))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    envvar="TREELINE_RUNNER",
+    default=RUNNER_FILE,
+    show_default=True,
+    help="The settings of the runner [TREELINE_RUNNER].",
+)
+def runner(config: Path) -> None:
+    """Run training jobs in containers until it is stopped.
+
+    Jobs come from the folder that the service writes them to. What runs goes on when this process
+    ends, and is taken up by the next one.
+    """
+    from treeline.runner.serving import serve
+
+    serve(config)
+
+
+COMMANDS = (agent, runner)

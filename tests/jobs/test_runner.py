@@ -1,0 +1,77 @@
+"""A runner before any container: its settings, whose folder it writes to, and what it copies."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from treeline.errors import ConfigError, JobError
+from treeline.jobs.spool import Spool
+from treeline.runner.running import copied, prepare
+from treeline.runner.settings import RunnerSettings
+
+LIMITS = "[limits]\nmemory_bytes = "
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("image = 'x'", "spool"),
+        ("spool = '/x'", "image"),
+        ("spool = '/x'\nimage = 'x'\nengine = 'kubernetes'", "engine"),
+        (f"spool = '/x'\nimage = 'x'\n{LIMITS}1", "limits.memory_bytes"),
+        ("spool = '/x'\nimage = 'x'\nsocket = '/x'", "socket"),
+        ("spool", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_named_with_its_place(
+    tmp_path: Path, text: str, place: str
+) -> None:
+    file = tmp_path / "runner.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=place):
+        RunnerSettings.read(file)
+
+
+def test_the_command_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "treeline", "runner", "--config", str(tmp_path / "none.toml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"{tmp_path}/none.toml: no such file; docs/jobs.md shows one\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_runner_writes_to_no_folder_of_another_user(tmp_path: Path) -> None:
+    """Whoever took over the service could lead a runner with more rights elsewhere."""
+    settings = RunnerSettings(spool=tmp_path / "jobs", image="x", state_dir=tmp_path / "own")
+    assert prepare(settings).root == tmp_path / "jobs"
+    os.chown(tmp_path / "jobs", 10001, 10001)
+    with pytest.raises(ConfigError, match="belongs to the user 10001, and this runner is 0"):
+        prepare(settings)
+
+
+def test_only_plain_files_are_copied_for_a_job(tmp_path: Path) -> None:
+    plain, link, pipe = (tmp_path / name for name in ("plain", "link", "pipe"))
+    plain.write_text("1")
+    link.symlink_to(plain)
+    os.mkfifo(pipe)
+    assert copied(plain, tmp_path / "copy", mode=0o444) == 1
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o444
+    with pytest.raises(OSError, match="symbolic links"):
+        copied(link, tmp_path / "other")
+    with pytest.raises(JobError, match="no plain file"):
+        copied(pipe, tmp_path / "other")
+    with pytest.raises(FileExistsError):
+        copied(plain, tmp_path / "copy")
+
+
+def test_one_runner_at_a_time_is_at_a_spool(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.create()
+    with (
+        spool.locked("runner-lock", wait=False) as first,
+        Spool(tmp_path).locked("runner-lock", wait=False) as second,
+    ):
+        assert (first, second) == (True, False)
