@@ -26,7 +26,8 @@ from api.models.uploaded import writing
 from api.models.uploads import UploadManager
 from treeline.errors import TreelineError
 from treeline.files import CHUNK_BYTES
-from treeline.jobs.documents import Ending, JobLineage, Reason, cut
+from treeline.jobs.documents import Ending, JobLineage, cut
+from treeline.jobs.exits import Reason
 from treeline.jobs.spool import MODEL, Job, Spool
 
 LOOK_SECONDS = 1.0

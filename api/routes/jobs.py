@@ -17,7 +17,8 @@ from api.jobs.desk import JobDesk
 from api.routes.deps import DeskDep, Owner, services_of
 from api.routes.models import NAME
 from api.routes.openapi import failures
-from treeline.jobs.documents import Kind, Reason, State
+from treeline.jobs.documents import Kind, State
+from treeline.jobs.exits import Reason
 from treeline.jobs.spool import Job
 
 JobId = Annotated[

@@ -75,3 +75,13 @@ def test_one_runner_at_a_time_is_at_a_spool(tmp_path: Path) -> None:
         Spool(tmp_path).locked("runner-lock", wait=False) as second,
     ):
         assert (first, second) == (True, False)
+
+
+def test_the_first_process_of_a_job_imports_no_library() -> None:
+    """It comes before each job: what it imports, each job waits for and pays for."""
+    heavy = ("numpy", "pandas", "pydantic", "ruamel", "treeline.contract")
+    program = f"import sys, treeline.jobs.inside; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

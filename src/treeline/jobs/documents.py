@@ -11,6 +11,7 @@ from pydantic import Field
 from treeline.contract.features import Closed
 from treeline.contract.signature import Sha256
 from treeline.contract.texts import Slug
+from treeline.jobs.exits import Reason
 
 ID_PATTERN = "^[0-9a-f]{32}$"
 ID = re.compile(ID_PATTERN)
@@ -19,19 +20,6 @@ MOST_DETAIL = 2000  # characters of why a job ended as it did
 Kind = Literal["script", "declaration"]
 State = Literal["queued", "running", "checking", "done", "failed", "cancelled"]
 Outcome = Literal["done", "failed", "cancelled"]
-Reason = Literal[
-    "script",  # it ended with an error
-    "requirements",  # the image has not what the job requires
-    "output",  # there is no model, or one that is too large
-    "time",
-    "memory",
-    "disk",
-    "log",
-    "audit",  # the model is refused, as an upload would be
-    "name",  # the name of the model is another's, or there is no room for it
-    "runner",  # the machine that ran it, or its engine
-]
-
 Text = Annotated[str, Field(max_length=MOST_DETAIL)]
 
 

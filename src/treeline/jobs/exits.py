@@ -1,6 +1,22 @@
-"""How the first process in the container of a job says what came of it."""
+"""Why a job fails, and how the first process in its container says so.
 
-from treeline.jobs.documents import Reason
+That process imports this and the standard library: it is there before anything of the job is.
+"""
+
+from typing import Literal
+
+Reason = Literal[
+    "script",  # it ended with an error
+    "requirements",  # the image has not what the job requires
+    "output",  # there is no model, or one that is too large
+    "time",
+    "memory",
+    "disk",
+    "log",
+    "audit",  # the model is refused, as an upload would be
+    "name",  # the name of the model is another's, or there is no room for it
+    "runner",  # the machine that ran it, or its engine
+]
 
 MARK = "treeline: "  # begins the line that says why
 SCRIPT, OUTPUT, REQUIREMENTS, TIME, DISK = 70, 71, 72, 73, 74

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from treeline.errors import AgentError, ConfigError, JobError, TreelineError
 from treeline.files import CHUNK_BYTES
-from treeline.jobs.documents import ID, Ending, Outcome, Reason, Run, cut
-from treeline.jobs.exits import MARK, REASONS
+from treeline.jobs.documents import ID, Ending, Outcome, Run, cut
+from treeline.jobs.exits import MARK, REASONS, Reason
 from treeline.jobs.spool import (
     CANCEL,
     ENDING_FILE,
