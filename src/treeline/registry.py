@@ -25,7 +25,9 @@ LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 OF_THE_SERVICE = ("arrow", "images", "postgres", "registry", "s3", "signing", "tracing")
 SETUPS = {
     **dict.fromkeys(OF_THE_SERVICE, "setup-full"),
-    **dict.fromkeys(("client", "lab", "mlflow", "notebook", "optuna", "sql"), "setup-lab"),
+    **dict.fromkeys(
+        ("client", "import", "lab", "mlflow", "notebook", "optuna", "sql"), "setup-lab"
+    ),
     **dict.fromkeys(("h2o", "spark"), "setup-engines"),
 }
 SETUP = "setup"  # of all other extras

@@ -58,7 +58,7 @@ def addition(
     `table` is the path of a CSV or Parquet file, or `library:` and a set that comes along.
     """
     name = name or slug_of(table.removeprefix(LIBRARY) if _is_library(table) else Path(table).stem)
-    declared = _declared_before(params)
+    declared = declared_before(params)
     if declared is not None and name in declared.models:
         raise ConfigError(
             f"{params}: models.{name}: declared already; give another name by --name, or remove "
@@ -84,7 +84,7 @@ def addition(
     text = params.read_bytes().decode("utf-8")
     lines = block_lines(name, drafted)
     text = with_block(text, name, lines)
-    after = _declared(text, params)
+    after = declared_by(text, params)
     _check(after, name, drafted.block, declared)
     notes = (*sheet.notes, *_notes(columns, drafted))
     rows = f"{table}: {sheet.n_rows:,} rows, {len(sheet.columns)} columns"
@@ -186,14 +186,14 @@ def _canonical(columns: Sequence[ColumnReading]) -> bytes:
     return stream.getvalue().encode()
 
 
-def _declared_before(params: Path) -> Params | None:
+def declared_before(params: Path) -> Params | None:
     """Return what is declared, None where no model is yet; raises ConfigError."""
     if params.is_file() and has_no_model(params.read_bytes().decode("utf-8", "replace")):
         return None
     return read_params(params)
 
 
-def _declared(text: str, params: Path) -> Params:
+def declared_by(text: str, params: Path) -> Params:
     """Return what a text declares, read as the file itself would be; raises ConfigError."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / params.name

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from treeline.contract.features import Closed
+from treeline.contract.signature import Sha256
 
 # A number (true is none), or a time as ISO 8601 writes it.
 Moment = Annotated[int, Field(strict=True)] | Annotated[float, Field(strict=True)] | str
@@ -171,3 +172,13 @@ class AutoML(Closed):
         if self.seconds is not None and self.models is not None:
             raise ValueError("`seconds` and `models` are two budgets; give one")
         return self
+
+
+class Imported(Closed):
+    """Options of the trainer `imported`: an ONNX graph that `treeline import` made, and its digest.
+
+    The digest decides which model is meant: the file is DVC's, and the declaration is in git.
+    """
+
+    path: Annotated[str, Field(pattern=r"^dataset/sources/models/[^/]+\.onnx$")]
+    sha256: Sha256

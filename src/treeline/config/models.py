@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from treeline.config.blocks import AutoML, Champion, Evaluation, Leaks, Split
+from treeline.config.blocks import AutoML, Champion, Evaluation, Imported, Leaks, Split
 from treeline.config.metrics import metrics_of
 from treeline.config.monitor import Monitor
 from treeline.config.problems import problems
@@ -18,7 +18,8 @@ from treeline.registry import is_own, objection
 
 CHAMPION = "champion"  # the candidate that won, wherever it is judged beside others
 SPARK = "spark"  # the trainer whose estimators are Spark's own
-NOT_REFITTED = frozenset({"h2o", SPARK})  # trainers whose estimators only they can fit again
+# Trainers whose estimators only they can fit again, or nobody.
+NOT_REFITTED = frozenset({"h2o", "imported", SPARK})
 BASELINE = "baseline"  # the candidate that stands in every table, and wins only where declared
 
 Onnx = Literal["preferred", "required"]
@@ -77,8 +78,8 @@ class Comparing(Closed):
     seconds_each: Annotated[float, Field(gt=0)] | None = None
 
 
-# Trainers that choose estimators themselves, with what their options may be.
-CHOOSING: dict[str, type[Closed]] = {"compare": Comparing, "h2o": AutoML}
+# Trainers that bring estimators themselves, with what their options may be.
+CHOOSING: dict[str, type[Closed]] = {"compare": Comparing, "h2o": AutoML, "imported": Imported}
 
 
 class Candidate(Closed):

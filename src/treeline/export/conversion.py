@@ -55,6 +55,8 @@ IN_DOUBLES = (KNeighborsClassifier, KNeighborsRegressor)
 
 def converted(pipeline: Pipeline) -> onnx.ModelProto:
     """Return the graph of a fitted pipeline; raises ExportError naming what has no converter."""
+    if isinstance(getattr(pipeline, "graph", None), bytes):  # an imported model is one already
+        return onnx.load_from_string(pipeline.graph)
     if not isinstance(pipeline, Pipeline):
         raise ExportError(f"no ONNX converter for {type(pipeline).__name__}")
     try:
@@ -65,14 +67,14 @@ def converted(pipeline: Pipeline) -> onnx.ModelProto:
 
 
 def _graph_of(pipeline: Pipeline) -> onnx.ModelProto:
-    _register()
+    register_converters()
     (_, named), *steps = pipeline.steps
     rows = named.transform(np.zeros((1, len(named.names)), np.float32))
     graph = None
     for number, (name, step) in enumerate(steps):
         piece = _piece(_plain(name, step), width=rows.shape[1])
         piece = compose.add_prefix(piece, f"step{number}_")
-        graph = piece if graph is None else _joined(graph, piece)
+        graph = piece if graph is None else joined(graph, piece)
         if name != "estimator":
             rows = step.transform(rows)
     assert graph is not None  # a fitted pipeline has steps
@@ -95,7 +97,8 @@ def plain_bytes(graph: onnx.ModelProto) -> bytes:
     return payload
 
 
-def _register() -> None:
+def register_converters() -> None:
+    """Let the library know converters of estimators that it has none of, or a wrong one."""
     converters.register()
     for estimator, shapes, options in (
         (
@@ -155,11 +158,23 @@ def _piece(step: Any, *, width: int) -> onnx.ModelProto:
         raise ExportError(
             f"no ONNX converter for {_named(step)}: {type(error).__name__}: {reason}{way_out}"
         ) from error
-    # Each piece is written for OPSET but stamped with the oldest version that would do.
+    return stamped(piece)
+
+
+def stamped(piece: onnx.ModelProto) -> onnx.ModelProto:
+    """Say of a graph that it is for OPSET, for which it was written.
+
+    A converter stamps it with the oldest version that would do.
+    """
     del piece.opset_import[:]
     piece.opset_import.extend(helper.make_opsetid(d, version) for d, version in OPSET.items())
     piece.ir_version = IR_VERSION
     return piece
+
+
+def piece_of(estimator: Any, *, width: int) -> onnx.ModelProto:
+    """Return the graph of one fitted estimator over `width` columns; raises ExportError."""
+    return _piece(_plain("estimator", estimator), width=width)
 
 
 def _written(step: Any, width: int) -> onnx.ModelProto:
@@ -232,7 +247,8 @@ def _between_floats(graph: onnx.ModelProto) -> onnx.ModelProto:
     return graph
 
 
-def _joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
+def joined(first: onnx.ModelProto, second: onnx.ModelProto) -> onnx.ModelProto:
+    """Return one graph, in which the second takes what the first gives; no name is in both."""
     seam = (first.graph.output[0].name, second.graph.input[0].name)
     joined: onnx.ModelProto = compose.merge_models(first, second, io_map=[seam])
     return joined

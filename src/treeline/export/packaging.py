@@ -233,7 +233,9 @@ def _repeated(estimator: Any, proof: Proof) -> tuple[onnx.ModelProto, Parity, Pr
         raise ExportError(f"the ONNX graph cannot be run: {error}") from error
     parity = compared(predict(estimator, proof.matrix), prediction, tolerance=proof.tolerance)
     _refuse_difference("the ONNX graph", parity)
-    splits = crossings(estimator, graph, proof.matrix, proof.features)
+    splits = {}
+    if isinstance(estimator, Pipeline):  # what is a graph itself has no other side
+        splits = crossings(estimator, graph, proof.matrix, proof.features)
     made = admitted(proof.matrix, proof.features, splits=splits)
     _refuse_admitted(estimator, runtime, made, tolerance=proof.tolerance)
     return graph, parity.model_copy(update={"admitted_rows": len(made)}), prediction

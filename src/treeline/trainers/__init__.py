@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TRAINERS = {
     "compare": "treeline.trainers.compare:CompareTrainer",
     "h2o": "treeline.trainers.h2o:H2OTrainer",
+    "imported": "treeline.trainers.imported:ImportedTrainer",
     "sklearn": "treeline.trainers.sklearn:SklearnTrainer",
     "spark": "treeline.trainers.spark:SparkTrainer",
 }

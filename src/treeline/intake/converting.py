@@ -1,0 +1,91 @@
+"""A fitted estimator of scikit-learn or XGBoost → its graph, by the converters of the export.
+
+The last step is converted as an export converts it, which is exact for trees; the steps before it
+by their library, over one matrix where all columns are numbers, or over a column each.
+"""
+
+import warnings
+from collections.abc import Sequence
+from copy import copy, deepcopy
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.pipeline import Pipeline
+from xgboost import XGBModel
+
+from treeline.errors import ExportError
+from treeline.export import converters
+from treeline.export.conversion import OPSET, joined, piece_of, register_converters, stamped
+from treeline.intake.labels import as_positions
+
+KINDS = {"text": StringTensorType, "number": FloatTensorType}
+
+
+def converted(
+    estimator: Any, inputs: Sequence[tuple[str, str]], classes: Sequence[Any]
+) -> onnx.ModelProto:
+    """Return the graph, whose labels are positions in `classes`, if there are any.
+
+    An input is the name of a column and what it holds, `text` or `number`. Raises ExportError
+    naming what has no converter.
+    """
+    estimator = getattr(estimator, "best_estimator_", estimator)
+    register_converters()
+    steps = estimator.steps if isinstance(estimator, Pipeline) else [("estimator", estimator)]
+    *before, (_, last) = steps
+    tail = _tail(last, classes)
+    if before:
+        return joined(_head(Pipeline(before), inputs), onnx.compose.add_prefix(tail, "last_"))
+    if text := next((name for name, kind in inputs if kind == "text"), None):
+        raise ExportError(f"no ONNX converter for a model of one step that takes texts: {text!r}")
+    return tail
+
+
+def _tail(last: Any, classes: Sequence[Any]) -> onnx.ModelProto:
+    """Return the graph of the last step over the matrix that it takes."""
+    width = int(getattr(last, "n_features_in_", 0))
+    if isinstance(last, XGBModel):
+        last = deepcopy(last)
+        last.get_booster().feature_names = None  # its converter knows columns by number alone
+    if converters.is_forest(last) and len(classes):
+        last = copy(last)
+        last.classes_ = np.arange(len(classes))
+        return piece_of(last, width=width)
+    tail = piece_of(last, width=width)
+    if len(classes):
+        as_positions(tail.graph, classes)
+    return tail
+
+
+def _head(before: Pipeline, inputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
+    """Return the graph of the steps before the last one, which gives float32."""
+    columns = [(name, KINDS[kind]([None, 1])) for name, kind in inputs]
+    ways: list[list[tuple[str, Any]]] = [columns]
+    if all(kind == "number" for _, kind in inputs):
+        ways.insert(0, [("matrix", FloatTensorType([None, len(inputs)]))])
+    reasons = []
+    for types in ways:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of one library of the converter's about another
+                graph: onnx.ModelProto = to_onnx(before, initial_types=types, target_opset=OPSET)
+        except Exception as error:  # converters raise whatever their library raises
+            reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            continue
+        return _of_floats(stamped(graph))
+    raise ExportError(f"no ONNX converter for the steps before the last one: {reasons[-1]}")
+
+
+def _of_floats(graph: onnx.ModelProto) -> onnx.ModelProto:
+    (output,) = graph.graph.output
+    tensor = output.type.tensor_type
+    if tensor.elem_type != onnx.TensorProto.FLOAT:
+        given, output.name = output.name, "treeline_floats"
+        cast = helper.make_node("Cast", [given], [output.name], to=onnx.TensorProto.FLOAT)
+        graph.graph.node.append(cast)
+        tensor.elem_type = onnx.TensorProto.FLOAT
+    return graph
