@@ -121,6 +121,19 @@ def test_a_list_of_records_is_answered_by_a_list(call: Call) -> None:
     assert call("predict_batch", []) == []
 
 
+def test_answers_are_explained_where_that_is_asked_for(call: Call) -> None:
+    explanation = call("predict", IRIS.example, model="iris", explain=True).explanation
+    assert set(explanation["contributions"]) == set(IRIS.features)
+    total = explanation["base"] + sum(explanation["contributions"].values())
+    assert total == pytest.approx(explanation["value"], abs=1e-4)
+    assert call("predict", IRIS.example, model="iris").explanation is None
+    answers = call("explain_batch", seedlings(12))
+    contributions = answers.filter(like="contribution_")
+    assert contributions.columns.tolist() == [f"contribution_{name}" for name in SURVIVAL.features]
+    totals = contributions.sum(axis=1) + answers["explanation_base"]
+    assert np.allclose(totals, answers["explanation_value"], atol=1e-4)
+
+
 def test_a_bad_record_names_each_field(call: Call) -> None:
     with pytest.raises(InvalidInputError) as refused:
         call("predict", {**SURVIVAL.example, "Species": "Fagus", "Light_ISF": 7})

@@ -8,7 +8,7 @@ from typing import Any, Self
 import httpx2
 
 from treeline.client import messages
-from treeline.client.messages import Answer, BadRows, Message, Record, ServedModel, Truth
+from treeline.client.messages import Answer, BadRows, Message, Record, ServedModel, Table, Truth
 from treeline.client.synchronous import RETRIES, TIMEOUT_SECONDS, announce, authorized, away
 from treeline.client.tables import Progress, labelled, labels, rows_of
 
@@ -35,10 +35,16 @@ class AsyncClient:
         )
 
     async def predict(
-        self, record: Record, *, model: str | None = None, extra: str | None = None
+        self,
+        record: Record,
+        *,
+        model: str | None = None,
+        extra: str | None = None,
+        explain: bool = False,
     ) -> Answer:
         """Ask a model, or the default one, for the prediction of one record."""
-        body = await self._sent(messages.prediction(record, model=model, extra=extra))
+        message = messages.prediction(record, model=model, extra=extra, explain=explain)
+        body = await self._sent(message)
         return Answer.of(messages.document_of(body))
 
     async def predict_batch(
@@ -55,15 +61,20 @@ class AsyncClient:
         Chunks are sent one after the other; several calls can be under way at once.
         """
         table = messages.Table(model, bad_rows, extra)
-        given, answers = rows_of(rows), list[dict[str, Any]]()
-        for start, end in messages.chunks(len(given), self._chunk_rows):
-            message = table.chunk(given.records(start, end))
-            body = await self._sent(message, label=labels(given, start))
-            answers += [
-                labelled(given, start, messages.row_of(each)) for each in messages.lines_of(body)
-            ]
-            announce(progress, end, len(given))
-        return given.answered(answers)
+        return await self._answered(rows, table, progress)
+
+    async def explain_batch(
+        self,
+        rows: Any,
+        *,
+        model: str | None = None,
+        bad_rows: BadRows = "refuse",
+        extra: str = "auto",
+        progress: bool | Progress = False,
+    ) -> Any:
+        """Ask the same with what each feature added to each answer."""
+        table = messages.Table(model, bad_rows, extra, explain=True)
+        return await self._answered(rows, table, progress)
 
     async def feedback(self, truths: Truth | Iterable[Truth]) -> int:
         """Tell what proved to be true, and return how many truths were taken. It needs a key."""
@@ -97,6 +108,19 @@ class AsyncClient:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def _answered(self, rows: Any, table: Table, progress: bool | Progress) -> Any:
+        """Ask for rows chunk by chunk, and return their answers in the form of the rows."""
+        size = min(self._chunk_rows, messages.EXPLAINED_ROWS) if table.explain else self._chunk_rows
+        given, answers = rows_of(rows), list[dict[str, Any]]()
+        for start, end in messages.chunks(len(given), size):
+            message = table.chunk(given.records(start, end))
+            body = await self._sent(message, label=labels(given, start))
+            answers += [
+                labelled(given, start, messages.row_of(each)) for each in messages.lines_of(body)
+            ]
+            announce(progress, end, len(given))
+        return given.answered(answers)
 
     async def _sent(self, message: Message, *, label: Callable[[int], str] | None = None) -> bytes:
         """Send a message, again where that may help, and return the body of its answer."""

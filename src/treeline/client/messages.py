@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from treeline import __version__
 from treeline.contract.features import ANSWER_KEYS
@@ -25,6 +25,8 @@ JSON, LINES = "application/json", "application/x-ndjson"
 PROBLEM = "application/problem+json"
 MOST_TRUTHS = 10_000  # that the service takes at once
 CHUNK_ROWS = 10_000
+EXPLAINED_ROWS = 1000  # of a batch that is explained, as a service has it if it says nothing else
+EXPLANATION = "explanation"
 SHOWN_BYTES = 300  # of an answer that is no document
 ROW = re.compile(r"^row (\d+)(?=:|$)")
 NO_MODEL = "model-not-found"  # the end of the type of a problem
@@ -62,6 +64,8 @@ class Answer:
 
     `prediction` is the class or the value; `probability` that of the positive class, or of several
     that of the predicted one, and `probabilities` that of each. `id` is what a truth is told by.
+    `explanation` has the `contributions` of the features, the `base` and the `value` that they add
+    up to, and its `scale`, where it was asked for (docs/explanations.md).
     """
 
     prediction: Any
@@ -71,11 +75,15 @@ class Answer:
     id: str
     model: str
     version: str
+    explanation: Mapping[str, Any] | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> "Answer":
         """Read the answer to a record; raises ServiceError where it is none."""
         names = [name for name in document if name not in ANSWER_KEYS]
+        explained = len(names) > 1 and EXPLANATION in names  # a target may have that name
+        if explained:
+            names.remove(EXPLANATION)
         try:
             (target,) = names
             return cls(
@@ -86,6 +94,7 @@ class Answer:
                 id=document["id"],
                 model=document["model"],
                 version=document["version"],
+                explanation=document[EXPLANATION] if explained else None,
             )
         except (KeyError, ValueError):
             raise ServiceError(
@@ -128,24 +137,31 @@ class Truth:
     model: str | None = None
 
 
-def prediction(record: Record, *, model: str | None, extra: str | None) -> Message:
+def prediction(record: Record, *, model: str | None, extra: str | None, explain: bool) -> Message:
     """Return the question for one record."""
-    query = "" if extra is None else f"?extra={quote(extra, safe='')}"
-    return Message("POST", f"{_place(model)}/predict{query}", _encoded(dict(record)))
+    said = {"explain": "true" if explain else None, "extra": extra}
+    query = urlencode({name: value for name, value in said.items() if value is not None})
+    path = f"{_place(model)}/predict" + (f"?{query}" if query else "")
+    return Message("POST", path, _encoded(dict(record)))
 
 
 @dataclass(frozen=True)
 class Table:
-    """How rows are asked for: of which model, and what becomes of bad rows and other columns."""
+    """How rows are asked for: of which model, and what becomes of bad rows and other columns.
+
+    With `explain` each is explained.
+    """
 
     model: str | None = None
     bad_rows: BadRows = "refuse"
     extra: str = "auto"
+    explain: bool = False
 
     def chunk(self, records: Sequence[Record]) -> Message:
         """Return the question for several records."""
         body = b"\n".join(_encoded(dict(record)) for record in records)
-        query = f"bad_rows={quote(self.bad_rows, safe='')}&extra={quote(self.extra, safe='')}"
+        said = {"bad_rows": self.bad_rows, "extra": self.extra}
+        query = urlencode({**said, **({"explain": "true"} if self.explain else {})})
         return Message("POST", f"{_place(self.model)}/predict/batch?{query}", body, LINES)
 
 
@@ -199,7 +215,13 @@ def row_of(document: Mapping[str, Any]) -> dict[str, Any]:
         columns["probability"] = answer.probability
     for name, share in (answer.probabilities or {}).items():
         columns[f"probability_{name}"] = share
-    return {**columns, "id": answer.id, "version": answer.version}
+    columns |= {"id": answer.id, "version": answer.version}
+    if (explanation := answer.explanation) is not None:
+        for name in ("scale", "base", "value"):
+            columns[f"explanation_{name}"] = explanation[name]
+        for name, share in explanation["contributions"].items():
+            columns[f"contribution_{name}"] = share
+    return columns
 
 
 def failure(status: int, body: bytes, *, label: Callable[[int], str] | None = None) -> Exception:
