@@ -7,6 +7,7 @@ forgets nothing. Limits count before a body is read.
 import asyncio
 import codecs
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from treeline.jobs.documents import Ending, Order, new_id
 from treeline.jobs.spool import LOG, PLACES, Job, Spool
 
 LOOK_SECONDS = 0.5
+FOLLOW_SECONDS = 600.0
 FULL_SECONDS = 60
 PIECE_BYTES = 64 << 10
 CLOSED = 0o700
@@ -44,6 +46,7 @@ class JobDesk:
         self._settings = settings
         self._bodies = bodies
         self.spool = spool_of(settings)
+        self.follow_seconds = FOLLOW_SECONDS
 
     async def submit(
         self, request: Request, owner: str, check: Callable[[str, str], Awaitable[None]]
@@ -92,13 +95,18 @@ class JobDesk:
         return await self.find(id, owner)
 
     async def log(self, job: Job, *, follow: bool) -> AsyncIterator[bytes]:
-        """Yield what a job has written, as UTF-8; with `follow`, until it has run."""
+        """Yield what a job has written, as UTF-8.
+
+        With `follow` until it has run, but not for longer than `follow_seconds`: who follows holds
+        one of the streams of a worker.
+        """
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        id = job.order.id
+        id, until = job.order.id, time.monotonic() + self.follow_seconds
         stream: BinaryIO | None = None
         try:
             while True:
-                over = not follow or not await self._apart(self._may_write, id)
+                late = not follow or time.monotonic() > until
+                over = late or not await self._apart(self._may_write, id)
                 stream = stream or await self._apart(self._opened, id)
                 while stream is not None and (read := await self._apart(stream.read, PIECE_BYTES)):
                     yield decoder.decode(read).encode()

@@ -158,7 +158,9 @@ async def read_log(
     id: JobId,
     owner: Owner,
     desk: DeskDep,
-    follow: Annotated[bool, Query(description="Go on until it has run")] = False,
+    follow: Annotated[
+        bool, Query(description="Go on until it has run, ten minutes at most")
+    ] = False,
 ) -> Response:
     """What it has written so far, or all that it writes."""
     job = await desk.find(id, owner)

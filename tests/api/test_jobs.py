@@ -157,6 +157,17 @@ def test_of_jobs_that_have_ended_the_newest_stay(client: TestClient, spool: Spoo
     assert spool.ids("ended") == ids[2:]  # two, and the one that came after the last look
 
 
+def test_a_log_is_followed_for_so_long_and_among_the_streams(client: TestClient) -> None:
+    services = client.app.services  # type: ignore[attr-defined]
+    path = f"/v1/jobs/{order(client).json()['id']}/log?follow=true"
+    services.desk.follow_seconds = 0.1
+    assert client.get(path, headers=ANN).text == ""  # of a job that waits for a runner
+    services.load.streams = services.load.most_streams
+    assert client.get(path, headers=ANN).status_code == 503
+    services.load.streams = 0
+    assert client.get(path, headers=ANN).status_code == 200
+
+
 def ran(spool: Spool, id: str, payload: bytes) -> None:
     """Do to a job what a runner does."""
     job = spool.claim()
