@@ -49,9 +49,8 @@ LONGEST_FIRST = (
 SLOW = (
     *(f"tests/{folder}/" for folder in (
         "agent", "balancer", "cli", "client", "commands", "container", "delivery", "deployment",
-        "doctor", "engines", "estimators", "fuzz", "jobs", "kubernetes",
-        "library", "notebooks", "pipeline",
-        "provenance", "scaffold", "trackers", "workflows",
+        "doctor", "engines", "estimators", "fuzz", "intake", "jobs", "kubernetes", "library",
+        "notebooks", "pipeline", "provenance", "scaffold", "trackers", "workbench", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
         "batch", "conformance", "corpus", "event_loop", "explanations", "exports", "feedback",

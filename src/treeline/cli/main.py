@@ -11,7 +11,15 @@ from collections.abc import Callable
 import click
 
 from treeline import __version__
-from treeline.cli import contests, delivery, importing, models_repository, pipeline, server
+from treeline.cli import (
+    classes,
+    contests,
+    delivery,
+    importing,
+    models_repository,
+    pipeline,
+    server,
+)
 from treeline.errors import TreelineError
 from treeline.registry import admit_own_classes
 
@@ -44,7 +52,12 @@ MISUSED = 2
 
 GROUPS = {
     "A repository of one's own": models_repository.COMMANDS,
-    "Models": (*pipeline.COMMANDS, *contests.COMMANDS, *importing.COMMANDS),
+    "Models": (
+        *pipeline.COMMANDS,
+        *contests.COMMANDS,
+        *importing.COMMANDS,
+        *classes.COMMANDS,
+    ),
     "Training and delivery, as the workflows do them": delivery.COMMANDS,
     "A server that follows releases, or trains": server.COMMANDS,
 }
