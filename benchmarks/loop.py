@@ -21,8 +21,20 @@ from pathlib import Path
 import numpy as np
 
 from api.prediction_log.database import Database, url_of
+from examples.seedlings.season import (
+    BEFORE,
+    DRY,
+    NAME,
+    WEEK_SECONDS,
+    WET,
+    Week,
+    begin,
+    declared,
+    logged,
+    told,
+    week,
+)
 from tests.checkout import ROOT, Checkout, create
-from tests.seasons import DECLARED, DRY, NAME, WEEK_SECONDS, WET, Week, logged, told, week
 from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
 from treeline.commands.monitor import look_at, watched_model
@@ -40,7 +52,7 @@ WEEKS = int(os.environ.get("LOOP_WEEKS", "26"))
 TURN = 8  # the first dry week, in the world that turns
 LATE = 3  # weeks until a truth is told
 PROVED = 0.8  # of the rows: what became of the others nobody learns
-BEFORE, ROWS, JUDGED = 1200, 400, 2000  # rows that people answered, of each week, to judge by
+ROWS, JUDGED = 400, 2000  # rows of each week, and to judge by
 BEGIN = datetime(2030, 1, 7, tzinfo=UTC).timestamp()
 HELD_OUT = 2_000  # rows of a week from which on nobody asks
 PICTURE = ROOT / "docs" / "images" / "loop.png"
@@ -185,12 +197,8 @@ def begun(folder: Path) -> Production:
     folder.mkdir()
     log = folder / "log.sqlite"
     production = Production(Checkout(folder / "clone"), log)
-    database = Database(url_of(production.url, Path()))
-    database.prepare()
-    first = week(0, rows=BEFORE)
-    rows = logged(first, at=BEGIN, version="by hand", answers=[(0, 0.5)] * BEFORE)
-    database.add(rows, told(rows, first, at=BEGIN))
-    create(folder / "clone", params=DECLARED.format(url=production.url))
+    begin(production.url, rows=BEFORE, at=BEGIN)
+    create(folder / "clone", params=declared(production.url))
     production.clone.run("dvc", "repro")
     production.clone.commit("Train")
     return production

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
+from examples.seedlings.season import main
 from tests.checkout import ROOT
 from tests.commanding import treeline
 from treeline.config import Layout, read_params
@@ -15,7 +17,7 @@ from treeline.preparation.whole import prepare
 from treeline.stages.collect import collect
 
 
-@pytest.mark.parametrize("example", ["penguins", "fraud"])
+@pytest.mark.parametrize("example", ["penguins", "fraud", "seedlings"])
 def test_no_alarm_for_the_rows_of_an_example(
     example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -26,6 +28,8 @@ def test_no_alarm_for_the_rows_of_an_example(
     shutil.copytree(ROOT / "dataset/sources/simulate", "dataset/sources/simulate")
     if example == "penguins":
         treeline("penguins")
+    if example == "seedlings":
+        CliRunner().invoke(main, ["begin"], catch_exceptions=False)
     ((name, spec),) = read_params(Path("params.yaml")).models.items()
     collect(spec, Layout(name))
     rows = prepare(pd.read_parquet(Layout(name).raw), spec)

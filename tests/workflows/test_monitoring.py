@@ -3,17 +3,18 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from click.testing import CliRunner
 
-from api.prediction_log.database import Database, url_of
+from examples.seedlings.season import DRY, NAME, WEEK_SECONDS, Week, begin, declared, main, week
 from tests.github.evaluator import lacking
 from tests.github.run import Run
 from tests.recorded import HEADERS, KEY, KEY_LINE
-from tests.seasons import DECLARED, DRY, NAME, WEEK_SECONDS, Week, logged, told, week
 from tests.serving import serving
 from tests.waiting import wait_until
 from tests.workflows.runner import Forge, trained
@@ -32,21 +33,29 @@ class InService:
         """The version that answers now."""
         return str(self._client.get("/readyz").json()["models"][NAME])
 
+    def ask(self, number: int, *, rows: int) -> None:
+        """Let a wet week be answered and its truths be told, as the example does it by hand."""
+        words = ["ask", str(number), "--rows", str(rows), "--url", str(self._client.base_url)]
+        with self._more(rows, of="feedback"):
+            done = CliRunner(env={"TREELINE_SERVICE_KEY": KEY}).invoke(
+                main, words, catch_exceptions=False
+            )
+        assert "of them right" in done.output
+
     def answer(self, asked: Week) -> list[str]:
         """Let a week be answered, and return the ids once the log has them."""
         path = f"/v1/models/{NAME}/predict/batch"
-        answers = self._client.post(path, json=asked.records).raise_for_status().json()
-        ids = [str(each["id"]) for each in answers]
-        wait_until(lambda: self._recorded() >= len(ids), seconds=60, what="all are in the log")
-        return ids
+        with self._more(len(asked.truth), of="predictions"):
+            answers = self._client.post(path, json=asked.records).raise_for_status().json()
+        return [str(each["id"]) for each in answers]
 
     def tell(self, ids: list[str], asked: Week) -> None:
         """Tell what came true, and wait until the log has it."""
         truths = [
             {"id": id, "truth": truth} for id, truth in zip(ids, asked.truth.tolist(), strict=True)
         ]
-        self._client.post("/v1/feedback", json=truths).raise_for_status()
-        wait_until(lambda: self._proved() >= len(ids), seconds=60, what="all truths are there")
+        with self._more(len(ids), of="feedback"):
+            self._client.post("/v1/feedback", json=truths).raise_for_status()
 
     def weeks_pass(self, count: int) -> None:
         """Let all that is in the log be so much older."""
@@ -60,11 +69,13 @@ class InService:
         clone.run("git", "pull", "--quiet", "origin", "main")
         clone.run("dvc", "pull", "--quiet")
 
-    def _recorded(self) -> int:
-        return self._count("SELECT count(*) FROM predictions WHERE time > strftime('%s') - 3600")
-
-    def _proved(self) -> int:
-        return self._count("SELECT count(*) FROM feedback WHERE time > strftime('%s') - 3600")
+    @contextmanager
+    def _more(self, count: int, *, of: str) -> Iterator[None]:
+        """Wait, after what is done, until a table of the log has so many rows more."""
+        query = f"SELECT count(*) FROM {of}"
+        before = self._count(query)
+        yield
+        wait_until(lambda: self._count(query) >= before + count, seconds=60, what=f"{of} are there")
 
     def _count(self, query: str) -> int:
         with sqlite3.connect(self._log, timeout=20) as database:
@@ -80,12 +91,8 @@ def seedlings(tmp_path_factory: pytest.TempPathFactory) -> Forge:
     folder = tmp_path_factory.mktemp("seedlings")
     (folder / "state").mkdir(mode=0o700)
     url = f"sqlite:///{log_in(folder)}"
-    database = Database(url_of(url, folder))
-    database.prepare()
-    first, at = week(0, rows=800), time.time() - 5 * WEEK_SECONDS
-    rows = logged(first, at=at, version="by hand", answers=[(0, 0.5)] * 800)
-    database.add(rows, told(rows, first, at=at))
-    return trained(folder / "first", DECLARED.format(url=url))
+    begin(url, rows=800, at=time.time() - 5 * WEEK_SECONDS)
+    return trained(folder / "first", declared(url))
 
 
 def log_in(folder: Path) -> Path:
@@ -125,11 +132,11 @@ def test_a_world_that_turns_is_noticed_learnt_from_and_silence_returns(
     in_service: tuple[Forge, InService],
 ) -> None:
     forge, service = in_service
-    main, first = forge.main, service.version
+    before, first = forge.main, service.version
 
-    answered(service, week(1, rows=300))
+    service.ask(1, rows=300)
     night(forge)
-    assert (forge.main, forge.store.issues) == (main, []), "nothing has changed: nothing is said"
+    assert (forge.main, forge.store.issues) == (before, []), "nothing has changed: nothing is said"
 
     answered(service, week(2, rows=4000, dry=DRY), weeks_late=3)
     run = night(forge)
@@ -137,7 +144,7 @@ def test_a_world_that_turns_is_noticed_learnt_from_and_silence_returns(
     assert issue["state"] == "open" and "log_loss" in issue["body"]
     assert "A training is started" in issue["body"] and "/raw/" in issue["body"]
     assert run.jobs["train"]["result"] == "success"
-    assert forge.git("rev-parse", "main^") == main
+    assert forge.git("rev-parse", "main^") == before
     [comment] = forge.comments()
     assert "may ship" in comment["body"] and "better" in comment["body"], comment["body"]
 
