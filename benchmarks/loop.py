@@ -5,7 +5,7 @@ weeks after its prediction, of most of them. In one world wet years turn dry in 
 other they do not. Each week ends with a look of the monitor, and what it asks for is done: the
 model is trained from the log, and takes the place where it wins the contest. A model that was
 trained once answers beside it, and all are judged on seedlings that nobody has asked about.
-LOOP_WEEKS says how long, 26 weeks if it does not. The picture of docs/monitoring.md is drawn anew;
+LOOP_WEEKS says how long, 26 weeks if it does not, and 14 at least. The picture of docs/monitoring.md is drawn anew;
 the exit code is 1 where anything is shipped in the world that does not turn, or where the loop does
 not make up for half of what the turn costs.
 """
@@ -48,9 +48,9 @@ from treeline.plots.charts import Chart, Series
 from treeline.plots.images import png
 from treeline.preparation.encoding import encoded
 
-WEEKS = int(os.environ.get("LOOP_WEEKS", "26"))
 TURN = 8  # the first dry week, in the world that turns
 LATE = 3  # weeks until a truth is told
+WEEKS = max(int(os.environ.get("LOOP_WEEKS", "26")), TURN + 2 * LATE)
 PROVED = 0.8  # of the rows: what became of the others nobody learns
 ROWS, JUDGED = 400, 2000  # rows of each week, and to judge by
 BEGIN = datetime(2030, 1, 7, tzinfo=UTC).timestamp()
