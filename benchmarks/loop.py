@@ -5,9 +5,9 @@ weeks after its prediction, of most of them. In one world wet years turn dry in 
 other they do not. Each week ends with a look of the monitor, and what it asks for is done: the
 model is trained from the log, and takes the place where it wins the contest. A model that was
 trained once answers beside it, and all are judged on seedlings that nobody has asked about.
-LOOP_WEEKS says how long, 26 weeks if it does not, and 14 at least. The picture of docs/monitoring.md is drawn anew;
-the exit code is 1 where anything is shipped in the world that does not turn, or where the loop does
-not make up for half of what the turn costs.
+LOOP_WEEKS says how long, 26 weeks if it does not, and 14 at least. The picture of
+docs/monitoring.md is drawn anew; the exit code is 1 where anything is shipped in the world that
+does not turn, or where the loop does not make up for half of what the turn costs.
 """
 
 import os
