@@ -56,6 +56,10 @@ def test_an_example_that_is_not_there_is_told(fresh: Checkout, name: str) -> Non
     assert not (fresh.root / "build").exists()
 
 
+def test_a_repository_without_examples_names_the_way_to_one(fresh: Checkout) -> None:
+    assert "treeline new DIR --example makes one" in example(fresh, "fraud", good=False)
+
+
 def test_every_example_is_declared_and_explained() -> None:
     explained = (ROOT / "examples" / "README.md").read_text()
     paths = sorted((ROOT / "examples").glob("*/params.yaml"))

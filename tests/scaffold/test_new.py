@@ -118,6 +118,18 @@ def test_a_table_becomes_its_first_model(installed: Installed, tmp_path: Path) -
     assert len(git(tmp_path / "mine", "log", "--format=%h").split()) == 2
 
 
+def test_a_table_that_is_not_understood_leaves_a_repository_and_the_way_out(
+    installed: Installed, tmp_path: Path
+) -> None:
+    (tmp_path / "staff.csv").write_text("id,left\n1,yes\n2,no\n", encoding="utf-8")
+    command = ("new", "mine", "--from", "staff.csv", "--target", "gone")
+    complaint = installed.treeline(*command, cwd=tmp_path, good=False).stderr
+    assert "gone" in complaint.splitlines()[0]
+    assert "mine: is made, and params.yaml declares no model yet, for the reason above" in complaint
+    assert "make add FILE=" in complaint
+    assert git(tmp_path / "mine", "status", "--porcelain") == ""
+
+
 def test_one_without_a_model_says_how_to_declare_one(installed: Installed, tmp_path: Path) -> None:
     said = installed.treeline("new", "mine", "--example", "empty", cwd=tmp_path).stdout
     assert "make add FILE=path/to/table.csv TARGET=column" in said

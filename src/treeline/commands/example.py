@@ -29,7 +29,8 @@ def example(name: str, options: list[str]) -> str:
     home = EXAMPLES / name
     if not name or not (home / PARAMS).is_file():
         known = sorted(path.parent.name for path in EXAMPLES.glob(f"*/{PARAMS}"))
-        raise ConfigError(f"{home / PARAMS}: not found; there are {', '.join(known)}")
+        ways = f"there are {', '.join(known)}" if known else "treeline new DIR --example makes one"
+        raise ConfigError(f"{home / PARAMS}: not found; {ways}")
     models = list(read_params(home / PARAMS).models)
     target = TARGETS / name
     print(f"Copying this checkout to {target}", flush=True)
