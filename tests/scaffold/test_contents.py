@@ -19,6 +19,7 @@ from treeline.scaffold.contents import EXAMPLES, LOCKS, Answers, contents
 from treeline.scaffold.origin import framework
 from treeline.scaffold.record import Record, blob, read_record
 from treeline.scaffold.writing import recorded, write_files
+from treeline.sources import SOURCES
 
 WORKFLOW = ".github/workflows/"
 FILES = contents(Answers("birds", "penguins"))
@@ -119,6 +120,11 @@ def test_an_example_is_a_good_declaration(
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_lock_file_that_some_need_can_be_had(lock: str) -> None:
     assert f"requirements/{lock}.txt" in contents(Answers("birds", "penguins", (lock,)))
+
+
+def test_each_kind_of_source_has_its_folder() -> None:
+    """DVC follows that of the kind that is declared, also where nothing lies in it."""
+    assert {*scaffold.KINDS, "simulate"} == set(SOURCES)
 
 
 def test_no_word_is_left_to_fill_in() -> None:
