@@ -1,6 +1,8 @@
 """A drafted block is read as it is meant, and every other byte of `params.yaml` stays."""
 
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,11 +12,13 @@ from pyarrow import parquet
 from ruamel.yaml import YAML
 
 from tests.checkout import PARAMS, ROOT
-from treeline.commands.add import Addition, addition, summary, write
+from treeline.commands.add import Addition, DatabaseRows, addition, summary, write
 from treeline.config import read_params
-from treeline.config.sources import FileSource
+from treeline.config.sources import FileSource, SqlSource
 from treeline.drafting.hints import Hints
-from treeline.errors import ConfigError, SourceError
+from treeline.errors import ConfigError, SourceError, TreelineError
+from treeline.preparation.whole import prepare
+from treeline.sources.sql.tables import SqlTables
 
 NOTHING = Hints()
 MOODS = ("low", "medium", "high")
@@ -176,3 +180,80 @@ def test_another_table_keeps_its_place(
         write(added, params=params)
     assert added.path.read_text(encoding="utf-8") == "a,b\n"
     assert params.read_text(encoding="utf-8") == PARAMS
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> str:
+    """The URL of a database with the same rows, and some that a draft must ask about."""
+    pytest.importorskip("connectorx", reason="needs connectorx: make setup-dev")
+    path = tmp_path / "shop.sqlite"
+    with closing(sqlite3.connect(path)) as opened, opened:
+        opened.execute(
+            "CREATE TABLE staff (id INTEGER PRIMARY KEY, age INTEGER, mood VARCHAR(9), "
+            'pay DOUBLE, since DATE, coded VARCHAR(9), "left" VARCHAR(9))'
+        )
+        opened.executemany(
+            "INSERT INTO staff VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (at, int(row[0]), row[1], at * 0.5 if at % 9 else None, f"2024-01-{at % 28 + 1:02}",
+                 "NA" if at % 5 == 0 else f"c{at % 2}", row[3])
+                for at, row in enumerate(_rows())
+            ],
+        )  # fmt: skip
+    return f"sqlite:///{path}"
+
+
+def test_a_table_of_a_database_is_drafted_by_its_types(database: str, params: Path) -> None:
+    query = 'SELECT id, age, mood, pay, "left" FROM staff'
+    for rows in (
+        DatabaseRows(database, query=query, order_by=("id",)),
+        DatabaseRows(database, table="staff"),
+    ):
+        hints = replace(NOTHING, leave_out=("coded", "since") if rows.table else ())
+        hints = replace(hints, values=("NA",) if rows.table else ())
+        added = addition(rows, "left", name="staff", hints=hints, params=params)
+        types = {name: feature.type for name, feature in added.spec.features.items()}
+        assert types == {"age": "integer", "mood": "category", "pay": "number"}
+        assert added.spec.features["pay"].nullable
+        assert isinstance(added.spec.source, SqlSource)
+        assert (added.spec.source.table, added.spec.source.query) == (rows.table, rows.query)
+        assert added.path is None and any("left out: id" in note for note in added.notes)
+
+
+def test_a_drafted_database_is_collected_and_prepared_as_drafted(
+    database: str, params: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(params.parent)
+    rows = DatabaseRows(database, query='SELECT id, age, mood, "left" FROM staff', order_by=("id",))
+    added = addition(rows, "left", name="staff", hints=NOTHING, params=params)
+    write(added, params=params)
+    spec = read_params(params).models["staff"]
+    assert isinstance(spec.source, SqlSource)
+    (collected,) = SqlTables(spec.source).tables()
+    prepared = prepare(collected.to_pandas(), spec)
+    assert len(prepared.train) + len(prepared.test) == 120
+
+
+SECRET = "postgresql://reader:hunter2@127.0.0.1/shop"
+
+
+@pytest.mark.parametrize(
+    ("rows", "complaint"),
+    [
+        (DatabaseRows("DATABASE", table="staff"), "'coded': 'NA' looks like a missing value"),
+        (DatabaseRows("DATABASE"), "give either `table` or `query`"),
+        (DatabaseRows("DATABASE", query="SELECT 1"), "list columns in `order_by`"),
+        (DatabaseRows("DATABASE", table="none"), "has no table 'none'"),
+        (DatabaseRows("oracle://reader@db/shop", table="staff"), "give a URL such as postgresql"),
+        (DatabaseRows(SECRET, table="staff"), "a URL with a password would be read by all"),
+    ],
+)
+def test_what_cannot_be_drafted_from_a_database_says_the_way_out(
+    rows: DatabaseRows, complaint: str, database: str, params: Path
+) -> None:
+    rows = replace(rows, url=database if rows.url == "DATABASE" else rows.url)
+    with pytest.raises(TreelineError) as error:
+        addition(rows, "left", name=None, hints=NOTHING, params=params)
+    assert complaint in str(error.value)
+    assert "hunter2" not in str(error.value)
+    assert "staff" not in read_params(params).models

@@ -123,6 +123,9 @@ def adopt(model: str, file: Path) -> str:
 @click.option("--target", required=True, help="The column to predict.")
 @click.option("--name", help="What the model is called; like the file, if not given.")
 @click.option("--dry-run", is_flag=True, help="Print the block, and write nothing.")
+@click.option("--table", "db_table", metavar="NAME", help="Of a database: the table to read.")
+@click.option("--query", metavar="SQL", help="Of a database: the query to read instead.")
+@click.option("--order-by", multiple=True, metavar="COLUMN", help="The order of the rows.")
 @click.option("--encoding", help="The encoding of the file, such as cp1252.")
 @click.option("--delimiter", help="What separates its fields: one character, or tab.")
 @click.option("--decimal", type=click.Choice(["point", "comma"]), help="Its decimal mark.")
@@ -144,6 +147,9 @@ def add(
     target: str,
     name: str | None,
     dry_run: bool,
+    db_table: str | None,
+    query: str | None,
+    order_by: tuple[str, ...],
     encoding: str | None,
     delimiter: str | None,
     decimal: "Mark | None",
@@ -156,10 +162,11 @@ def add(
 ) -> str:
     """Draft a model from a TABLE, to be corrected and trained.
 
-    TABLE is a CSV or Parquet file, or library:iris. Its block is written to params.yaml: types,
-    categories, limits, what is left out and why, a split, candidates and a gate. The table is
-    stored below dataset/sources/file, where DVC tracks it. What was read as what is printed; what
-    can be read in two ways is asked for by an option, and changes nothing.
+    TABLE is a CSV or Parquet file, library:iris, or the URL of a database with --table or --query.
+    Its block is written to params.yaml: types, categories, limits, what is left out and why, a
+    split, candidates and a gate. A file is stored below dataset/sources/file, where DVC tracks it.
+    What was read as what is printed; what can be read in two ways is asked for by an option, and
+    changes nothing.
     """
     from treeline.commands import add as command
     from treeline.drafting.hints import Hints
@@ -175,7 +182,12 @@ def add(
         task=task,
         positive=positive,
     )
-    added = command.addition(table, target, name=name, hints=hints)
+    given: str | command.DatabaseRows = table
+    if "://" in table:
+        given = command.DatabaseRows(table, db_table, query, order_by)
+    elif db_table or query or order_by:
+        raise click.UsageError("--table, --query and --order-by are of a database: give its URL.")
+    added = command.addition(given, target, name=name, hints=hints)
     print("\n".join(added.notes), file=sys.stderr)
     if not dry_run:
         command.write(added)
@@ -204,6 +216,20 @@ def forget(model: str | None, listed: bool) -> str:
         return ",".join(names)
     names = [model] if model else leftovers()
     return "\n".join(map(command, names)) or "Nothing is left over; name one: make forget MODEL=…"
+
+
+@click.command(epilog=example("treeline rename sugar blood-sugar"))
+@click.argument("model")
+@click.argument("name")
+def rename(model: str, name: str) -> str:
+    """Give a MODEL another NAME.
+
+    Its key of params.yaml and its rows have the new name then. What its stages made bears the old
+    one: it goes, and is made again. The prediction log keeps the names of its time.
+    """
+    from treeline.commands.rename import rename as command
+
+    return command(model, name)
 
 
 @click.command(epilog=example("treeline score tree-survival rows.parquet scored.parquet --keep No"))
@@ -313,4 +339,4 @@ def track(models: tuple[str, ...], if_chosen: bool) -> None:
     record(models)
 
 
-COMMANDS = (params, repro, train, score, add, adopt, forget, run_example, penguins, track)
+COMMANDS = (params, repro, train, score, add, adopt, forget, rename, run_example, penguins, track)

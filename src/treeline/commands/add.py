@@ -12,12 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from pydantic import ValidationError
 
 from treeline.commands.adopt import track
 from treeline.commands.params import mistakes
 from treeline.config import PARAMS, Params, read_params
 from treeline.config.models import ModelSpec
-from treeline.config.sources import FILES, LibrarySource
+from treeline.config.sources import FILES, LibrarySource, SqlSource
 from treeline.contract.texts import slug_of, text_of
 from treeline.drafting.blocks import block_lines, has_no_model, with_block
 from treeline.drafting.choices import Draft, draft
@@ -26,6 +30,8 @@ from treeline.drafting.hints import Hints
 from treeline.drafting.sheets import Sheet, read_sheet
 from treeline.errors import ConfigError, DataError, SourceError
 from treeline.files import write_bytes, write_text
+from treeline.registry import resolve
+from treeline.sources import SOURCES
 from treeline.sources.library import LibraryTables
 from treeline.tables import read_frame
 
@@ -50,31 +56,48 @@ class Addition:
     payload: bytes
 
 
+@dataclass(frozen=True)
+class DatabaseRows:
+    """Rows of a database: those of a `table`, or of a `query`, which name the columns of an order.
+
+    `url` is one of SQLAlchemy without a password, which an environment variable holds.
+    """
+
+    url: str
+    table: str | None = None
+    query: str | None = None
+    order_by: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Name the rows; the URL may hold a password, if by mistake."""
+        return f"table {self.table}" if self.table is not None else "the query"
+
+
 def addition(
-    table: str, target: str, *, name: str | None, hints: Hints, params: Path = PARAMS
+    table: str | DatabaseRows, target: str, *, name: str | None, hints: Hints, params: Path = PARAMS
 ) -> Addition:
     """Return what `add` would write. Raises ConfigError, SourceError and DataError.
 
-    `table` is the path of a CSV or Parquet file, or `library:` and a set that comes along.
+    `table` is the path of a CSV or Parquet file, `library:` and a set that comes along, or rows of
+    a database.
     """
-    name = name or slug_of(table.removeprefix(LIBRARY) if _is_library(table) else Path(table).stem)
+    name = name or _name(table)
     declared = declared_before(params)
     if declared is not None and name in declared.models:
         raise ConfigError(
             f"{params}: models.{name}: declared already; give another name by --name, or remove "
             f"that model by `treeline forget {name}`"
         )
-    sheet, payload, suffix = _sheet(table, target, hints)
+    given = _given(table, target, name, hints)
+    sheet, payload, suffix = given.sheet, given.payload, given.suffix
     if suffix != ".csv":  # it has types, which are spelt with points
         hints = replace(hints, decimal="point")
     path = Path(FILES) / f"{name}{suffix}" if suffix else None
-    source: dict[str, Any] = {"kind": "file", "path": str(path)}
-    if path is None:
-        labels = {} if target == "target" else {"labels": target}
-        source = {"kind": "library", "dataset": table.removeprefix(LIBRARY), **labels}
     try:
         columns = read_columns(sheet.columns, hints)
-        drafted = draft(columns, target, source=source, hints=hints)
+        if path is None:
+            _check_as_it_is(columns)
+        drafted = draft(columns, target, source=given.source, hints=hints)
     except DataError as error:
         raise DataError(f"{table}: {error}") from None
     if path is not None and not _is_read_as_it_is(sheet, columns, drafted):
@@ -128,27 +151,89 @@ def summary(added: Addition, *, written: bool) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Given:
+    """A table as texts, the source that gives it, and, of a file, its bytes and its suffix."""
+
+    sheet: Sheet
+    source: dict[str, Any]
+    payload: bytes = b""
+    suffix: str = ""
+
+
+def _name(table: str | DatabaseRows) -> str:
+    """Return what a model is called after its table."""
+    if isinstance(table, DatabaseRows):
+        return slug_of(table.table or urlsplit(table.url).path)
+    return slug_of(table.removeprefix(LIBRARY) if _is_library(table) else Path(table).stem)
+
+
 def _is_library(table: str) -> bool:
     return table.startswith(LIBRARY)
 
 
-def _sheet(table: str, target: str, hints: Hints) -> tuple[Sheet, bytes, str]:
-    """Return the table of texts, the bytes of its file, and the suffix under which it is stored."""
+def _given(table: str | DatabaseRows, target: str, name: str, hints: Hints) -> _Given:
+    """Return a table, and where it is from; raises SourceError, ConfigError and DataError."""
+    if isinstance(table, DatabaseRows):
+        return _of_database(table)
     if _is_library(table):
-        labels = None if target == "target" else target
-        spec = LibrarySource(kind="library", dataset=table.removeprefix(LIBRARY), labels=labels)
-        tables = [each.to_pandas() for each in LibraryTables(spec).tables()]
-        return typed(tables[0], "rows of a library, with their types"), b"", ""
+        return _of_library(table.removeprefix(LIBRARY), target)
     file = Path(table)
     if not file.is_file():
-        raise SourceError(f"{table}: not a file; give a CSV or Parquet file, or library:iris")
-    payload = file.read_bytes()
-    if file.suffix.lower() == PARQUET:
-        return typed(read_frame(file), "Parquet, with its types"), payload, PARQUET
+        raise SourceError(
+            f"{table}: not a file; give a CSV or Parquet file, library:iris, or the URL of a "
+            "database"
+        )
+    payload, is_parquet = file.read_bytes(), file.suffix.lower() == PARQUET
+    suffix = PARQUET if is_parquet else ".csv"
+    source = {"kind": "file", "path": f"{FILES}/{name}{suffix}"}
+    if is_parquet:
+        return _Given(typed(read_frame(file), "Parquet, with its types"), source, payload, suffix)
     try:
-        return read_sheet(payload, hints), payload, ".csv"
+        return _Given(read_sheet(payload, hints), source, payload, suffix)
     except DataError as error:
         raise DataError(f"{table}: {error}") from None
+
+
+def _of_library(dataset: str, target: str) -> _Given:
+    labels = None if target == "target" else target
+    spec = LibrarySource(kind="library", dataset=dataset, labels=labels)
+    tables = [each.to_pandas() for each in LibraryTables(spec).tables()]
+    sheet = typed(tables[0], "rows of a library, with their types")
+    return _Given(sheet, spec.model_dump(include={"kind", "dataset", "labels"}, exclude_none=True))
+
+
+def _of_database(rows: DatabaseRows) -> _Given:
+    """Return the rows of a database as its source gives them; no message repeats the URL."""
+    said = {"url": rows.url, "table": rows.table, "query": rows.query}
+    block: dict[str, Any] = {"kind": "sql"}
+    block |= {key: value for key, value in said.items() if value is not None}
+    if rows.order_by:
+        block["order_by"] = list(rows.order_by)
+    try:
+        spec = SqlSource.model_validate(block)
+    except ValidationError as error:
+        why = "; ".join(each["msg"].removeprefix("Value error, ") for each in error.errors())
+        raise ConfigError(f"the database: {why}; see --table, --query, --order-by") from None
+    reader = resolve(SOURCES, spec.kind, place="TABLE", extra=spec.kind)
+    frame = pa.concat_tables(reader(spec).tables()).to_pandas()
+    return _Given(typed(frame, "rows of a database, with their types"), block)
+
+
+def _check_as_it_is(columns: Sequence[ColumnReading]) -> None:
+    """Raise DataError for what is no file, and holds values that only a file would be rid of."""
+    for column in columns:
+        if column.respelt is not None:
+            raise DataError(
+                f"column {column.name!r}: '{column.respelt[0]}' is a number that is written as a "
+                "text; convert it in a --query (CAST)"
+            )
+        if column.missing_words:
+            word = column.missing_words[0]
+            raise DataError(
+                f"column {column.name!r}: {word!r} looks like a missing value; make it one in a "
+                f"--query (NULLIF), or say that it is a value: --values {word}"
+            )
 
 
 def typed(frame: Any, note: str) -> Sheet:
