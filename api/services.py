@@ -16,6 +16,7 @@ from api.http.load import Load
 from api.inference.batch_pool import Drafts, Pools
 from api.inference.explaining import Explaining
 from api.inference.graph_pool import Graphs
+from api.inference.resting import RestingStore
 from api.jobs.adoption import Adopter
 from api.jobs.desk import JobDesk
 from api.models.catalogue import Catalogue
@@ -90,12 +91,7 @@ class Services:
         log = PredictionLog(settings) if settings.prediction_log else None
         graphs, reading = Graphs(settings), DocumentReaders(settings, Question, Tensor)
         trust = TrustedModels.of(settings.trusted_signers)
-        store = ArtifactStore(
-            settings.served_dir,
-            admitted=settings.admitted,
-            left_out=settings.leave_out,
-            trust=trust,
-        )
+        store = store_of(settings, trust)
         reloader = ModelReloader(
             settings.served_dir,
             store,
@@ -190,3 +186,13 @@ class Services:
                 store_away=None if self.fetched is None else bool(self.fetched.away()),
             )
         )
+
+
+def store_of(settings: Settings, trust: TrustedModels | None) -> ArtifactStore:
+    """Return the store of the models that are served, which may rest where a setting says so."""
+    folder, admitted, left_out = settings.served_dir, settings.admitted, settings.leave_out
+    if not settings.loaded_models:
+        return ArtifactStore(folder, admitted=admitted, left_out=left_out, trust=trust)
+    return RestingStore(
+        folder, admitted=admitted, left_out=left_out, trust=trust, most=settings.loaded_models
+    )

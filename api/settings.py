@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     watch_seconds: Seconds = 5
     """How often the models on disk are looked at for changes; 0: never."""
 
+    loaded_models: Annotated[int, Field(ge=0)] = 0
+    """How many models of that folder each worker holds in memory, those asked last; the others are
+    loaded again when they are asked. 0: all of them."""
+
     state_dir: Path = Path(".treeline")
     """Folder the service writes to: prediction log, uploaded models, batches under way."""
 

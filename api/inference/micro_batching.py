@@ -8,7 +8,9 @@ same way for every row; a single one takes another way, which differs in the las
 that is alone is predicted twice.
 
 A model that takes long is run in a thread, so that those of other models and the health checks need
-not wait for it: a thread costs more than the run of a model that does not.
+not wait for it: a thread costs more than the run of a model that does not. It has few threads at a
+time, lest none is left for another model that takes long: what is asked for meanwhile is predicted
+together when one of them has ended.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
 
 MOST_ROWS = 256  # in one run, lest the first waits for the last
+MOST_RUNS = 2  # of one model at a time, in threads
 LONG_SECONDS = 0.005  # for that many rows: what every other request may have to wait
 
 
@@ -47,11 +50,16 @@ class MicroBatcher:
         predict: Callable[[Matrix], Prediction],
         *,
         apart: Callable[[Matrix], Awaitable[Prediction]] | None = None,
+        rests: Callable[[], bool] | None = None,
     ) -> None:
-        """Predict by `predict`; where the model runs in another process, requests by `apart`."""
-        self._predict, self._apart = predict, apart
+        """Predict by `predict`; where the model runs in another process, requests by `apart`.
+
+        `rests` tells whether the model must be loaded first, which takes long.
+        """
+        self._predict, self._apart, self._rests = predict, apart, rests
         self._under_way: set[asyncio.Task[None]] = set()
         self._long = False
+        self._runs = 0
         self._rows: list[list[float]] = []
         self._callers: list[Caller] = []
 
@@ -80,6 +88,9 @@ class MicroBatcher:
         return caller
 
     def _turn(self) -> None:
+        if self._long or (self._rests is not None and self._rests()):
+            self._turn_in_threads()
+            return
         rows, callers = self._rows, self._callers
         self._rows, self._callers = [], []
         for start in range(0, len(rows), MOST_ROWS):
@@ -92,12 +103,27 @@ class MicroBatcher:
                 task.add_done_callback(self._under_way.discard)
                 for caller in callers[part]:
                     caller.add_done_callback(partial(_unless_awaited, task, callers[part]))
-            elif self._long:
-                loop = asyncio.get_running_loop()
-                run = loop.run_in_executor(None, self._predicted, rows[part])
-                run.add_done_callback(partial(_ended, callers[part]))
             else:
                 self._answer(callers[part], rows[part])
+
+    def _turn_in_threads(self) -> None:
+        """Begin as many runs as may be under way; the end of one begins the next."""
+        while self._rows and self._runs < MOST_RUNS:
+            rows, self._rows = self._rows[:MOST_ROWS], self._rows[MOST_ROWS:]
+            callers, self._callers = self._callers[:MOST_ROWS], self._callers[MOST_ROWS:]
+            run = asyncio.get_running_loop().run_in_executor(None, self._predicted, rows)
+            self._runs += 1
+            run.add_done_callback(partial(self._ended, callers))
+
+    def _ended(self, callers: list[Caller], run: Run) -> None:
+        """Pass on what a thread has found, or how it failed, and begin with those who wait."""
+        self._runs -= 1
+        error = asyncio.CancelledError() if run.cancelled() else run.exception()
+        if error is None:
+            _answered(callers, run.result())
+        else:
+            _failed(callers, error)
+        self._turn_in_threads()
 
     def _answer(self, callers: list[Caller], rows: list[list[float]]) -> None:
         try:
@@ -146,15 +172,6 @@ def _unless_awaited(task: asyncio.Task[None], callers: list[Caller], _: Caller) 
     """End a run in another process for which nobody waits any more."""
     if all(caller.done() for caller in callers):
         task.cancel()
-
-
-def _ended(callers: list[Caller], run: Run) -> None:
-    """Pass on what a thread has found, or how it failed."""
-    error = asyncio.CancelledError() if run.cancelled() else run.exception()
-    if error is None:
-        _answered(callers, run.result())
-    else:
-        _failed(callers, error)
 
 
 def _answered(callers: list[Caller], rows: list[Predicted]) -> None:

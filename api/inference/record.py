@@ -19,6 +19,7 @@ from api.contract.schemas import EXTRA_COLUMNS, LEAVE_OUT, REFUSE, ignored_of, r
 from api.contract.truths import Truths
 from api.errors import MalformedBodyError, UnusableAnswerError
 from api.inference.micro_batching import MicroBatcher, Predicted
+from api.inference.resting import RestingRuntime
 from treeline.artifact import Prediction
 from treeline.artifact.store import Model
 from treeline.contract.encoding import Matrix, Record
@@ -267,7 +268,9 @@ class Predictor:
         self.validate: Callable[[object], Record] = records.validate
         self.without_extra = records.without_extra
         self._encoded = model.encoder.row
-        self._gathering = MicroBatcher(model.runtime.predict, apart=apart)
+        runtime = model.runtime
+        rests = runtime.rests if isinstance(runtime, RestingRuntime) else None
+        self._gathering = MicroBatcher(runtime.predict, apart=apart, rests=rests)
         self._answers = Answers(model.signature)
         try:
             self.example_answer = self.predict(self.parse(to_json(self.signature.example.record)))

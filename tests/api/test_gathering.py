@@ -1,12 +1,21 @@
 """Rows that are asked for at the same moment are predicted in one run, each as if it were alone."""
 
 import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from api.inference.micro_batching import MOST_ROWS, MicroBatcher, Predicted
+from api.inference.micro_batching import (
+    LONG_SECONDS,
+    MOST_ROWS,
+    MOST_RUNS,
+    MicroBatcher,
+    Predicted,
+)
 from tests.serving import ROOT
 from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
@@ -102,3 +111,65 @@ def test_what_a_record_is_answered_does_not_depend_on_its_company(
         rows = [example, *others.astype(np.float32).tolist()]
         assert together(gathering, rows)[0] == gathering.alone(example)
         assert together(gathering, rows[::-1])[-1] == gathering.alone(example)
+
+
+class Slow(Doubling):
+    """A model that takes long, and no end of it until it may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def __call__(self, matrix: Matrix) -> Prediction:
+        predicted = super().__call__(matrix)
+        time.sleep(2 * LONG_SECONDS)
+        self.may_go_on.wait()
+        return predicted
+
+
+def slow_one() -> tuple[Slow, MicroBatcher]:
+    model = Slow()
+    gathering = MicroBatcher(model)
+    gathering.warm([1.0])
+    model.runs.clear()
+    return model, gathering
+
+
+def test_a_slow_model_that_many_ask_leaves_threads_to_another_one() -> None:
+    (busy, many), (_, other) = slow_one(), slow_one()
+
+    async def ask() -> float | None:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_RUNS + 1))
+        busy.may_go_on.clear()
+        waiting = []
+        for number in range(20):  # each in a turn of its own
+            waiting.append(many.submit([float(number)]))
+            await asyncio.sleep(0)
+        try:
+            answered = (await asyncio.wait_for(other.submit([4.0]), timeout=30)).value
+        finally:
+            busy.may_go_on.set()
+        assert [each.value for each in await asyncio.gather(*waiting)] == [*range(0, 40, 2)]
+        return answered
+
+    assert asyncio.run(ask()) == 8.0
+    assert busy.runs == [2, 2, 18], "who came while it was busy is predicted together"
+
+
+def test_a_slow_run_that_fails_is_told_and_those_who_wait_are_answered() -> None:
+    busy, many = slow_one()
+
+    async def ask() -> list[Predicted | BaseException]:
+        busy.may_go_on.clear()
+        waiting = []
+        for value in (-1.0, -1.0, 3.0):
+            waiting.append(many.submit([value]))
+            await asyncio.sleep(0)
+        busy.may_go_on.set()
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+    first, second, third = asyncio.run(ask())
+    assert isinstance(first, ValueError)
+    assert isinstance(second, ValueError)
+    assert third == Predicted(None, None, 6.0)
