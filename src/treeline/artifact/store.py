@@ -77,7 +77,7 @@ class ArtifactStore:
     def _read(self, name: str) -> tuple[Signature, str]:
         """Return the signature of a model, and the SHA-256 of its file."""
         path = self._root / name / SIGNATURE_FILE
-        if name not in self.names():
+        if name in self._left_out or not path.is_file():
             raise ArtifactNotFoundError(
                 f"{path}: no such model; exported are: {', '.join(self.names()) or 'none'}"
             )
