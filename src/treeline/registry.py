@@ -7,7 +7,7 @@ in no image.
 
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -104,17 +104,33 @@ def load_class(path: str, *, place: str) -> type:
 
     Raises UnknownNameError when no such class can be imported from the declared path.
     """
-    module, _, name = path.rpartition(".")
-    try:
-        loaded = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UnknownNameError(
-            f"{place}: {path!r} cannot be imported ({error}); give the full dotted path of a class "
-            "that is installed, or of one of yours in src/own"
-        ) from error
+    loaded = _loaded(path, place, "a class")
     if not isinstance(loaded, type):
         raise UnknownNameError(f"{place}: {path!r} is not a class; give the dotted path of one")
     return loaded
+
+
+def load_function(path: str, *, place: str) -> Callable[..., Any]:
+    """Return the function behind a dotted import path such as `own.rows.customers`.
+
+    Raises UnknownNameError when nothing that can be called is there.
+    """
+    loaded = _loaded(path, place, "a function")
+    if not callable(loaded):
+        raise UnknownNameError(f"{place}: {path!r} is not a function; give the dotted path of one")
+    function: Callable[..., Any] = loaded
+    return function
+
+
+def _loaded(path: str, place: str, what: str) -> object:
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UnknownNameError(
+            f"{place}: {path!r} cannot be imported ({error}); give the full dotted path of {what} "
+            "that is installed, or of one of yours in src/own"
+        ) from error
 
 
 def own_folder() -> Path:

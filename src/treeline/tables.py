@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 from pyarrow import parquet
 
+from treeline.errors import DataError
 from treeline.files import replacing
 
 if TYPE_CHECKING:  # it takes a second to import, which what handles tables alone does not need
@@ -43,3 +44,20 @@ def read_frame(path: Path) -> "pd.DataFrame":
     with parquet.ParquetFile(path) as file:
         frame: pd.DataFrame = file.read().to_pandas()
     return frame
+
+
+def table_of(frame: "pd.DataFrame") -> pa.Table:
+    """Return the columns of a frame as Arrow, categories as what they stand for.
+
+    `frame` has shape (n_rows, n_columns). Raises DataError where a column holds values of several
+    types, or two have one name.
+    """
+    try:
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise DataError(f"the frame cannot be read: {error}") from error
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            plain = table.column(place).cast(field.type.value_type)
+            table = table.set_column(place, field.name, plain)
+    return table

@@ -123,8 +123,11 @@ def test_a_lock_file_that_some_need_can_be_had(lock: str) -> None:
 
 
 def test_each_kind_of_source_has_its_folder() -> None:
-    """DVC follows that of the kind that is declared, also where nothing lies in it."""
-    assert {*scaffold.KINDS, "simulate"} == set(SOURCES)
+    """DVC follows that of the kind that is declared, also where nothing lies in it.
+
+    Who writes a function makes the folder for what it reads; `treeline params` says so.
+    """
+    assert {*scaffold.KINDS, "simulate", "python"} == set(SOURCES)
 
 
 def test_no_word_is_left_to_fill_in() -> None:

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
 
 from treeline.config import PARAMS, Params, read_params
+from treeline.config.layout import SOURCES as SOURCE_FOLDERS
 from treeline.config.models import CHOOSING, Candidate, ModelSpec, Span, Step
-from treeline.config.sources import SimulateSource
+from treeline.config.sources import PythonSource, SimulateSource
 from treeline.errors import ConfigError, SourceError, TrainingError, TreelineError
 from treeline.preparation import PREPARERS
 from treeline.preparation.columns import declared_columns
-from treeline.registry import resolve
+from treeline.registry import load_function, resolve
 from treeline.sources import EXTRAS, SOURCES
 from treeline.trainers import TRAINERS, options
 from treeline.trainers.options import checkable_classes
@@ -62,8 +64,20 @@ def _source(spec: ModelSpec, place: str, collected: Mistakes) -> None:
     kind = spec.source.kind
     with collected.noted(place):
         source = resolve(SOURCES, kind, place=f"{place}.kind", extra=EXTRAS.get(kind))
+        if isinstance(spec.source, PythonSource):
+            load_function(spec.source.function, place=f"{place}.function")
+            _check_folder(SOURCE_FOLDERS / kind, place)
         if kind in AT_HAND:
             declared_columns(_first_rows(source, spec), spec)
+
+
+def _check_folder(folder: Path, place: str) -> None:
+    """Raise ConfigError where what the stage follows is not there, and DVC would stop for it."""
+    if not folder.is_dir():
+        raise ConfigError(
+            f"{place}: the folder {folder} is not there, which the collect stage follows; make it, "
+            "with a file in it for git, such as a README.md"
+        )
 
 
 def _first_rows(source: Any, spec: ModelSpec) -> pd.DataFrame:

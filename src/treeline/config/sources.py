@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from treeline.contract.features import Closed
+from treeline.registry import objection
 
 FILES = "dataset/sources/file"
 CSV = ".csv"
@@ -260,8 +261,33 @@ class PredictionsSource(_Database):
         return base
 
 
+class PythonSource(_Source):
+    """Rows that a function gives: one of `src/own`, or of an installed library.
+
+    It is called with `options`, and returns a frame of pandas or a table of Arrow, or yields
+    several of the same columns.
+    """
+
+    kind: Literal["python"]
+    function: str
+    options: dict[str, Any] = {}
+
+    @field_validator("function")
+    @classmethod
+    def _is_followed(cls, path: str) -> str:
+        if (reason := objection(path)) is not None:
+            raise ValueError(reason)
+        return path
+
+
 BaseSpec = Annotated[
-    SimulateSource | FileSource | UrlSource | LibrarySource | SqlSource | SparkSource,
+    SimulateSource
+    | FileSource
+    | UrlSource
+    | LibrarySource
+    | SqlSource
+    | SparkSource
+    | PythonSource,
     Field(discriminator="kind"),
 ]
 SourceSpec = Annotated[
@@ -271,6 +297,7 @@ SourceSpec = Annotated[
     | LibrarySource
     | SqlSource
     | SparkSource
+    | PythonSource
     | PredictionsSource,
     Field(discriminator="kind"),
 ]

@@ -17,6 +17,7 @@ from treeline.errors import ArtifactRejectedError, DataError
 from treeline.scoring.locally import BATCH_ROWS
 from treeline.scoring.predicting import ERROR, check_keep, refuse, scored
 from treeline.scoring.reading import check_columns
+from treeline.tables import table_of
 
 BadRows = Literal["refuse", "report"]
 ONNX = frozenset({"onnx"})
@@ -109,20 +110,3 @@ class Artifact:
 def _place(frame: pd.DataFrame, start: int, row: int) -> str:
     label: Any = frame.index[start + row]
     return f"row {label}"
-
-
-def table_of(frame: pd.DataFrame) -> pa.Table:
-    """Return the columns of a frame as Arrow, categories as what they stand for.
-
-    `frame` has shape (n_rows, n_columns). Raises DataError where a column holds values of several
-    types, or two have one name.
-    """
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise DataError(f"the frame cannot be read: {error}") from error
-    for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
-            plain = table.column(place).cast(field.type.value_type)
-            table = table.set_column(place, field.name, plain)
-    return table

@@ -21,7 +21,7 @@ from treeline.config import Layout
 from treeline.contract.signature import Signature, Verdict
 from treeline.errors import ConfigError, ExportError, GateError
 from treeline.files import replacing_folder, write_json
-from treeline.library.artifacts import Artifact, table_of
+from treeline.library.artifacts import Artifact
 from treeline.library.declarations import Declaration
 from treeline.records.evaluation import Evaluation, read_evaluation
 from treeline.records.summary import Summary, read_summary
@@ -33,7 +33,7 @@ from treeline.stages import gate as judging
 from treeline.stages import prepare as preparing
 from treeline.stages import train as fitting
 from treeline.stages.dependencies import IGNORES, read_modules, stage_inputs
-from treeline.tables import read_frame
+from treeline.tables import read_frame, table_of
 
 # Keys that change nothing of prepared rows, so that one split can be learnt from in several ways.
 AFTER_PREPARING = frozenset(IGNORES["prepare"])

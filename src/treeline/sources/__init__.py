@@ -9,6 +9,7 @@ SOURCES = {
     "file": "treeline.sources.files:FileTables",
     "library": "treeline.sources.library:LibraryTables",
     "predictions": "treeline.sources.predictions:PredictionTables",
+    "python": "treeline.sources.functions:FunctionTables",
     "simulate": "treeline.sources.simulators:SimulatedTables",
     "spark": "treeline.sources.spark:SparkTables",
     "sql": "treeline.sources.sql.tables:SqlTables",

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from treeline.config.models import BASELINE, Candidate, ModelSpec
 from treeline.config.sources import SourceSpec
-from treeline.registry import own_folder
+from treeline.registry import is_own, own_folder
 
 DIGITS = 16  # of a digest: enough to tell versions of one file apart, short enough to read
 NAME = re.compile(r"(\w+(?:\.\w+)*):\w+")
@@ -325,13 +325,21 @@ def stage_code(spec: ModelSpec, modules: Mapping[str, Module]) -> dict[str, dict
     Where the model names a class of `src/own`, its files are among them by their path below `src`:
     all of them, as a class may read a table that lies beside it.
     """
-    own = _own_files(spec)
+    runs = _stages_of_own(spec)
+    own = _own_files() if runs else {}
     digests = {}
     for stage in STAGES:
         names = sorted(stage_modules(stage, spec, modules))
         code = {name: modules[name].digest for name in names}
-        digests[stage] = code | (own if stage in RUNS_OWN else {})
+        digests[stage] = code | (own if stage in runs else {})
     return digests
+
+
+def _stages_of_own(spec: ModelSpec) -> set[str]:
+    """Return the stages that run a class or a function of src/own."""
+    functions = [getattr(each, "function", "") for each in _sources(spec)]
+    collects = {"collect"} if any(map(is_own, functions)) else set()
+    return {*(RUNS_OWN if spec.own_classes else ()), *collects}
 
 
 def stage_modules(stage: str, spec: ModelSpec, modules: Mapping[str, Module]) -> set[str]:
@@ -345,9 +353,7 @@ def stage_modules(stage: str, spec: ModelSpec, modules: Mapping[str, Module]) ->
     return reached(modules, roots, picks=picks, left_out=PLUMBING)
 
 
-def _own_files(spec: ModelSpec) -> dict[str, str]:
-    if not spec.own_classes:
-        return {}
+def _own_files() -> dict[str, str]:
     folder = own_folder()
     files = sorted(path for path in folder.rglob("*") if path.is_file() and _counts(path))
     return {path.relative_to(folder.parent).as_posix(): file_digest(path) for path in files}
