@@ -229,7 +229,8 @@ async def sampled(predictor: Predictor, matrix: Matrix) -> Explained:
             return await predict_apart(elsewhere, rows)
         return await asyncio.to_thread(predict, model, rows)
 
-    return await run_apart(sampling_of(predictor.signature).of(matrix), answers)
+    explainer = await asyncio.to_thread(sampling_of, predictor.signature)
+    return await run_apart(explainer.of(matrix), answers)
 
 
 def sent(payload: Payload) -> object:

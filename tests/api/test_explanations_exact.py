@@ -45,6 +45,9 @@ from api.formats.explained import Explained
 from api.inference.explanations.background import Background
 from api.inference.explanations.exact import exact_of
 from api.inference.explanations.explainer import Explainer, run
+from api.inference.explanations.reading import Node, UnreadableError
+from api.inference.explanations.sampling import CELLS, estimate
+from api.inference.explanations.trees import Places, votes_of
 from tests.tiny_models import DIABETES, describe
 from treeline.artifact import Prediction
 from treeline.artifact.onnx import OnnxRuntime
@@ -382,6 +385,42 @@ def test_a_graph_that_is_read_wrongly_is_not_believed() -> None:
 def test_what_is_no_graph_is_not_read(payload: bytes) -> None:
     model = exact("ridge")
     assert exact_of(payload, model.signature, model.background, model.predict) is None
+
+
+def test_points_by_columns_that_take_too_much_memory_are_not_computed() -> None:
+    """A feature of some thousands of categories has as many points, and as many columns."""
+    many = Distribution(missing=0, shares=(1.0,) * (1 << 20))
+    model = made(LogisticRegression(), "binary", onehot=True, reference={**REFERENCE, "kind": many})
+    assert exact_of(model.payload, model.signature, model.background, model.predict) is None
+
+
+def test_trees_whose_outputs_take_too_much_memory_are_not_read() -> None:
+    numbers = np.arange(1 << 11)
+    places = Places.of(np.zeros_like(numbers), numbers)
+    given = {
+        "classlabels_int64s": np.arange(1 << 14),
+        "class_treeids": numbers[:1] * 0,
+        "class_nodeids": numbers[:1],
+        "class_ids": numbers[:1],
+        "class_weights": np.ones(1, np.float32),
+    }
+    with pytest.raises(UnreadableError, match="too many outputs"):
+        votes_of(Node("TreeEnsembleClassifier", (), (), given), places, 1)
+
+
+def test_a_model_of_many_features_is_given_few_rows_at_once() -> None:
+    width = 2000
+    codes, shares = np.zeros((1, width), np.float32), np.ones((1, width))
+    row = np.ones((1, width), np.float32)
+    questions = estimate(row, Background(codes, shares))
+    rows, cells = next(questions), []
+    try:
+        while True:
+            cells.append(rows.size)
+            rows = questions.send(rows.sum(axis=1).astype(np.float64))
+    except StopIteration as ended:
+        assert ended.value.added == pytest.approx(np.ones(width))
+    assert max(cells) < 2 * CELLS  # what waits, and one part more
 
 
 def test_a_feature_without_a_reference_stands_at_the_example() -> None:

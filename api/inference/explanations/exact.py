@@ -25,6 +25,7 @@ from treeline.contract.signature import Signature
 Floats = NDArray[np.float64]
 TRIED = 48  # rows on which a reading is held against the runtime
 TOLERANCE = 1e-4  # of a probability, or of the greatest value: sums of float32
+MOST_CELLS = 1 << 22  # of the columns of all points, and of the answers by outputs: 32 MB each
 LINEAR = frozenset({"LinearClassifier", "LinearRegressor"})
 TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
 SAME = frozenset({"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Normalizer"})
@@ -107,6 +108,8 @@ def exact_of(
         return _read(Graph.of(payload), signature, background, predict)
     except (UnreadableError, IndexError, KeyError, TypeError, ValueError, AttributeError):
         return None
+    except MemoryError:  # sampling takes less
+        return None
 
 
 def _read(
@@ -118,6 +121,8 @@ def _read(
     (node,) = heads
     inside, score = node.inputs[0], node.outputs[-1]
     owners = owners_of(graph, width=len(signature.features))[inside]
+    if max(len(background.codes) * len(owners), len(signature.classes) ** 2) > MOST_CELLS:
+        return None
     columns = columns_of(graph, inside)
     points = columns(background.codes)
     if points.shape[1:] != owners.shape:

@@ -22,7 +22,7 @@ SEED = 17
 EVALUATIONS = 1 << 13  # of a model, for one row
 MOST_ORDERS = 512
 FEWEST_ORDERS = 8
-CELLS = 1 << 20  # of what a model is given at once
+CELLS = 1 << 20  # of what a model is given at once, or up to twice as many
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def questions(row: Matrix, starts: Matrix, ranks: NDArray[np.int64]) -> Iterator
             part = slice(begin, begin + size)
             known = (rank >= least[part]) & (rank < most[part])
             waiting.append(np.where(known, row, start))
-        if sum(map(len, waiting)) >= size:
-            yield np.concatenate(waiting)
-            waiting = []
+            if sum(map(len, waiting)) >= size:
+                yield np.concatenate(waiting)
+                waiting = []
     if waiting:
         yield np.concatenate(waiting)
 

@@ -24,6 +24,7 @@ from api.inference.explanations.reading import Node, UnreadableError
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 MOST_CONDITIONS = 1_000_000  # of all ways to all leaves: two seconds and 150 MB to read them
+MOST_VOTES = 1 << 24  # of all nodes by outputs: 128 MB
 MOST_DEPTH = 500
 CHUNK = 1 << 13
 BELOW = ("BRANCH_LEQ", "BRANCH_LT")
@@ -230,7 +231,7 @@ class Trees:
         ]
         parents, on_true = parents_of(np.arange(count), children, count + leaves)
         outputs = int(given["n_targets"])
-        votes = np.zeros((count + leaves, outputs))
+        votes = no_votes(count + leaves, outputs)
         places = np.arange(count, count + leaves)
         votes[places, given["leaf_targetids"]] = given["leaf_weights"].astype(np.float64)
         if (how := given.get("aggregate_function", SUM)) not in (AVERAGE, SUM):
@@ -238,6 +239,7 @@ class Trees:
         nobody = np.zeros(count, np.int64)
         missing = given.get("nodes_missing_value_tracks_true", nobody)
         rest = np.zeros(leaves)
+        votes /= len(given["tree_roots"]) if how == AVERAGE else 1
         return cls(
             parents=parents,
             on_true=on_true,
@@ -246,7 +248,7 @@ class Trees:
             ends=np.append(ends_of(given["nodes_splits"], names), rest),
             is_below=np.append(np.isin(names, BELOW), rest.astype(np.bool_)),
             missing=np.append(missing, rest).astype(np.bool_),
-            votes=votes / (len(given["tree_roots"]) if how == AVERAGE else 1),
+            votes=votes,
             constant=np.zeros(outputs),
         )
 
@@ -367,12 +369,20 @@ def votes_of(node: Node, places: Places, trees: int) -> tuple[Floats, Floats]:
         raise UnreadableError(f"trees are joined by {how}")
     weights = given.get(f"{kind}_weights_as_tensor", given.get(f"{kind}_weights"))
     nodes = places.find(given[f"{kind}_treeids"], given[f"{kind}_nodeids"])
-    votes = np.zeros((len(places.keys), outputs))
+    votes = no_votes(len(places.keys), outputs)
     np.add.at(votes, (nodes, given[f"{kind}_ids"]), weights.astype(np.float64))
     base = given.get("base_values_as_tensor", given.get("base_values", np.zeros(0)))
     constant = np.zeros(outputs)
     constant[: len(base)] = base
-    return votes / (trees if how == "AVERAGE" else 1), constant
+    votes /= trees if how == "AVERAGE" else 1
+    return votes, constant
+
+
+def no_votes(nodes: int, outputs: int) -> Floats:
+    """Return a 0 for each node and output; raises UnreadableError where they are too many."""
+    if nodes * outputs > MOST_VOTES:
+        raise UnreadableError("the trees have too many outputs")
+    return np.zeros((nodes, outputs))
 
 
 def begins(sorted_keys: Ints) -> Ints:
