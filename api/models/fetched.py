@@ -83,9 +83,11 @@ class FetchedModels:
             return "; ".join(f"{name}: {reason}" for name, reason in sorted(problems.items()))
         at = self.folder.answered_at()
         silent = time.time() - (at if at is not None else self._began)
-        if silent > self._patience and not self.folder.has_follower():
-            return f"nobody has asked it for {silent:.0f} seconds"
-        return ""
+        if silent <= self._patience:
+            return ""
+        if self.folder.has_follower():  # a store that is slow, or large models
+            return f"what it names has not been fetched within {silent:.0f} seconds, so far"
+        return f"nobody has asked it for {silent:.0f} seconds"
 
     def _await_models(self) -> None:
         """Be not ready until each model that is named is served, in one version or another."""

@@ -1,6 +1,7 @@
 """Models that are fetched from a bucket: what is sent is served, checked, and served on."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.models.bucket.fetching import BucketFetcher
 from api.models.bucket.folder import FetchedFolder
+from api.models.exported import ModelReloader
+from api.models.fetched import FetchedModels
 from api.settings import Settings
 from tests.objects import ACCESS, s3, store_of_objects
 from tests.serving import serving
@@ -194,6 +197,65 @@ def test_a_file_that_was_damaged_on_this_machine_is_fetched_again_at_the_next_st
     assert machine.served() == versions(checkout)
 
 
+def test_what_has_no_room_on_the_disk_is_not_begun(
+    checkout: Path, address: str, machine: Machine
+) -> None:
+    send(checkout, address)
+    before = machine.served()
+    graph = checkout / "model" / IRIS.name / ARTIFACT
+    bucket = bucket_at(address, place="here")
+    read = bucket.read(LIST, most_bytes=1 << 20)
+    assert read is not None
+    listing = Listing.parse(read.payload, place="here").to_bytes()
+    vast = listing.replace(digest(graph).encode(), b"a" * 64).replace(
+        f'"size_bytes": {graph.stat().st_size}'.encode(), f'"size_bytes": {1 << 60}'.encode()
+    )
+    bucket.write("files/" + "a" * 64, b"x" * 100)
+    bucket.write(LIST, vast)
+    assert machine.served() == before
+    assert f"{1 << 60} bytes of models are not here yet" in machine.folder.away()
+    bucket.write(LIST, listing)
+    assert machine.served() == before
+    assert machine.folder.away() == ""
+
+
+def test_nothing_is_left_of_a_set_that_cannot_be_laid_out(
+    checkout: Path, address: str, machine: Machine
+) -> None:
+    send(checkout, address)
+    machine.served()
+    listing = machine.folder.listing()
+    assert listing is not None
+    machine.folder.path(listing.stored()[0]).unlink()
+    releases = sorted((machine.folder.folder / "releases").iterdir())
+    with pytest.raises(FileNotFoundError):
+        machine.folder.serve(listing)
+    assert sorted((machine.folder.folder / "releases").iterdir()) == releases
+
+
+@pytest.mark.parametrize(
+    ("followed", "said"), [(True, "has not been fetched within"), (False, "nobody has asked it")]
+)
+def test_a_store_that_never_ends_to_answer_is_spoken_of(
+    machine: Machine, *, followed: bool, said: str
+) -> None:
+    """A store may send a byte now and then, for ever: the follower is there, and gets nothing."""
+    settings = machine.settings()
+    settings.served_dir.mkdir()
+    store = ArtifactStore(settings.served_dir)
+    reloader = ModelReloader(
+        settings.served_dir, store, default=None, changed=lambda *_: None, pause_seconds=1
+    )
+    models = FetchedModels(settings, reloader)
+    lock = machine.folder.follower_lock() if followed else None
+    machine.folder.answered()
+    assert models.away() == ""
+    os.utime(machine.folder.folder / "asked", (0, 0))
+    assert said in models.away()
+    if lock is not None:
+        lock.release()
+
+
 FILES = {"signature.json": {"sha256": "0" * 64, "size_bytes": 1}}
 
 
@@ -205,10 +267,11 @@ FILES = {"signature.json": {"sha256": "0" * 64, "size_bytes": 1}}
         {"name": "iris", "files": {**FILES, "../../key": FILES["signature.json"]}},
         {"name": "iris", "files": {**FILES, "/etc/passwd": FILES["signature.json"]}},
         {"name": "iris", "files": {**FILES, "artifact/.hidden": FILES["signature.json"]}},
+        {"name": "iris", "files": {**FILES, "signature.json/x": FILES["signature.json"]}},
         {"name": "iris", "files": {"signature.json": {"sha256": "../x", "size_bytes": 1}}},
         {"name": "iris", "files": {"signature.json": {"sha256": "0" * 64, "size_bytes": -1}}},
     ],
-    ids=["name", "no signature", "up", "absolute", "hidden", "digest", "size"],
+    ids=["name", "no signature", "up", "absolute", "hidden", "file and folder", "digest", "size"],
 )
 def test_a_list_leads_nowhere_but_into_the_folders_of_its_models(model: dict[str, Any]) -> None:
     models = {model["name"]: {"version": "1", "files": model["files"]}}

@@ -87,6 +87,7 @@ class BucketFetcher:
     def _bring(self, files: Collection[StoredFile]) -> None:
         """Fetch those files that are not here; raises BucketError and OSError."""
         self._refused = {}
+        self._folder.check_room(files)
         with ThreadPoolExecutor(AT_ONCE) as threads:
             for _ in threads.map(self._bring_one, files):
                 pass

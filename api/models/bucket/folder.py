@@ -10,11 +10,12 @@ What is served has the form of `model/` in the repository, and is read as that i
 sets share is one file on disk, so that only what has changed is loaded again.
 """
 
+import errno
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +29,7 @@ from treeline.files import write_bytes, write_json
 from treeline.signing import STATEMENT_FILE
 
 GRACE_SECONDS = 60.0  # a worker may be reading the former set just now
+MOST_OF_DISK = 0.9  # of what is free: the service writes there too
 
 
 class FetchedFolder(FollowedFolder):
@@ -65,8 +67,23 @@ class FetchedFolder(FollowedFolder):
         return self.files / file.sha256
 
     def serve(self, listing: Listing) -> None:
-        """Let the workers serve a whole set, whose files are here; raises OSError."""
+        """Let the workers serve a whole set, whose files are here; raises OSError.
+
+        Nothing is left of a set that cannot be laid out: it is tried again and again.
+        """
         release = self._releases / uuid4().hex
+        try:
+            self._lay_out(listing, release)
+        except OSError:
+            shutil.rmtree(release, ignore_errors=True)
+            raise
+        with suppress(OSError):  # none is served yet
+            os.utime(self._served)
+        draft = self.folder / f".{release.name}.draft"
+        draft.symlink_to(release.relative_to(self.folder))
+        draft.replace(self._served)
+
+    def _lay_out(self, listing: Listing, release: Path) -> None:
         release.mkdir(parents=True)
         for name, model in listing.models.items():
             for path, file in model.files.items():
@@ -74,15 +91,19 @@ class FetchedFolder(FollowedFolder):
         if listing.statement is not None:
             self._link(listing.statement, release / STATEMENT_FILE)
         write_bytes(release / LIST, listing.to_bytes())
-        with suppress(OSError):  # none is served yet
-            os.utime(self._served)
-        draft = self.folder / f".{release.name}.draft"
-        draft.symlink_to(release.relative_to(self.folder))
-        draft.replace(self._served)
 
     def _link(self, file: StoredFile, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.hardlink_to(self.path(file))
+
+    def check_room(self, files: Iterable[StoredFile]) -> None:
+        """Raise OSError where the disk does not have the room for those that are not here."""
+        wanted = sum(file.size_bytes for file in files if not self.path(file).exists())
+        free = shutil.disk_usage(self.files).free
+        if wanted > MOST_OF_DISK * free:
+            raise OSError(
+                errno.ENOSPC, f"{wanted} bytes of models are not here yet, and {free} are free", ""
+            )
 
     def problems(self) -> dict[str, str]:
         """Return why models that are named are not served as they should be."""

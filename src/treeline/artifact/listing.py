@@ -7,6 +7,7 @@ So a list never names what is not there, what two releases share is stored once,
 file knows by its name whether the bytes are right.
 """
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -48,6 +49,14 @@ class ListedModel(Closed):
     def _has_a_signature(self) -> "ListedModel":
         if SIGNATURE_FILE not in self.files:
             raise ValueError(f"a model has a {SIGNATURE_FILE} among its files")
+        return self
+
+    @model_validator(mode="after")
+    def _has_no_file_that_is_a_folder_too(self) -> "ListedModel":
+        for path in self.files:
+            for above in PurePosixPath(path).parents:
+                if str(above) in self.files:
+                    raise ValueError(f"{above} is a file, and {path} is below it")
         return self
 
 
