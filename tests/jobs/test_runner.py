@@ -3,13 +3,19 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from treeline.errors import ConfigError, JobError
-from treeline.jobs.spool import Spool
-from treeline.runner.running import copied, prepare
+from treeline.jobs.documents import Ending, Order, new_id
+from treeline.jobs.spool import ENDING_FILE, INPUT, ORDER_FILE, Spool
+from treeline.runner.engines import Status, Task
+from treeline.runner.running import Runner, copied, prepare
 from treeline.runner.settings import RunnerSettings
 
 LIMITS = "[limits]\nmemory_bytes = "
@@ -59,12 +65,112 @@ def test_only_plain_files_are_copied_for_a_job(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     assert copied(plain, tmp_path / "copy", mode=0o444) == 1
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o444
-    with pytest.raises(OSError, match="symbolic links"):
+    with pytest.raises(JobError, match="link cannot be read: Too many levels of symbolic links"):
         copied(link, tmp_path / "other")
     with pytest.raises(JobError, match="no plain file"):
         copied(pipe, tmp_path / "other")
     with pytest.raises(FileExistsError):
         copied(plain, tmp_path / "copy")
+
+
+class NoContainers:
+    """An engine that nothing has been started with, and that starts nothing."""
+
+    def __init__(self) -> None:
+        self.started: list[Task] = []
+
+    @classmethod
+    def from_settings(cls, _: RunnerSettings) -> Self:
+        return cls()
+
+    def answers(self) -> bool:
+        return True
+
+    def image_id(self) -> str:
+        return "sha256:0"
+
+    def start(self, task: Task) -> None:
+        self.started.append(task)
+
+    def status(self, _: str) -> Status | None:
+        return None
+
+    def log(self, _: str) -> Iterator[bytes]:
+        yield from ()
+
+    def remove(self, _: str) -> None:
+        """There is none."""
+
+    def ids(self) -> set[str]:
+        return set()
+
+
+def ordered(spool: Spool) -> Path:
+    """Queue a job with a script, and return its folder."""
+    spool.create()
+    with spool.draft(new_id()) as draft:
+        (draft / INPUT / "script.py").write_text("1")
+        order = Order(
+            id=draft.name,
+            owner="ann",
+            model="mine",
+            kind="script",
+            received=datetime.now(UTC),
+            files={"script.py": "0" * 64},
+        )
+        spool.submit(draft, order)
+    return spool.root / "queued" / draft.name
+
+
+def removed(job: Path) -> None:
+    (job / INPUT / "script.py").unlink()
+
+
+def piped(job: Path) -> None:
+    removed(job)
+    os.mkfifo(job / INPUT / "script.py")
+
+
+def linked(job: Path) -> None:
+    """Lead the whole folder elsewhere, where there is a file of that name."""
+    (job / INPUT).rename(job.parents[2] / "elsewhere")
+    (job / INPUT).symlink_to(job.parents[2] / "elsewhere")
+
+
+def without_order(job: Path) -> None:
+    (job / ORDER_FILE).unlink()
+
+
+@pytest.mark.parametrize("harm", [removed, piped, linked, without_order])
+def test_a_job_with_broken_files_fails_and_lets_the_others_run(
+    tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    """One that is taken up again for ever would keep the only place of a runner."""
+    settings = RunnerSettings(spool=tmp_path / "jobs", image="x", state_dir=tmp_path / "own")
+    spool, engine = prepare(settings), NoContainers()
+    job = ordered(spool)
+    harm(job)
+    runner = Runner(settings, spool, engine)
+    for _ in range(2):
+        with ThreadPoolExecutor(1) as threads:
+            runner.look(threads)
+    ending = Ending.model_validate_json((spool.root / "ended" / job.name / ENDING_FILE).read_text())
+    assert (ending.state, ending.reason) == ("failed", "runner")
+    assert engine.started == []
+    ordered(spool)
+    with ThreadPoolExecutor(1) as threads:
+        runner.look(threads)
+    assert [task.model for task in engine.started] == ["mine"]
+
+
+def test_a_link_is_no_job(tmp_path: Path) -> None:
+    """What a runner writes beside a job would go to where it leads."""
+    spool = Spool(tmp_path / "jobs")
+    job = ordered(spool)
+    job.rename(tmp_path / "elsewhere")
+    job.symlink_to(tmp_path / "elsewhere")
+    assert spool.claim() is None
+    assert spool.ids("queued", "running") == []
 
 
 def test_one_runner_at_a_time_is_at_a_spool(tmp_path: Path) -> None:

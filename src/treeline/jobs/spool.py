@@ -72,11 +72,12 @@ class Spool:
     # --- looking ------------------------------------------------------------------------------
 
     def ids(self, *places: Place) -> list[str]:
-        """Return the ids of the jobs in these folders, the oldest first."""
+        """Return the ids of the jobs in these folders, the oldest first; no link is one."""
         there: set[str] = set()
         for place in places:
-            with suppress(FileNotFoundError):
-                there |= {name for name in os.listdir(self.root / place) if ID.fullmatch(name)}
+            with suppress(FileNotFoundError), os.scandir(self.root / place) as entries:
+                folders = (each for each in entries if each.is_dir(follow_symlinks=False))
+                there |= {each.name for each in folders if ID.fullmatch(each.name)}
         return sorted(there)
 
     def find(self, id: str) -> Job | None:

@@ -130,17 +130,22 @@ class Runner:
         except JobError as error:
             self._end(id, Verdict("failed", "runner", str(error)))
             return
-        if job is None or job.place != "running":
+        if job is None:
+            self._end(id, Verdict("failed", "runner", "it has no order"))
+            return
+        if job.place != "running":
             return
         if (job.folder / ENDING_FILE).exists():  # a runner before was killed in the middle of it
             self._finish(id)
             return
-        verdict = self._verdict(job)
-        if verdict is None:
-            return
-        if verdict.state == "done":
-            self._deliver(job)
-        else:
+        try:
+            verdict = self._verdict(job)
+            if verdict is not None and verdict.state == "done":
+                self._deliver(job)
+                return
+        except JobError as error:  # of its files, which will be no others the next time
+            verdict = Verdict("failed", "runner", str(error))
+        if verdict is not None:
             self._end(id, verdict)
 
     def _verdict(self, job: Job) -> "Verdict | None":
@@ -251,10 +256,11 @@ class Runner:
             for name in job.order.files:
                 if Path(name).name != name:
                     raise JobError(f"{job.order.id}: {name!r} is no name of a file")
-                copied(job.folder / INPUT / name, inputs / name, mode=READABLE)
+                source = job.folder / INPUT / name
+                copied(source, inputs / name, below=self._spool.root, mode=READABLE)
             inputs.chmod(0o755)
             result.touch()
-            result.chmod(WRITABLE)  # by the user in the container; the folder above is closed
+        result.chmod(WRITABLE)  # by the user in the container; the folder above is closed
         order = job.order
         return Task(order.id, order.kind, order.model, inputs, result, network=order.network)
 
@@ -298,15 +304,40 @@ class _Log(threading.Thread):
         return marked[-1].removeprefix(MARK) if marked else "its log says why"
 
 
-def copied(source: Path, target: Path, *, most: int | None = None, mode: int = 0o600) -> int:
+def opened(source: Path, below: Path) -> int:
+    """Open a file to read it, by no link from the folder `below` on; raises JobError."""
+    within, name = source.parent.relative_to(below), source.name
+    try:
+        folder = os.open(below, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for part in within.parts:
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise JobError(f"{name} cannot be read: {error.strerror}") from error
+
+
+def copied(
+    source: Path,
+    target: Path,
+    *,
+    below: Path | None = None,
+    most: int | None = None,
+    mode: int = 0o600,
+) -> int:
     """Copy a plain file to one that is not there yet; return its size, or more than `most`.
 
-    Raises JobError where the source is no plain file.
+    No link leads to it from the folder `below` on, by default its own. Raises JobError where the
+    source is no plain file, or cannot be opened.
     """
-    with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as reading:
+    with open(opened(source, below or source.parent), "rb") as reading:
         status = os.fstat(reading.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise JobError(f"{source} is no plain file")
+            raise JobError(f"{source.name} is no plain file")
         if most is not None and status.st_size > most:
             return status.st_size
         made = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
