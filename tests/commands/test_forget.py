@@ -1,29 +1,14 @@
 """`make forget`: a model goes with all its files, and nothing else changes."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT, Checkout
+from tests.checkout import Checkout
 from treeline.commands.forget import forget, leftovers
 from treeline.errors import ConfigError
 
 SHELVED = "model/sugar/signature.json"
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with this repository's declaration, its lock file and its signatures."""
-    for name in ("params.yaml", "dvc.lock"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    for signature in ROOT.glob("model/*/signature.json"):
-        folder = tmp_path / "model" / signature.parent.name
-        folder.mkdir(parents=True)
-        shutil.copyfile(signature, folder / signature.name)
-        (tmp_path / "dataset" / folder.name).mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 def test_nothing_but_the_model_goes(checkout: Path) -> None:

@@ -1,31 +1,13 @@
 """`treeline rename`: a model has another name, and nothing else changes."""
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.checkout import ROOT
 from treeline.commands.forget import leftovers
 from treeline.commands.rename import rename, renamed
 from treeline.config import read_params
 from treeline.errors import ConfigError
-
-
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder with this repository's declaration, its lock file and its signatures."""
-    for name in ("params.yaml", "dvc.lock"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    for signature in ROOT.glob("model/*/signature.json"):
-        folder = tmp_path / "model" / signature.parent.name
-        folder.mkdir(parents=True)
-        shutil.copyfile(signature, folder / signature.name)
-        rows = tmp_path / "dataset" / folder.name
-        rows.mkdir(parents=True)
-        (rows / "raw.parquet").write_text(f"rows of {folder.name}", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.mark.parametrize("old", ["iris", "tree-survival"])
