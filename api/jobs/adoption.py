@@ -24,13 +24,14 @@ from api.errors import (
 from api.models.catalogue import Upload
 from api.models.uploaded import writing
 from api.models.uploads import UploadManager
-from treeline.errors import TreelineError
+from treeline.errors import JobError, TreelineError
 from treeline.files import CHUNK_BYTES
 from treeline.jobs.documents import Ending, JobLineage, cut
 from treeline.jobs.exits import Reason
 from treeline.jobs.spool import MODEL, Job, Spool
 
 LOOK_SECONDS = 1.0
+AGAIN_SECONDS = 10.0  # after a fault: each time the model is copied and tried anew
 OF_THE_NAME = (NameTakenError, NotRemovableError, UploadsFullError)
 LATER = (RetryError, StoreUnwritableError)
 
@@ -56,25 +57,39 @@ class Adopter:
 
     async def _looking(self) -> None:
         while True:
+            pause = AGAIN_SECONDS
             try:
                 await self.look()
+                pause = LOOK_SECONDS
             except LATER as error:
                 logger.warning("a model of a job is tried again: %s", error)
             except Exception:
                 logger.exception("models of jobs are looked for again")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Take on what is there, unless another worker does; raises errors that pass."""
+        """Take on what is there, unless another worker does; raises the first error that passes.
+
+        One job that fails so keeps no other one waiting.
+        """
         if not await asyncio.to_thread(self._spool.ids, "checking"):
             return
+        failed: list[Exception] = []
         with self._spool.locked("adoption", wait=False) as alone:
             for job in await asyncio.to_thread(self._spool.jobs, "checking") if alone else ():
-                await self._adopt(job)
+                try:
+                    await self._adopt(job)
+                except Exception as error:
+                    failed.append(error)
+        if failed:
+            raise failed[0]
 
     async def _adopt(self, job: Job) -> None:
         if job.cancelling:
             await self._end(job, Ending(state="cancelled", ended=datetime.now(UTC)))
+            return
+        if not await asyncio.to_thread((job.folder / MODEL).is_file):
+            await self._fail(job, "output", JobError("its model is not there any more"))
             return
         try:
             version = await self._published(job)

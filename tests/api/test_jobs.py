@@ -168,13 +168,14 @@ def test_a_log_is_followed_for_so_long_and_among_the_streams(client: TestClient)
     assert client.get(path, headers=ANN).status_code == 200
 
 
-def ran(spool: Spool, id: str, payload: bytes) -> None:
+def ran(spool: Spool, id: str, payload: bytes | None) -> None:
     """Do to a job what a runner does."""
     job = spool.claim()
     assert job is not None and job.order.id == id
     write_document(job.folder / RUN_FILE, Run(image="sha256:1", started=datetime.now(UTC)))
     (job.folder / LOG).write_bytes(b"half of \xc3")
-    (job.folder / MODEL).write_bytes(payload)
+    if payload is not None:
+        (job.folder / MODEL).write_bytes(payload)
     spool.move(id, "running", "checking")
 
 
@@ -219,6 +220,16 @@ def test_a_name_that_was_taken_meanwhile_and_a_model_that_is_refused_fail_the_jo
     refused = settled(client, wrong)
     assert (refused["reason"], "is a pickle" in refused["detail"]) == ("audit", True)
     assert client.get("/v1/models/other").status_code == 404
+
+
+def test_a_job_whose_model_is_gone_fails_and_keeps_no_other_one_waiting(
+    client: TestClient, spool: Spool
+) -> None:
+    gone, good = order(client).json()["id"], order(client, model="other").json()["id"]
+    ran(spool, gone, None)
+    ran(spool, good, scaled(2).SerializeToString())
+    assert settled(client, gone)["reason"] == "output"
+    assert settled(client, good)["state"] == "done"
 
 
 def test_a_job_is_claimed_once_and_ends_once(spool: Spool, client: TestClient) -> None:
