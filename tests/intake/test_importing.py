@@ -23,6 +23,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
 
 import treeline as library
 from tests.commanding import treeline
@@ -233,6 +234,52 @@ def test_a_regression_with_missing_values_is_imported(rows: pd.DataFrame) -> Non
     treeline("import", "amount.skops", "--table", "amounts.csv", "--target", "amount")
     assert library.declared("amount").spec.target.task == "regression"
     assert np.mean(trained("amount")["folds"]["r2"]) > 0.9
+
+
+def texts(*steps: Any) -> ColumnTransformer:
+    """Return steps for the text that is first in the rows, and for the numbers after it."""
+    encoded = make_pipeline(*steps, OneHotEncoder())
+    return ColumnTransformer([("texts", encoded, [0]), ("numbers", StandardScaler(), [1, 2])])
+
+
+@pytest.mark.parametrize(
+    ("steps", "names"),
+    [
+        ([texts(), LogisticRegression()], ["Straße (neu)", "months per €", "spend"]),
+        ([texts(), LogisticRegression()], ["a b", "a_b", "variable"]),
+        ([texts(), LogisticRegression()], ["label", "features", "scores"]),
+        ([texts(SimpleImputer(strategy="most_frequent")), LogisticRegression()], None),
+        ([texts(SimpleImputer(strategy="constant", fill_value="none")), SVC()], None),
+        ([texts(), RandomForestClassifier(20, random_state=0)], None),
+    ],
+)
+def test_a_pipeline_is_imported_whatever_its_columns_are_called_and_lack(
+    rows: pd.DataFrame, steps: list[Any], names: list[str] | None
+) -> None:
+    """Signs that no graph has in a name, names that ours have, and texts that are missing."""
+    given = rows[["plan", *NUMBERS]]
+    given = given.set_axis(names, axis=1) if names else given.replace("plus", np.nan)
+    skops.io.dump(make_pipeline(*steps).fit(given, rows["left"]), "model.skops")
+    given.assign(left=rows["left"]).to_csv("customers.csv", index=False)
+    assert "on 400 rows of the table" in str(treeline("import", "model.skops", *TABLE, "--dry-run"))
+
+
+@pytest.mark.parametrize(
+    ("model", "truths"),
+    [
+        (LogisticRegression(), {"no": 0.0, "yes": 1.0}),
+        (LogisticRegression(), {"no": False, "yes": True}),
+        (SVC(), {"no": "stays", "yes": "LEAVES"}),
+        (SVC(), {"no": 7, "yes": 3}),
+    ],
+)
+def test_classes_are_recognised_whatever_they_are(
+    rows: pd.DataFrame, model: Any, truths: dict[str, Any]
+) -> None:
+    target = rows["left"].map(truths)
+    skops.io.dump(make_pipeline(StandardScaler(), model).fit(rows[NUMBERS], target), "model.skops")
+    rows.assign(left=target).to_csv("customers.csv", index=False)
+    assert "on 400 rows of the table" in str(treeline("import", "model.skops", *TABLE, "--dry-run"))
 
 
 def test_rows_and_columns_are_those_of_a_declared_model(rows: pd.DataFrame) -> None:

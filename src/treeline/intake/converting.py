@@ -11,10 +11,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pandas as pd
 from onnx import helper
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBModel
 
 from treeline.errors import ExportError
@@ -58,11 +62,14 @@ def _tail(last: Any, classes: Sequence[Any]) -> onnx.ModelProto:
     tail = piece_of(last, width=width)
     if len(classes):
         as_positions(tail.graph, classes)
+        if not hasattr(last, "predict_proba"):
+            del tail.graph.output[1:]  # what a converter gives besides is no probability
     return tail
 
 
 def _head(before: Pipeline, inputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
     """Return the graph of the steps before the last one, which gives float32."""
+    before = _with_empty_texts(before)
     columns = [(name, KINDS[kind]([None, 1])) for name, kind in inputs]
     ways: list[list[tuple[str, Any]]] = [columns]
     if all(kind == "number" for _, kind in inputs):
@@ -76,8 +83,36 @@ def _head(before: Pipeline, inputs: Sequence[tuple[str, str]]) -> onnx.ModelProt
         except Exception as error:  # converters raise whatever their library raises
             reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
             continue
+        if types is columns:
+            _name_columns(graph.graph, [name for name, _ in inputs])
         return _of_floats(stamped(graph))
     raise ExportError(f"no ONNX converter for the steps before the last one: {reasons[-1]}")
+
+
+def _with_empty_texts(before: Pipeline) -> Pipeline:
+    """Return the same steps, for which a missing text is the empty one, as it is in a graph."""
+    before = deepcopy(before)
+    waiting: list[Any] = [before]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, Pipeline):
+            waiting += [inner for _, inner in step.steps]
+        elif isinstance(step, ColumnTransformer):
+            waiting += [inner for _, inner, _ in step.transformers_]
+        elif isinstance(step, SimpleImputer) and step.statistics_.dtype == object:
+            step.missing_values = ""
+        elif isinstance(step, OneHotEncoder):
+            step.categories_ = [np.where(pd.isna(each), "", each) for each in step.categories_]
+    return before
+
+
+def _name_columns(body: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Give the inputs of a graph the names of its columns, whose signs a converter replaces."""
+    changed = {entry.name: name for entry, name in zip(body.input, names, strict=True)}
+    for entry in body.input:
+        entry.name = changed[entry.name]
+    for node in body.node:
+        node.input[:] = [changed.get(name, name) for name in node.input]
 
 
 def _of_floats(graph: onnx.ModelProto) -> onnx.ModelProto:

@@ -185,6 +185,11 @@ CONVERTERS = {"sklearn": "treeline.intake.converting:converted"}
 
 def place_of(value: Any, classes: Sequence[Any]) -> int | None:
     """Return where a class stands among others, by its text: 1 is 1.0 and "1"; None if nowhere."""
-    texts = [text_of(each) for each in classes]
-    text = text_of(value)
+    texts = [_class_text(each) for each in classes]
+    text = _class_text(value)
     return texts.index(text) if text in texts else None
+
+
+def _class_text(value: Any) -> str:
+    whole = isinstance(value, float) and value.is_integer()
+    return text_of(int(value) if whole else value)
