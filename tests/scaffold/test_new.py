@@ -145,11 +145,30 @@ def test_a_readme_that_is_there_stays(installed: Installed, tmp_path: Path) -> N
     assert (tmp_path / "mine/requirements/lab.txt").is_file()
 
 
+def test_what_lay_in_its_folder_before_is_not_committed(
+    installed: Installed, tmp_path: Path
+) -> None:
+    """Rows are for DVC, and a password is for nobody; what its owner ignores everywhere is not."""
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    (folder / "staff.csv").write_text("pay;left\n", encoding="utf-8")
+    git(folder, "init", "--quiet")
+    git(folder, "config", "core.excludesFile", str(tmp_path / "ignored"))
+    (tmp_path / "ignored").write_text("*.whl\n.dvc\n", encoding="utf-8")
+    said = installed.treeline("new", "my models", "--example", "empty", cwd=tmp_path).stdout
+    assert "  cd 'my models'\n" in said
+    assert git(folder, "status", "--porcelain") == "?? staff.csv\n"
+    files = first_commit(folder)
+    assert ".dvc/config" in files and any(each.endswith(".whl") for each in files)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["taken"], "taken: has params.yaml already, and nothing is written over"),
         (["taken/inside"], "lies in the repository"),
+        (["other.whl"], "other.whl is a file; name a folder"),
+        (["other.whl/inside"], "other.whl is a file; name a folder"),
         (["mine", "--framework", "no.whl"], "--framework no.whl: not there; give a wheel"),
         (["mine", "--framework", "other.whl"], "give its wheel, named treeline-"),
         (["mine", "--from", "no.csv", "--target", "left"], "no.csv: not a file"),

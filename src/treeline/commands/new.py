@@ -10,8 +10,10 @@ import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from shlex import quote
 
 from treeline import __version__
+from treeline.config.layout import SOURCES
 from treeline.contract.texts import slug_of
 from treeline.delivery.processes import run
 from treeline.errors import ScaffoldError
@@ -47,6 +49,8 @@ def new(
     what comes next. Raises ScaffoldError before anything is written, and where no model could be
     drafted from the table.
     """
+    if file := next((each for each in (root, *root.parents) if each.is_file()), None):
+        raise ScaffoldError(f"{root}: {file} is a file; name a folder that is new or has no files")
     top = top_of(root.absolute())
     if top is not None and top.resolve() != root.resolve():
         raise ScaffoldError(f"{root}: lies in the repository {top}; name a folder outside of it")
@@ -66,13 +70,14 @@ def new(
     write_files(root, files)
     if top is None:
         run("git", "init", "--quiet", "--initial-branch", BRANCH, cwd=root)
-    commit(root, f"Make a repository of models with Treeline {__version__}")
+    commit(root, f"Make a repository of models with Treeline {__version__}", *files, ignored=True)
     if draft:
         _add(root, Draft(table, draft.target))
-        commit(root, f"Draft a model of {draft.target}")
+        commit(root, f"Draft a model of {draft.target}", PARAMS, SOURCES.as_posix())
     add = answers.example == EMPTY and not draft
     task = "add FILE=path/to/table.csv TARGET=column" if add else "run"
-    return f"{len(files)} files are in {root}, committed. Next:\n  cd {root}\n  make {task}"
+    made = f"{len(files)} files are in {root}, committed. Next:"
+    return f"{made}\n  cd {quote(str(root))}\n  make {task}"
 
 
 def _located(table: str) -> str:
@@ -101,5 +106,5 @@ def _add(root: Path, draft: Draft) -> None:
     if done.returncode:
         raise ScaffoldError(
             f"{root}: is made, and {PARAMS} declares no model yet, for the reason above; in it:\n"
-            f"  make add FILE={draft.table} TARGET={draft.target} ARGS='…'"
+            f"  make add FILE={quote(draft.table)} TARGET={quote(draft.target)} ARGS='…'"
         )

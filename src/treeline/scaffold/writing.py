@@ -24,15 +24,16 @@ def write_files(root: Path, files: Mapping[str, bytes]) -> None:
         (root / path).chmod(0o755 if path in EXECUTABLE else 0o644)
 
 
-def commit(root: Path, message: str, *paths: str) -> None:
-    """Commit files, or all that git does not ignore; raises DeliveryError where git refuses.
+def commit(root: Path, message: str, *paths: str, ignored: bool = False) -> None:
+    """Commit these files alone, in folders those that git does not ignore; raises DeliveryError.
 
-    Where nobody has told git who they are, the commit is Treeline's.
+    `ignored` takes files too that a person has told git to ignore everywhere. Where nobody has told
+    git who they are, the commit is Treeline's.
     """
-    run("git", "add", "--all", "--", *(paths or (".",)), cwd=root)
+    run("git", "add", *(("--force",) if ignored else ()), "--", *paths, cwd=root)
     known = attempt("git", "config", "user.email", cwd=root).returncode == 0
     identity = () if known else NOBODY
-    run("git", *identity, "commit", "--quiet", "--message", message, cwd=root)
+    run("git", *identity, "commit", "--quiet", "--message", message, "--", *paths, cwd=root)
 
 
 def top_of(folder: Path) -> Path | None:
