@@ -101,10 +101,15 @@ class RecordEndpoint:
     async def _explained(
         self, predictor: Predictor, body: bytes, answer: bytes, receive: Receive
     ) -> bytes:
-        """Return an answer with how it came about; raises TreelineError."""
+        """Return an answer with how it came about; raises TreelineError.
+
+        It waits among the streams: explanations take hundreds of times as long as predictions, and
+        must leave these their slots.
+        """
         self._explaining.check(predictor)
         explaining = partial(self._explaining.explained, predictor, predictor.row(body))
-        explained = await unless_gone(receive, explaining)
+        with self._load.streaming():
+            explained = await unless_gone(receive, explaining)
         (document,) = explained.documents(predictor.signature)
         return b"%b,%b}" % (answer[:-1], to_json({EXPLANATION: document})[1:-1])
 

@@ -69,8 +69,8 @@ class Load:
         """
         if self.streams >= self.most_streams:
             raise BodiesFullError(
-                f"The service receives {self.streams} large bodies; send this one again in a "
-                "moment. API_MAX_STREAMS is the limit of each worker process."
+                f"The service has {self.streams} large bodies, logs and explanations under way; "
+                "ask again in a moment. API_MAX_STREAMS is the limit of each worker process."
             )
         self.streams += 1
         self.under_way -= 1

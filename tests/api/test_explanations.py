@@ -270,6 +270,19 @@ def test_an_explanation_that_takes_too_long_is_ended(folder: Path, tmp_path: Pat
         assert client.post(LINEAR, json=RECORD).status_code == 200
 
 
+def test_explanations_leave_predictions_their_slots(folder: Path, serve: Serve) -> None:
+    client = serve(folder, max_streams=1)
+    load = client.app.services.load  # type: ignore[attr-defined]
+    load.streams = 1
+    refused = client.post(LINEAR, json=RECORD, params=ASKED)
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    assert "explanations" in refused.json()["detail"]
+    assert client.post(LINEAR, json=RECORD).status_code == 200
+    load.streams = 0
+    assert client.post(LINEAR, json=RECORD, params=ASKED).status_code == 200
+    assert (load.streams, load.under_way) == (0, 0)
+
+
 @pytest.mark.parametrize("path", [LINEAR, f"{LINEAR}/batch"])
 def test_other_words_than_yes_and_no_are_refused(explaining: TestClient, path: str) -> None:
     refused = explaining.post(path, json=RECORD, params={"explain": "perhaps"})
