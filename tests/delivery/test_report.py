@@ -171,6 +171,12 @@ def test_it_says_what_was_written_back_and_what_will_be_deployed() -> None:
     assert f"Will be deployed from {COMMIT[:12]}: {models}." in text
 
 
+def test_where_each_model_is_held_back_it_names_none_that_will_be_deployed() -> None:
+    held = {model.name: "refused" for model in TRAINED.models}
+    text = report(replace(TRAINED, published=replace(PUBLISHED, held=held)))
+    assert f"deployed from {COMMIT[:12]}, with the models that were released before." in text
+
+
 def test_it_says_why_what_was_written_back_is_not_deployed() -> None:
     held = replace(PUBLISHED, released=False, note="main moved on meanwhile.")
     text = report(replace(TRAINED, published=held))

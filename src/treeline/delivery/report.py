@@ -119,7 +119,8 @@ def _consequence(summary: RunSummary) -> str:
     if published.released:
         models = [model for model in summary.models if model.name not in published.held]
         shipped = ", ".join(f"{model.name} `{model.version}`" for model in models)
-        lines.append(f"Will be deployed from {(published.commit or '')[:12]}: {shipped}.")
+        which = f": {shipped}" if shipped else ", with the models that were released before"
+        lines.append(f"Will be deployed from {(published.commit or '')[:12]}{which}.")
     if published.branch:
         lines.append(f"Pushed to {published.branch}.")
     paragraphs = [" ".join([*lines, published.note]).strip()]
