@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     """Where models are fetched from instead, such as `s3://bucket/prefix`; empty: from nowhere.
     Credentials are in the environment, such as AWS_ACCESS_KEY_ID (docs/model-store.md)."""
 
+    models_named: Listed = ()
+    """Which of them are fetched, by name, where `*` stands for any letters; none named: all."""
+
     models_seconds: Annotated[float, Field(gt=0)] = 10
     """How often the store of models is asked what it names."""
 

@@ -15,6 +15,7 @@ from tests.serving import ROOT, free_port
 from tests.waiting import wait_until
 
 SHIPPED = ROOT / "deploy" / "haproxy" / "haproxy.cfg"
+GROUPS = SHIPPED.with_name("groups.cfg")
 PROXY = "127.0.0.9"  # an address of this machine that plays a proxy before the balancer
 START_SECONDS = 20
 
@@ -76,8 +77,13 @@ def changed(text: str, former: str, other: str) -> str:
 
 
 @contextmanager
-def balancing(folder: Path, replica: int, *, connections: int = 200) -> Iterator[Balancer]:
-    """Run the shipped configuration, changed in where it listens and whom it asks alone."""
+def balancing(
+    folder: Path, replica: int, *, connections: int = 200, group: int | None = None
+) -> Iterator[Balancer]:
+    """Run the shipped configuration, changed in where it listens and whom it asks alone.
+
+    With the port of a replica of a `group` the shipped groups are there too.
+    """
     command, port = need_haproxy(), free_port()
     text = changed(SHIPPED.read_text(), 'bind "${LISTEN-:8080}"', f"bind 127.0.0.1:{port}")
     asked = "server-template replica 1-32 api:8000"
@@ -88,19 +94,28 @@ def balancing(folder: Path, replica: int, *, connections: int = 200) -> Iterator
         "TRUSTED_PROXIES": f"{PROXY} 10.9.9.0/24",
         "CALLER_CONNECTIONS": str(connections),
     }
+    words = [command, "-db", "-f", str(path)]
+    if group is not None:
+        environment["MODEL_GROUPS"] = str(SHIPPED.with_name("groups.map"))
+        groups = folder / "groups.cfg"
+        text = changed(GROUPS.read_text(), "resolvers docker init-addr none", "")
+        asked = "server-template replica 1-32 api-large:8000"
+        groups.write_text(changed(text, asked, f"server replica 127.0.0.1:{group}"))
+        words += ["-f", str(groups)]
     balancer = Balancer(port)
-    with (folder / "haproxy.log").open("w+") as log:
-        words = [command, "-db", "-f", str(path)]
-        with subprocess.Popen(words, env=environment, stdout=log, stderr=log) as process:
-            try:
-                wait_until(
-                    lambda: _answers(balancer, process, folder / "haproxy.log"),
-                    seconds=START_SECONDS,
-                    what="the balancer answers",
-                )
-                yield balancer
-            finally:
-                process.terminate()
+    with (
+        (folder / "haproxy.log").open("w+") as log,
+        subprocess.Popen(words, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            wait_until(
+                lambda: _answers(balancer, process, folder / "haproxy.log"),
+                seconds=START_SECONDS,
+                what="the balancer answers",
+            )
+            yield balancer
+        finally:
+            process.terminate()
 
 
 def _answers(balancer: Balancer, process: subprocess.Popen[bytes], log: Path) -> bool:

@@ -112,6 +112,7 @@ def environment_of(settings: Settings) -> dict[str, str]:
     own = {
         "API_STATE_DIR": str(settings.state_dir.resolve()),
         "API_MODELS": settings.models,
+        "API_MODELS_NAMED": ",".join(settings.models_named),
         "API_MODELS_SECONDS": str(settings.models_seconds),
         "API_LEAVE_OUT": ",".join(settings.leave_out),
         "API_LOG_FORMAT": settings.log_format,

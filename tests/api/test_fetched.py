@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,9 @@ class Machine:
         self.folder.enter().release()
         self.restart()
 
-    def restart(self) -> None:
-        self.fetcher = BucketFetcher(self.folder, bucket_at(self.address, place="here"))
+    def restart(self, *named: str, left_out: Sequence[str] = ()) -> None:
+        bucket = bucket_at(self.address, place="here")
+        self.fetcher = BucketFetcher(self.folder, bucket, named=named, left_out=left_out)
 
     def served(self) -> dict[str, str]:
         """Look once, and return the versions of the models that load."""
@@ -117,6 +118,31 @@ def test_what_is_sent_is_fetched_and_what_is_sent_no_more_goes(
     assert send(checkout, address).endswith("1 models, 2 of 2 files were new")
     assert machine.served() == versions(checkout)
     assert send(checkout, address).endswith("0 of 2 files were new")
+
+
+CHOSEN = [
+    ((), (), {IRIS.name, SURVIVAL.name}),
+    (("*",), (), {IRIS.name, SURVIVAL.name}),
+    ((f"{IRIS.name[:2]}*",), (), {IRIS.name}),
+    ((SURVIVAL.name,), (), {SURVIVAL.name}),
+    ((IRIS.name, f"*{SURVIVAL.name[-3:]}"), (), {IRIS.name, SURVIVAL.name}),
+    (("*",), (IRIS.name,), {SURVIVAL.name}),
+    ((IRIS.name.upper(), "none-*"), (), set()),
+]
+
+
+@pytest.mark.parametrize("choice", CHOSEN)
+def test_a_machine_fetches_what_it_is_to_hold(
+    checkout: Path,
+    address: str,
+    machine: Machine,
+    choice: tuple[tuple[str, ...], tuple[str, ...], set[str]],
+) -> None:
+    named, left_out, fetched = choice
+    send(checkout, address)
+    machine.restart(*named, left_out=left_out)
+    assert set(machine.served()) == fetched
+    assert len(list(machine.folder.files.iterdir())) == 2 * len(fetched)
 
 
 def test_a_model_that_has_not_changed_is_the_same_file_in_the_next_set(

@@ -3,7 +3,7 @@
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -58,8 +58,9 @@ class _Recording(socketserver.BaseRequestHandler):
                 self.request.sendall(OK)
 
 
-@pytest.fixture
-def replica() -> Iterator[Replica]:
+@contextmanager
+def recording() -> Iterator[Replica]:
+    """Run a replica that writes down what arrives."""
     with Replica() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
@@ -67,6 +68,12 @@ def replica() -> Iterator[Replica]:
         server.released.set()
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def replica() -> Iterator[Replica]:
+    with recording() as server:
+        yield server
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
 from threading import Lock
 
 from api.models.bucket.folder import FetchedFolder
@@ -19,6 +20,7 @@ from treeline.errors import ArtifactRejectedError, BucketError, ObjectAbsentErro
 from treeline.files import digest, replacing
 from treeline.signing import STATEMENT_FILE
 
+ALL = ("*",)
 AT_ONCE = 8  # files that are fetched at the same time
 TELL_SECONDS = 60.0
 
@@ -29,11 +31,20 @@ class BucketFetcher:
     """Keeps a folder equal to what the list of a bucket names."""
 
     def __init__(
-        self, folder: FetchedFolder, bucket: Bucket, *, left_out: Collection[str] = ()
+        self,
+        folder: FetchedFolder,
+        bucket: Bucket,
+        *,
+        named: Collection[str] = ALL,
+        left_out: Collection[str] = (),
     ) -> None:
-        """Go on from what is in the folder; models `left_out` are not fetched."""
+        """Go on from what is in the folder.
+
+        Fetched are the models that one of `named` fits, in which `*` stands for any letters, but
+        for those `left_out`.
+        """
         self._folder, self._bucket = folder, bucket
-        self._left_out = frozenset(left_out)
+        self._named, self._left_out = tuple(named) or ALL, frozenset(left_out)
         self._served = folder.listing()
         self._tag = ""
         self._settled = False
@@ -65,8 +76,12 @@ class BucketFetcher:
 
     def _wanted(self, named: Listing) -> Listing:
         """Return a list without what is not served here."""
-        models = {name: each for name, each in named.models.items() if name not in self._left_out}
+        models = {name: each for name, each in named.models.items() if self._is_wanted(name)}
         return named.model_copy(update={"models": models})
+
+    def _is_wanted(self, name: str) -> bool:
+        fits = any(fnmatchcase(name, pattern) for pattern in self._named)
+        return fits and name not in self._left_out
 
     def _take(self, named: Listing) -> None:
         """Fetch what a list names, and let it be served; raises BucketError and OSError."""

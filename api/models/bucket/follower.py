@@ -39,7 +39,9 @@ def main() -> int:
     settings = needed["settings"]()
     needed["logs"](settings)
     bucket = needed["bucket"](settings.models, place=PLACE)
-    fetcher = needed["fetcher"](folder, bucket, left_out=settings.leave_out)
+    fetcher = needed["fetcher"](
+        folder, bucket, named=settings.models_named, left_out=settings.leave_out
+    )
     follow(folder, fetcher.poll, pause_seconds=settings.models_seconds, logger=logger)
     return 0
 
