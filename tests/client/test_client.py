@@ -159,8 +159,30 @@ def test_bad_rows_are_named_as_the_caller_knows_them(call: Call) -> None:
 
 
 def test_what_json_cannot_hold_is_refused_before_it_is_sent(call: Call) -> None:
-    with pytest.raises(InvalidInputError, match="cannot be sent as JSON"):
+    with pytest.raises(InvalidInputError, match=r"^Light_ISF: cannot be sent as JSON: nan"):
         call("predict", {**SURVIVAL.example, "Light_ISF": float("nan")})
+    frame = seedlings(30)
+    frame.loc["no 25", "Light_ISF"] = np.inf
+    with pytest.raises(InvalidInputError, match=r"^row no 25: Light_ISF: cannot .* JSON: inf"):
+        call("predict_batch", frame)
+
+
+@pytest.mark.parametrize("value", [np.float32(0.25), np.float64(0.25), np.array(0.25), np.int64(0)])
+def test_a_number_of_numpy_is_a_number(value: Any, call: Call) -> None:
+    records = [{**SURVIVAL.example, "Light_ISF": each} for each in (value, value.item())]
+    first, second = (call("predict", record) for record in records)
+    assert first.probability == second.probability
+
+
+def test_a_column_of_times_that_is_no_feature_can_be_beside(call: Call) -> None:
+    frame = seedlings(3).assign(seen=pd.Timestamp("2026-01-31"))
+    assert len(call("predict_batch", frame)) == 3
+
+
+@pytest.mark.parametrize("rows", [{"Light_ISF": 0.2}, pd.Series([0.2]), iter([{}]), "rows.csv"])
+def test_what_is_neither_a_frame_nor_a_list_is_refused(rows: Any, call: Call) -> None:
+    with pytest.raises(InvalidInputError, match="is neither a frame of pandas nor a list"):
+        call("predict_batch", rows)
 
 
 def test_truths_are_taken_one_or_many(call: Call) -> None:

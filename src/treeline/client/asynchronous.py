@@ -114,8 +114,9 @@ class AsyncClient:
         size = min(self._chunk_rows, messages.EXPLAINED_ROWS) if table.explain else self._chunk_rows
         given, answers = rows_of(rows), list[dict[str, Any]]()
         for start, end in messages.chunks(len(given), size):
-            message = table.chunk(given.records(start, end))
-            body = await self._sent(message, label=labels(given, start))
+            label = labels(given, start)
+            message = table.chunk(given.records(start, end), label)
+            body = await self._sent(message, label=label)
             answers += [
                 labelled(given, start, messages.row_of(each)) for each in messages.lines_of(body)
             ]

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -157,9 +158,11 @@ class Table:
     extra: str = "auto"
     explain: bool = False
 
-    def chunk(self, records: Sequence[Record]) -> Message:
-        """Return the question for several records."""
-        body = b"\n".join(_encoded(dict(record)) for record in records)
+    def chunk(self, records: Sequence[Record], label: Callable[[int], str]) -> Message:
+        """Return the question for several records; `label` names one by its number from 1."""
+        body = b"\n".join(
+            _encoded_row(record, number, label) for number, record in enumerate(records, 1)
+        )
         said = {"bad_rows": self.bad_rows, "extra": self.extra}
         query = urlencode({**said, **({"explain": "true"} if self.explain else {})})
         return Message("POST", f"{_place(self.model)}/predict/batch?{query}", body, LINES)
@@ -276,7 +279,44 @@ def _place(model: str | None) -> str:
 
 
 def _encoded(document: Any) -> bytes:
+    """Return a document as JSON; raises InvalidInputError, which names each key that is none."""
     try:
-        return json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+        return _json(document)
     except (TypeError, ValueError) as error:
-        raise InvalidInputError([Problem("record", f"cannot be sent as JSON: {error}")]) from error
+        keys = document if isinstance(document, dict) else {}
+        wrong = {str(name): why for name, each in keys.items() if (why := _no_json(each))}
+        reasons = wrong or {"record": str(error)}
+        raise InvalidInputError(
+            [Problem(place, f"cannot be sent as JSON: {why}") for place, why in reasons.items()]
+        ) from error
+
+
+def _encoded_row(record: Record, number: int, label: Callable[[int], str]) -> bytes:
+    try:
+        return _encoded(dict(record))
+    except InvalidInputError as error:
+        row = label(number)
+        raise InvalidInputError(
+            [replace(each, place=f"{row}: {each.place}") for each in error.problems]
+        ) from error
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, default=_plain).encode()
+
+
+def _no_json(value: Any) -> str:
+    try:
+        _json(value)
+    except (TypeError, ValueError) as error:
+        return f"{value!r}: {error}"
+    return ""
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds of a number of NumPy, or of a time; raises TypeError."""
+    if isinstance(value, date):
+        return value.isoformat()
+    if getattr(value, "shape", None) == ():  # NumPy itself is none of the client's
+        return value.item()
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from treeline.client.messages import Record, relabelled
+from treeline.errors import InvalidInputError, Problem
 from treeline.registry import resolve
 
 TABLES = {
@@ -33,8 +34,11 @@ class Rows(Protocol):
 
 
 def rows_of(given: Any) -> Rows:
-    """Return the rows of a frame of pandas, or of a list of records."""
+    """Return the rows of a frame of pandas, or of a list of records; raises InvalidInputError."""
     kind = "frame" if hasattr(given, "columns") and hasattr(given, "iloc") else "records"
+    if kind == "records" and (not isinstance(given, Sequence) or isinstance(given, str | bytes)):
+        said = f"a {type(given).__name__} is neither a frame of pandas nor a list of records"
+        raise InvalidInputError([Problem("rows", f"{said}; one record is asked for by predict")])
     rows: Rows = resolve(TABLES, kind, place="rows", extra="train")(given)
     return rows
 
