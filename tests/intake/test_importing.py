@@ -18,11 +18,12 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 
 import treeline as library
@@ -191,6 +192,15 @@ def test_a_type_that_no_library_has_is_named(rows: pd.DataFrame) -> None:
         treeline("import", "own.skops", *TABLE, "--trust", "--features", "months,spend")
 
 
+def test_a_function_that_runs_a_text_is_no_type_that_is_trusted(rows: pd.DataFrame) -> None:
+    """It comes with NumPy; the file names it in the place of a step's own function."""
+    steps = make_pipeline(FunctionTransformer(), LogisticRegression())
+    steps.fit(rows[NUMBERS], rows["left"])[0].func = np.testing.measure
+    skops.io.dump(steps, "own.skops")
+    with pytest.raises(ArtifactRejectedError, match=r"numpy.testing.*measure.*--trust"):
+        treeline("import", "own.skops", *TABLE)
+
+
 def boosted(rows: pd.DataFrame) -> list[str]:
     target = (rows["left"] == "yes").astype(int)
     xgboost.XGBClassifier(n_estimators=5).fit(rows[NUMBERS], target).save_model("model.json")
@@ -250,7 +260,7 @@ def texts(*steps: Any) -> ColumnTransformer:
         ([texts(), LogisticRegression()], ["label", "features", "scores"]),
         ([texts(SimpleImputer(strategy="most_frequent")), LogisticRegression()], None),
         ([texts(SimpleImputer(strategy="constant", fill_value="none")), SVC()], None),
-        ([texts(), RandomForestClassifier(20, random_state=0)], None),
+        ([texts(), SelectKBest(k=3), HistGradientBoostingClassifier(max_iter=9)], None),
     ],
 )
 def test_a_pipeline_is_imported_whatever_its_columns_are_called_and_lack(
