@@ -226,6 +226,8 @@ def test_bad_rows_are_named_by_their_index_or_reported(folder: Path) -> None:
         (lambda frame: frame.drop(columns="Light_ISF"), "no column 'Light_ISF'"),
         (lambda frame: frame.assign(Sterile="often"), "Sterile"),
         (lambda frame: frame[["Leaves", *frame.columns]], "Duplicate"),
+        (lambda frame: frame.rename(columns={"Leaves": "leaves"}), "no column 'Leaves'.*'leaves'"),
+        (lambda frame: frame.to_dict("records"), "a list is no frame of pandas"),
     ],
 )
 def test_a_frame_that_cannot_be_asked_is_refused_in_words(
@@ -233,6 +235,21 @@ def test_a_frame_that_cannot_be_asked_is_refused_in_words(
 ) -> None:
     with pytest.raises(DataError, match=message):
         treeline.Artifact.load(folder / "tree-survival").predict(change(seedlings()))
+
+
+def test_columns_that_are_no_features_are_let_be(folder: Path) -> None:
+    artifact, frame = treeline.Artifact.load(folder / "tree-survival"), seedlings()
+    beside = pd.Series([[1], {}, "a", 2.5] * 10, frame.index, name="Notes")
+    more = pd.concat([frame, beside, frame["Remark"]], axis=1)
+    assert artifact.predict(more).equals(artifact.predict(frame))
+
+
+@pytest.mark.parametrize("name", ["Mein Modell", "../elsewhere", ""])
+def test_a_name_that_no_model_can_have_is_declared_nowhere(
+    name: str, declared: treeline.Declaration
+) -> None:
+    with pytest.raises(ConfigError, match="names no model: a name is made of lowercase"):
+        treeline.Declaration.of(name, declared.block)
 
 
 def test_what_runs_code_as_it_opens_must_be_admitted(folder: Path) -> None:

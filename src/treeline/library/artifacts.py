@@ -16,7 +16,7 @@ from treeline.contract.signature import Signature
 from treeline.errors import ArtifactRejectedError, DataError
 from treeline.scoring.locally import BATCH_ROWS
 from treeline.scoring.predicting import ERROR, check_keep, refuse, scored
-from treeline.scoring.reading import check_columns
+from treeline.scoring.reading import check_columns, check_names
 from treeline.tables import table_of
 
 BadRows = Literal["refuse", "report"]
@@ -78,9 +78,12 @@ class Artifact:
         which names row, column and value, or with `bad_rows="report"` have no prediction and the
         reason as `error`. Columns that are no features are let be.
         """
-        table = table_of(frame)
+        check_frame(frame)
+        features = self.signature.features
+        table = table_of(frame.loc[:, frame.columns.isin([*features, *keep])])
         try:
-            check_columns(table.schema, self.signature.features, keep=tuple(keep))
+            check_names(list(frame.columns), features, keep=tuple(keep))
+            check_columns(table.schema, features, keep=tuple(keep))
             check_keep(keep, self.signature)
         except DataError as error:
             raise DataError(f"the frame: {error}") from None
@@ -110,3 +113,9 @@ class Artifact:
 def _place(frame: pd.DataFrame, start: int, row: int) -> str:
     label: Any = frame.index[start + row]
     return f"row {label}"
+
+
+def check_frame(given: object) -> None:
+    """Raise DataError for what is no frame of pandas."""
+    if not isinstance(given, pd.DataFrame):
+        raise DataError(f"a {type(given).__name__} is no frame of pandas; give pandas.DataFrame(…)")

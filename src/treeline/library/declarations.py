@@ -13,6 +13,7 @@ from treeline.config import PARAMS, declared_model, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems
 from treeline.config.sources import FILES
+from treeline.contract.texts import RULE, is_slug, slug_of
 from treeline.drafting.choices import draft as drafted
 from treeline.drafting.columns import read_columns
 from treeline.drafting.hints import Hints
@@ -29,6 +30,8 @@ class Declaration:
     @classmethod
     def of(cls, name: str, block: Mapping[str, Any]) -> Self:
         """Return what a block declares, as it would stand in `params.yaml`; raises ConfigError."""
+        if not is_slug(name):
+            raise ConfigError(f"{name!r} names no model: {RULE}; such as {slug_of(name)!r}")
         try:
             return cls(name, ModelSpec.model_validate(dict(block)))
         except ValidationError as error:

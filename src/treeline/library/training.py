@@ -21,7 +21,7 @@ from treeline.config import Layout
 from treeline.contract.signature import Signature, Verdict
 from treeline.errors import ConfigError, ExportError, GateError
 from treeline.files import replacing_folder, write_json
-from treeline.library.artifacts import Artifact
+from treeline.library.artifacts import Artifact, check_frame
 from treeline.library.declarations import Declaration
 from treeline.records.evaluation import Evaluation, read_evaluation
 from treeline.records.summary import Summary, read_summary
@@ -211,6 +211,7 @@ def prepare(declared: Declaration, frame: pd.DataFrame | None = None) -> Prepare
         collecting.collect(declared.spec, prepared.paths)
     else:
         place = f"the frame for {declared.name}"
+        check_frame(frame)
         collecting.collected([table_of(frame)], prepared.paths, place=place)
     preparing.prepare(declared.spec, prepared.paths)
     return prepared
