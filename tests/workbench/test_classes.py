@@ -102,7 +102,7 @@ def test_a_class_is_begun_and_looked_at_by_the_command(
     assert (own / "growing.py").read_text() == module_of("classifier", "Growth")
     with pytest.raises(ConfigError, match="is there already"):
         treeline("new-class", "regressor", "own.growing.Other")
-    for path in ("growing.Growth", "own.Growth", "own.growing.class"):
+    for path in ("Growth", "", "growing.Growth", "own.Growth", "own.growing.class"):
         with pytest.raises(ConfigError, match=r"own\.<module>\.<Class>"):
             treeline("new-class", "regressor", path)
     with pytest.raises(ConfigError, match="src/own"):

@@ -16,11 +16,11 @@ WIDTH = len("wrong")
 
 def new_class(kind: str, path: str) -> Path:
     """Write the module of a new class `own.<module>.<Class>`; raises ConfigError."""
-    top, *modules, name = path.split(".")
-    words = [*modules, name]
-    if top != OWN or len(modules) != 1 or not all(map(_is_name, words)):
+    top, *words = path.split(".")
+    if top != OWN or len(words) != 2 or not all(map(_is_name, words)):
         raise ConfigError(f"{path}: name it own.<module>.<Class>, such as own.growth.Growth")
-    file = own_folder() / f"{modules[0]}.py"
+    module, name = words
+    file = own_folder() / f"{module}.py"
     if file.exists():
         raise ConfigError(f"{file}: is there already; write the class into it, or name another")
     write_text(file, module_of(kind, name))
