@@ -244,7 +244,7 @@ def test_columns_that_are_no_features_are_let_be(folder: Path) -> None:
     assert artifact.predict(more).equals(artifact.predict(frame))
 
 
-@pytest.mark.parametrize("name", ["Mein Modell", "../elsewhere", ""])
+@pytest.mark.parametrize("name", ["My model", "../elsewhere", ""])
 def test_a_name_that_no_model_can_have_is_declared_nowhere(
     name: str, declared: treeline.Declaration
 ) -> None:
