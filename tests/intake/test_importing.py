@@ -220,6 +220,12 @@ def without_maps(rows: pd.DataFrame) -> list[str]:
     return graph(rows, options={"zipmap": False})
 
 
+def numbered(rows: pd.DataFrame) -> list[str]:
+    """Return one whose labels are numbers, which a person has names for."""
+    numbers = rows.assign(left=(rows["left"] == "yes").astype(int))
+    return [*without_maps(numbers), "--classes", "no,yes"]
+
+
 def logged(rows: pd.DataFrame) -> list[str]:
     mlflow = pytest.importorskip("mlflow.sklearn", reason="it needs: make setup-lab")
     mlflow.save_model(piped(rows), "logged", serialization_format="cloudpickle")
@@ -227,7 +233,7 @@ def logged(rows: pd.DataFrame) -> list[str]:
 
 
 @pytest.mark.filterwarnings("ignore:.*type hint:UserWarning")  # MLflow's, of itself
-@pytest.mark.parametrize("bring", [boosted, graph, without_maps, logged])
+@pytest.mark.parametrize("bring", [boosted, graph, without_maps, numbered, logged])
 def test_models_of_other_kinds_are_judged_by_the_same_rows(
     rows: pd.DataFrame, bring: Callable[[pd.DataFrame], list[str]]
 ) -> None:
@@ -314,6 +320,17 @@ def test_rows_and_columns_are_those_of_a_declared_model(rows: pd.DataFrame) -> N
             ExportError,
             "--classes no,yes",
         ),
+        (
+            ["model.onnx", *TABLE, "--features", "months,spend", "--classes", "yes,no"],
+            ArtifactRejectedError,
+            "in this order: 'no', 'yes'",
+        ),
+        (
+            ["model.onnx", *TABLE, "--features", "months,spend", "--classes", "a,b,c"],
+            ArtifactRejectedError,
+            "the model has 2 classes",
+        ),
+        (["model.onnx", *TABLE, "--name", "../mine"], ConfigError, "such as mine"),
         (["model.h5", *TABLE], ArtifactRejectedError, ".onnx"),
         (["nothing.skops", *TABLE], ArtifactRejectedError, "not a file"),
     ],
@@ -327,6 +344,12 @@ def test_what_is_not_known_is_asked_for_by_its_option(
         treeline("import", *arguments)
     assert Path("params.yaml").read_bytes() == before
     assert not Path("dataset/sources/models").exists()
+
+
+def test_a_regression_has_no_classes(rows: pd.DataFrame) -> None:
+    skops.io.dump(LinearRegression().fit(rows[["months"]], rows["spend"]), "spend.skops")
+    with pytest.raises(ArtifactRejectedError, match="the model has 0 classes"):
+        treeline("import", "spend.skops", *TABLE, "--classes", "no,yes")
 
 
 def test_another_file_or_other_columns_are_not_judged(rows: pd.DataFrame) -> None:

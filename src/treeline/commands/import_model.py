@@ -25,7 +25,7 @@ from treeline.config.problems import problems
 from treeline.config.sources import FileSource
 from treeline.contract.features import Feature
 from treeline.contract.signature import Parity
-from treeline.contract.texts import slug_of
+from treeline.contract.texts import RULE, is_slug, slug_of
 from treeline.drafting.blocks import block_lines, with_block
 from treeline.drafting.choices import Block, Draft
 from treeline.drafting.hints import Hints
@@ -133,6 +133,8 @@ def summary(brought: Import, *, written: bool) -> str:
 
 
 def _check_options(rows: Rows, name: str) -> None:
+    if not is_slug(name):
+        raise ConfigError(f"--name {name}: {RULE}; such as {slug_of(name)}")
     before = declared_before(PARAMS)
     declared = {} if before is None else before.models
     if name in declared:

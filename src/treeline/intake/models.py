@@ -77,13 +77,25 @@ def read_model(place: str, said: Said) -> Model:
     read: Callable[[str, Said], Model] = resolve(READERS, kind, place=place, extra=EXTRAS.get(kind))
     model = read(place, said)
     if said.classes and isinstance(model, FittedModel):
-        if len(said.classes) != len(model.classes or ()):
-            raise ArtifactRejectedError(
-                f"--classes {','.join(said.classes)}: the model has {len(model.classes or ())} "
-                f"classes, {', '.join(map(repr, model.classes or ()))}"
-            )
-        return replace(model, called=said.classes)
+        return replace(model, called=called(place, said, model.classes or ()))
     return model
+
+
+def called(place: str, said: Said, known: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the names of a model's classes: those that a person says, or else its own.
+
+    Raises ArtifactRejectedError for another number of them, or another order.
+    """
+    if not said.classes:
+        return tuple(known)
+    texts = tuple(map(_class_text, known))
+    turned = set(texts) == set(said.classes) and texts != said.classes
+    if turned or len(known) != len(said.classes):
+        raise ArtifactRejectedError(
+            f"{place}: --classes {','.join(said.classes)}: the model has {len(known)} classes, in "
+            f"this order: {', '.join(map(repr, known))}"
+        )
+    return said.classes
 
 
 def refuse_code(place: str, said: Said) -> None:

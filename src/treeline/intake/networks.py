@@ -18,6 +18,7 @@ from treeline.errors import ArtifactRejectedError
 from treeline.export.conversion import OPSET
 from treeline.intake import Said
 from treeline.intake.labels import ML, as_positions
+from treeline.intake.models import called
 
 FLOATS = {onnx.TensorProto.FLOAT: np.float32, onnx.TensorProto.DOUBLE: np.float64}
 LABELS = (onnx.TensorProto.INT64, onnx.TensorProto.STRING, onnx.TensorProto.INT32)
@@ -27,11 +28,15 @@ TEXT = onnx.TensorProto.STRING
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A graph with one input of all columns, or one for each; `proto` has no ZipMap any more."""
+    """A graph with one input of all columns, or one for each; `proto` has no ZipMap any more.
+
+    `labels` are what it gives for its `classes`, in the same order.
+    """
 
     proto: onnx.ModelProto
     names: tuple[str, ...] | None
     classes: tuple[Any, ...] | None
+    labels: tuple[Any, ...] = ()
     made: str = "onnx"
 
     @cached_property
@@ -53,14 +58,18 @@ class OnnxModel:
         if self.classes == ():
             return Prediction(values=np.asarray(outputs[0]).reshape(-1))
         scores = np.asarray(outputs[1]) if len(outputs) > 1 else None
-        return Prediction(labels=np.asarray(outputs[0]).reshape(-1), scores=scores)
+        given = np.asarray(outputs[0]).reshape(-1)
+        if self.classes:
+            called = dict(zip(self.labels, self.classes, strict=True))
+            given = np.array([called.get(each) for each in given.tolist()], dtype=object)
+        return Prediction(labels=given, scores=scores)
 
     def graph(self, inputs: Sequence[tuple[str, str]]) -> onnx.ModelProto:
         """Return a copy of it whose labels are positions in the classes."""
         copy = onnx.ModelProto()
         copy.CopyFrom(self.proto)
         if self.classes:
-            as_positions(copy.graph, self.classes)
+            as_positions(copy.graph, self.labels)
         return copy
 
 
@@ -82,7 +91,8 @@ def read_onnx(place: str, said: Said) -> OnnxModel:
         )
     classes: tuple[Any, ...] | None = ()
     if outputs[0] in LABELS:
-        classes = said.classes or labels or None
+        classes = called(place, said, labels) if labels else said.classes or None
+        labels = labels or _labels(classes or (), outputs[0])
     elif outputs[0] not in FLOATS:
         raise ArtifactRejectedError(
             f"{place}: its first output is neither labels nor values; give a graph whose outputs "
@@ -94,7 +104,16 @@ def read_onnx(place: str, said: Said) -> OnnxModel:
             "--classes no,yes"
         )
     names = tuple(entry.name for entry in proto.graph.input)
-    return OnnxModel(proto, said.features or (names if len(names) > 1 else None), classes)
+    taken = said.features or (names if len(names) > 1 else None)
+    return OnnxModel(proto, taken, classes, labels=labels)
+
+
+def _labels(classes: tuple[Any, ...], kind: int) -> tuple[Any, ...]:
+    """Return what a graph gives for classes, where it has no names of its own for them."""
+    if kind == TEXT:
+        return classes
+    numbers = [int(each) for each in classes if str(each).isdecimal()]
+    return tuple(numbers if len(numbers) == len(classes) else range(len(classes)))
 
 
 def _renew(proto: onnx.ModelProto, place: str) -> None:
