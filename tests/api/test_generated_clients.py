@@ -110,10 +110,12 @@ def operations(document: Json) -> list[Operation]:
     return [(path, method, each) for path, item in paths for method, each in item.items()]
 
 
-@pytest.fixture(scope="module")
-def service(folder: Path) -> Iterator[Service]:
-    settings = {"API_KEYS": KEYS, "API_STATE_DIR": str(folder / "state"), "WEB_CONCURRENCY": "1"}
-    with serving(folder / "models", folder / "log", **settings) as service:
+@pytest.fixture
+def service(folder: Path, tmp_path: Path) -> Iterator[Service]:
+    """A service of its own: a client that asks for every operation takes models away, too."""
+    state = shutil.copytree(folder / "state", tmp_path / "state")
+    settings = {"API_KEYS": KEYS, "API_STATE_DIR": str(state), "WEB_CONCURRENCY": "1"}
+    with serving(folder / "models", tmp_path / "log", **settings) as service:
         yield service
 
 
