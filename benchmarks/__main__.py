@@ -21,6 +21,7 @@ BENCHMARKS = {
     "simulated_vs_real": "does what is trained on simulated seedlings hold on published ones?",
     "soak": "under load, with everything going wrong in turns: is anything lost?",
     "sql": "how fast do rows come from a database, beside the fastest driver?",
+    "starting": "how long does the service take until it is ready, beside its libraries?",
     "tree_protocol": "does the declared recipe reach its floors on the published seedlings?",
 }
 
