@@ -64,6 +64,10 @@ class Swarm:
         words = ("--filter", "desired-state=running", "--format", "{{.Image}}")
         return set(docker("service", "ps", *words, f"{self.name}_api").split())
 
+    def tasks(self) -> str:
+        """Return what has become of the replicas, and why those that failed did."""
+        return docker("service", "ps", "--no-trunc", f"{self.name}_api")
+
     def _update(self) -> str:
         words = ("--format", "{{with .UpdateStatus}}{{.State}}{{end}}", f"{self.name}_api")
         return docker("service", "inspect", *words)
@@ -136,7 +140,7 @@ def swarm(image: str, manager: None, tmp_path_factory: pytest.TempPathFactory) -
 def test_an_update_of_the_swarm_loses_no_request(swarm: Swarm, image: str, tmp_path: Path) -> None:
     with derived(image, tmp_path, "LABEL next=1") as other:
         with steady_callers(swarm.url) as record:
-            assert swarm.update(other) == "completed"
+            assert swarm.update(other) == "completed", swarm.tasks()
         assert swarm.images() == {other}
         assert record.lost == []
         assert record.answered > 100
