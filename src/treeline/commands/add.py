@@ -7,7 +7,6 @@ checks before anything is written.
 
 import csv
 import io
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,12 +17,13 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from treeline.commands.adopt import track
+from treeline.commands.declaration import declared_before, declared_by
 from treeline.commands.params import mistakes
-from treeline.config import PARAMS, Params, read_params
+from treeline.config import PARAMS, Params
 from treeline.config.models import ModelSpec
 from treeline.config.sources import FILES, LibrarySource, SqlSource
 from treeline.contract.texts import slug_of, text_of
-from treeline.drafting.blocks import block_lines, has_no_model, with_block
+from treeline.drafting.blocks import block_lines, with_block
 from treeline.drafting.choices import Draft, draft
 from treeline.drafting.columns import ColumnReading, read_columns
 from treeline.drafting.hints import Hints
@@ -269,24 +269,6 @@ def _canonical(columns: Sequence[ColumnReading]) -> bytes:
     values = [column.values.fillna("") for column in columns]
     writer.writerows(zip(*values, strict=True))
     return stream.getvalue().encode()
-
-
-def declared_before(params: Path) -> Params | None:
-    """Return what is declared, None where no model is yet; raises ConfigError."""
-    if params.is_file() and has_no_model(params.read_bytes().decode("utf-8", "replace")):
-        return None
-    return read_params(params)
-
-
-def declared_by(text: str, params: Path) -> Params:
-    """Return what a text declares, read as the file itself would be; raises ConfigError."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / params.name
-        path.write_text(text, encoding="utf-8", newline="")
-        try:
-            return read_params(path)
-        except ConfigError as error:
-            raise ConfigError(str(error).replace(str(path), str(params))) from None
 
 
 def _check(declared: Params, name: str, block: Mapping[str, Any], before: Params | None) -> None:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from treeline.commands.declaration import digest_again
 from treeline.config import PARAMS, Layout, read_params
 from treeline.config.lines import end_of_entry
 from treeline.delivery import locking
-from treeline.delivery.processes import run
 from treeline.errors import ConfigError
 from treeline.files import write_text
-
-PIPELINE = Path("dvc.yaml")
 
 
 def forget(model: str) -> str:
@@ -35,8 +33,7 @@ def forget(model: str) -> str:
     locking.drop({model})
     for folder in (Layout(model).model, Layout(model).dataset, Layout(model).inputs):
         shutil.rmtree(folder, ignore_errors=True)
-    if PIPELINE.is_file():  # the stage follows params.yaml, which is another file now
-        run("dvc", "repro", "--quiet", "digest")
+    digest_again()
     places = f"{PARAMS}, {locking.LOCK}, model/ and dataset/"
     return f"{model} is gone from {places}; git commit makes it so"
 

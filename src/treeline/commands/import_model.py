@@ -17,8 +17,9 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import ValidationError
 
-from treeline.commands.add import Addition, addition, declared_before, declared_by, write
+from treeline.commands.add import Addition, addition, write
 from treeline.commands.adopt import track
+from treeline.commands.declaration import declared_before, declared_by
 from treeline.config import PARAMS, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems

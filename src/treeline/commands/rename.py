@@ -5,18 +5,15 @@ along. Answers in a prediction log keep the name that they were given under.
 """
 
 import shutil
-from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from treeline.commands.add import declared_by
+from treeline.commands.declaration import declared_by, digest_again
 from treeline.config import PARAMS, Layout, read_params
 from treeline.contract.texts import RULE, is_slug
 from treeline.delivery import locking
-from treeline.delivery.processes import run
 from treeline.errors import ConfigError
 
-PIPELINE = Path("dvc.yaml")
 QUOTES = "'\""
 
 
@@ -43,8 +40,7 @@ def rename(old: str, new: str) -> str:
     locking.drop({old})
     for folder in (before.model, before.inputs):
         shutil.rmtree(folder, ignore_errors=True)
-    if PIPELINE.is_file():  # the stage follows params.yaml, which is another file now
-        run("dvc", "repro", "--quiet", "digest")
+    digest_again()
     return (
         f"{old} is {new} in {PARAMS}; its rows lie in {moved.dataset}. What bears its name is made "
         f"again:\n  make train MODEL={new}"

@@ -3,15 +3,17 @@
 import io
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from treeline.config.lines import end_of_entry
 from treeline.config.problems import declares_nothing
-from treeline.drafting.choices import Draft
 from treeline.errors import ConfigError
+
+if TYPE_CHECKING:  # what drafts brings the libraries that train, and what writes blocks needs none
+    from treeline.drafting.choices import Draft
 
 SHORT = 100  # characters of a line on which a mapping stands whole
 SPREAD = ("features", "candidates")  # keys whose entries have a line or more each
@@ -20,7 +22,7 @@ DEFAULT = re.compile(r"^default:[ \t]*(?:null|~)?((?: #.*)?)$", re.MULTILINE)
 MODELS = re.compile(r"^models:.*$", re.MULTILINE)
 
 
-def block_lines(name: str, draft: Draft) -> list[str]:
+def block_lines(name: str, draft: "Draft") -> list[str]:
     """Return the lines of a model's block, as they stand below `models`, without line ends."""
     lines = [f"  {_flow(name)}:"]
     for key, value in draft.block.items():
@@ -85,7 +87,7 @@ def _entry(name: str, declared: Mapping[str, Any], comment: str, key: str) -> li
     ]
 
 
-def _left_out(draft: Draft) -> list[str]:
+def _left_out(draft: "Draft") -> list[str]:
     return [
         f"      # left out: {NEW_LINES.sub(' ', each.name)}: {NEW_LINES.sub(' ', each.reason)}"
         for each in draft.left_out
