@@ -23,10 +23,13 @@
     │   ├── StateFolderError            the folder the service writes to cannot be written
     │   ├── LogUnavailableError         the database of the prediction log cannot be asked
     │   ├── VersionAwaitedError         a version of the registry is not here yet
+    │   ├── StoreAwayError              the store that uploads live in does not take a change
+    │   ├── UploadConflictError         another change of the same upload came first
     │   └── JobsFullError               as many jobs have not ended as may be
     ├── LogOffError                 no prediction is recorded, so none can be asked for
     ├── NotRemovableError           the name belongs to a model that is not an uploaded one
     ├── NameTakenError              another model has the same name but for hyphens
+    ├── NameElsewhereError          models of that name are held by other replicas
     ├── JobUnknownError             there is no such job, or it is another key's
     ├── JobOverError                the job has ended
     ├── UploadsFullError            there is no room for another model
@@ -134,6 +137,14 @@ class VersionAwaitedError(RetryError):
     """A version that the registry offers is not fetched yet."""
 
 
+class StoreAwayError(RetryError):
+    """The store that uploads live in cannot be asked, or does not take a change."""
+
+
+class UploadConflictError(RetryError):
+    """Another change of an upload came first, here or at another replica."""
+
+
 class LogOffError(TreelineError):
     """The prediction log is switched off."""
 
@@ -148,6 +159,10 @@ class NotRemovableError(TreelineError):
 
 class NameTakenError(TreelineError):
     """Another model's name differs in hyphens and underscores only."""
+
+
+class NameElsewhereError(TreelineError):
+    """Models of that name are held by another group of replicas."""
 
 
 class JobUnknownError(TreelineError):
@@ -225,6 +240,8 @@ STATUS: dict[type[TreelineError], Kind] = {
     LogOffError: Kind(409, "log-off", "There is no prediction log"),
     NotRemovableError: Kind(409, "not-removable", "The model was not uploaded"),
     NameTakenError: Kind(409, "name-taken", "The name is too much like another one"),
+    NameElsewhereError: Kind(409, "name-elsewhere", "Other replicas hold models of that name"),
+    UploadConflictError: Kind(409, "upload-conflict", "Another change of the model came first"),
     JobOverError: Kind(409, "job-over", "The job has ended"),
     UploadsFullError: Kind(409, "uploads-full", "There is no room for another model"),
     BodyTooLargeError: Kind(413, "body-too-large", "The body is too large"),
@@ -244,6 +261,7 @@ STATUS: dict[type[TreelineError], Kind] = {
     BodiesFullError: Kind(503, "bodies-full", "The bodies under way are too large"),
     StateFolderError: Kind(503, "state-folder", "The state folder cannot be written"),
     LogUnavailableError: Kind(503, "log-unavailable", "The prediction log cannot be read"),
+    StoreAwayError: Kind(503, "store-away", "The store of models takes no change now"),
     VersionAwaitedError: Kind(503, "version-awaited", "The version is not fetched yet"),
     NotReadyError: Kind(503, "not-ready", "Not every model can be served"),
 }

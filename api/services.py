@@ -20,13 +20,14 @@ from api.inference.resting import RestingStore
 from api.jobs.adoption import Adopter
 from api.jobs.desk import JobDesk
 from api.models.catalogue import Catalogue
-from api.models.exported import ModelReloader, UnloadedModels
+from api.models.exported import UNLOADED, ModelReloader, UnloadedModels, unloading_of
 from api.models.fetched import FetchedModels
 from api.models.registered import RegistryReloader
 from api.models.registry.versions import Versions
+from api.models.stored import StoredUploads
 from api.models.uploaded import UploadReloader, UploadStore
-from api.models.uploads import UploadManager
-from api.models.watcher import Generation, Watcher
+from api.models.uploads import UploadFolder, UploadManager, UploadPlace
+from api.models.watcher import Watcher
 from api.prediction_log.log import PredictionLog, recording
 from api.settings import Settings
 from api.telemetry.gauges import Observed
@@ -50,6 +51,7 @@ class Services:
     uploads: UploadReloader
     upload_manager: UploadManager
     fetched: FetchedModels | None
+    stored: StoredUploads | None
     jobs: JobDesk | None
     registry: RegistryReloader | None
     versions: Versions
@@ -107,15 +109,18 @@ class Services:
             else None
         )
         unloading = UnloadedModels(
-            settings.state_dir / "unloaded",
+            settings.state_dir / UNLOADED,
             reloader,
-            Generation(settings.state_dir / "changes" / "unloaded"),
+            unloading_of(settings.state_dir),
             watched=settings.watch_seconds > 0,
         )
-        uploads = UploadReloader(
-            UploadStore(settings.state_dir / "uploads"), catalogue, graphs, metrics.swap
-        )
-        followed = [source for source in (fetched, registry) if source is not None]
+        stored = StoredUploads(settings, catalogue) if settings.uploads == "store" else None
+        store_of_uploads = UploadStore(settings.state_dir / "uploads")
+        place: UploadPlace = UploadFolder(store_of_uploads, catalogue, most=settings.max_uploads)
+        if stored is not None:
+            store_of_uploads, place = stored.store, stored
+        uploads = UploadReloader(store_of_uploads, catalogue, graphs, metrics.swap)
+        followed = [source for source in (fetched, stored, registry) if source is not None]
         watcher = Watcher(unloading, uploads, reloader, *followed)
         pools = Pools.of(settings)
         explaining = Explaining(settings, pools, trust)
@@ -127,8 +132,9 @@ class Services:
             reloader=reloader,
             unloading=unloading,
             uploads=uploads,
-            upload_manager=UploadManager(uploads, catalogue, settings, watcher, bodies),
+            upload_manager=UploadManager(place, uploads, settings, watcher, bodies),
             fetched=fetched,
+            stored=stored,
             jobs=JobDesk(settings, bodies) if settings.jobs else None,
             registry=registry,
             versions=Versions(catalogue, registry, settings),
@@ -165,12 +171,23 @@ class Services:
             self.graphs.running,
             self.reading.running,
         ]
-        followed = (self.fetched, self.registry)
+        followed = (self.stored, self.fetched, self.registry)
         parts += [source.running for source in followed if source is not None]
         parts.append(self.watcher.running)  # it needs all of them
         if self.jobs is not None:
-            parts.append(Adopter(self.jobs.spool, self.upload_manager).running)
+            keep = settings.jobs_keep_inputs
+            parts.append(Adopter(self.jobs.spool, self.upload_manager, keep_inputs=keep).running)
         return parts
+
+    def store_away(self) -> str | None:
+        """Return why models or uploads are not as their store names them; empty where they are.
+
+        None where they are fetched from nowhere.
+        """
+        if self.fetched is None:
+            return None
+        reasons = [source.away() for source in (self.fetched, self.stored) if source is not None]
+        return "; ".join(dict.fromkeys(reason for reason in reasons if reason))
 
     def refresh_metrics(self) -> None:
         """Note in the metrics what is true of this process now."""
@@ -183,7 +200,7 @@ class Services:
                 log=self.log,
                 runs=self.graphs.state(),
                 registry_away=None if self.registry is None else bool(self.registry.away()),
-                store_away=None if self.fetched is None else bool(self.fetched.away()),
+                store_away=None if self.fetched is None else bool(self.store_away()),
             )
         )
 

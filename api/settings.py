@@ -41,6 +41,14 @@ class Settings(BaseSettings):
     models_seconds: Annotated[float, Field(gt=0)] = 10
     """How often the store of models is asked what it names."""
 
+    uploads: Literal["folder", "store"] = "folder"
+    """Where uploaded models live: in the state folder, or in that store of models, where all
+    replicas that fetch from it serve them (docs/model-store.md)."""
+
+    uploads_secret: SecretStr = SecretStr("")
+    """What only the services that share such uploads know: what is served of them must be sealed
+    by it. Needed with API_TRUSTED_SIGNERS."""
+
     leave_out: Listed = ()
     """Models of that folder that are not served, such as those that are declared no more."""
 
@@ -91,8 +99,8 @@ class Settings(BaseSettings):
     max_whole_bytes: Count = 64 << 20
     """The largest body of a batch in a format that must be read as a whole, such as one JSON."""
 
-    batch_processes: Count = 1
-    """How many processes beside each worker compute its batches."""
+    batch_processes: Count = 2
+    """How many processes beside each worker compute its batches: one, and more once it is busy."""
 
     batch_seconds: Annotated[float, Field(gt=0)] = 600
     """How long a batch may take, from the first byte of its body to the last of its answer."""
@@ -184,6 +192,9 @@ class Settings(BaseSettings):
 
     jobs_ended: Count = 100
     """How many jobs that have ended can still be read, with their logs."""
+
+    jobs_keep_inputs: bool = False
+    """Whether what was sent for a job stays as long as the job, and not only until it ends."""
 
     registry: Listed = ()
     """What is served of an MLflow registry, separated by commas: an alias such as `champion`, for

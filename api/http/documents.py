@@ -33,7 +33,7 @@ class DocumentReaders:
             seconds_setting="API_BODY_SECONDS",
         )
         imports = tuple(each.__module__ for each in classes)
-        self._pool = Pool("reading", Plan(limits, imports, classes), processes=1)
+        self._pool = Pool("reading", Plan(limits, imports, classes))
 
     async def apart(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what a function gives, in the process.

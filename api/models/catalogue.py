@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from api.errors import CIRCUMSTANCES
+from api.errors import CIRCUMSTANCES, NameTakenError
 from api.inference.images import ImageInput
 from api.inference.record import Predictor
 from treeline.contract.features import Closed
@@ -54,7 +54,7 @@ class Upload(Closed):
     """Which file is served under a name, what its uploader says of it, and what job made it."""
 
     sha256: Sha256
-    size_bytes: int
+    size_bytes: Annotated[int, Field(ge=0)]
     uploaded: datetime
     description: str | None = None
     image: ImageInput | None = None
@@ -64,6 +64,19 @@ class Upload(Closed):
     def version(self) -> str:
         """The version of the file: the first digits of its SHA-256."""
         return self.sha256[:VERSION_DIGITS]
+
+
+def check_owner(name: str, there: Upload | None, owner: str, *, is_there: bool) -> None:
+    """Raise NameTakenError for a name that jobs of `owner` may not give a model.
+
+    `there` is what is known of the upload that has it, where `is_there` tells that a model does.
+    """
+    job = None if there is None else there.job
+    if is_there and (job is None or job.owner != owner):
+        raise NameTakenError(
+            f"{name!r} was uploaded, or made by a job of another key, and jobs of this one do "
+            "not replace it; give another name, or delete it."
+        )
 
 
 @dataclass(frozen=True)

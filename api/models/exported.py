@@ -147,6 +147,22 @@ def load_entry(store: ArtifactStore, name: str) -> Entry:
     return replace(entry_or_reason(name, "exported", load), signature=signature)
 
 
+UNLOADED = "unloaded"
+
+
+def unloading_of(state_dir: Path) -> Generation:
+    """Return the count of what was unloaded by hand, of all that share a state folder."""
+    return Generation(state_dir / "changes" / UNLOADED)
+
+
+def forget_unloaded(state_dir: Path, name: str) -> None:
+    """Take back what was said of a model that is deleted elsewhere: another may get its name."""
+    marker = state_dir / UNLOADED / name
+    if marker.exists():
+        marker.unlink(missing_ok=True)
+        unloading_of(state_dir).advance()
+
+
 class UnloadedModels:
     """Keeps what a catalogue offers equal to the markers in a folder, and to what was loaded."""
 

@@ -77,10 +77,8 @@ class FetchedModels:
 
     def away(self) -> str:
         """Return why what is served may not be what the store names; empty where it is."""
-        if reason := self.folder.away():
+        if reason := self.folder.shortcoming():
             return reason
-        if problems := self.folder.problems():
-            return "; ".join(f"{name}: {reason}" for name, reason in sorted(problems.items()))
         at = self.folder.answered_at()
         silent = time.time() - (at if at is not None else self._began)
         if silent <= self._patience:
@@ -115,6 +113,12 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "API_MODELS_NAMED": ",".join(settings.models_named),
         "API_MODELS_SECONDS": str(settings.models_seconds),
         "API_LEAVE_OUT": ",".join(settings.leave_out),
+        "API_UPLOADS": settings.uploads,
+        "API_UPLOADS_SECRET": settings.uploads_secret.get_secret_value(),
+        "API_MAX_UPLOADS": str(settings.max_uploads),
+        "API_MAX_UPLOAD_BYTES": str(settings.max_upload_bytes),
+        "API_AUDIT_SECONDS": str(settings.audit_seconds),
+        "API_AUDIT_MEMORY_BYTES": str(settings.audit_memory_bytes),
         "API_LOG_FORMAT": settings.log_format,
         "API_LOG_LEVEL": settings.log_level,
     }

@@ -8,15 +8,23 @@ waiting. Workers start it, and it ends by itself when they are gone.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
+from typing import Any
 
-from api.background import Keeper, Lock, again, become_the_one, beside, is_locked
+from api.background import Keeper, Lock, again, become_the_one, beside, is_locked, lower_priority
+from api.sandbox.limits import hide
+from api.settings import Settings
 from treeline.files import write_text
+from treeline.registry import resolve
 
 KEEP_SECONDS = 1.0
 TICK_SECONDS = 0.1
+NICENESS = 5  # requests come first; but a new version must not wait for a quiet hour
+LOGS = {"logs": "api.telemetry.logs:configure"}
 
 
 class FollowedFolder:
@@ -26,17 +34,22 @@ class FollowedFolder:
     <folder>/asked, away             when the server last answered; why it does not
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Name the folder, which the first worker makes."""
+    def __init__(self, folder: Path, *, beside: Path | None = None) -> None:
+        """Name the folder, which the first worker makes.
+
+        `beside` is another one whose follower fills this one too; the locks are there.
+        """
         self.folder = folder
+        locks = beside or folder
         self._answered_at = folder / "asked"
         self._away = folder / "away"
-        self._alive = folder / "alive"
-        self._follower = folder / "follower.lock"
+        self._alive = locks / "alive"
+        self._follower = locks / "follower.lock"
 
     def enter(self) -> Lock:
         """Make the folder, and hold what tells the follower that somebody reads it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, self._alive.parent):
+            folder.mkdir(parents=True, exist_ok=True)
         return Lock.shared(self._alive)
 
     def is_read(self) -> bool:
@@ -89,6 +102,35 @@ async def followed(folder: FollowedFolder, keeper: Keeper) -> AsyncIterator[None
             await asyncio.to_thread(keeper.end, kill=True)
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A process that is the one follower of a folder: what it has looked up, and its settings."""
+
+    lock: Lock
+    settings: Settings
+    needed: Mapping[str, Any]
+
+
+def begin(
+    folder: FollowedFolder, needed: Mapping[str, str], *, place: str, extra: str | None = None
+) -> Begun | None:
+    """Become the one follower of a folder; None where there is one.
+
+    What is `needed`, import paths by name, is imported once it is clear that this process is the
+    one: it takes a while. `place` and `extra` are for the message where it is not installed.
+    """
+    lock = folder.follower_lock()
+    if lock is None:
+        return None
+    lower_priority(NICENESS)
+    hide()  # the environment holds passwords
+    table = {**LOGS, **needed}
+    resolved = {name: resolve(table, name, place=place, extra=extra) for name in table}
+    settings = Settings()
+    resolved["logs"](settings)
+    return Begun(lock, settings, resolved)
+
+
 def nothing() -> None:
     """Do nothing between two looks at the server."""
 
@@ -117,3 +159,22 @@ def follow(
             logger.exception("%s could not be brought up to date", folder.folder)
             due = time.monotonic() + pause_seconds
         time.sleep(TICK_SECONDS)
+
+
+def beside_each_other(follows: Mapping[str, Callable[[], None]]) -> None:
+    """Run each in a thread of its own, by its name, until the first has ended.
+
+    The process is to end then, and all others with it: of a follower that is at work for new
+    workers, and of which a part has ended with the former ones, nobody would start that part again.
+    """
+    ended = Event()
+
+    def run(part: Callable[[], None]) -> None:
+        try:
+            part()
+        finally:
+            ended.set()
+
+    for name, part in follows.items():
+        Thread(target=run, args=(part,), name=name, daemon=True).start()
+    ended.wait()

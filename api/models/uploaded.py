@@ -136,6 +136,12 @@ class UploadStore:
                 raise ArtifactNotFoundError(f"{name!r} was deleted or replaced meanwhile.")
             self._point(name, upload.model_copy(update=changes))
 
+    def point(self, name: str, upload: Upload) -> None:
+        """Serve a graph that is here already under a name; raises StoreUnwritableError."""
+        with self._locked():
+            os.utime(Path(self.graph(name, upload).path).parent)
+            self._point(name, upload)
+
     def remove(self, name: str) -> None:
         """Serve a model no more; raises ArtifactNotFoundError where another one was faster."""
         with self._locked():
@@ -230,7 +236,7 @@ class UploadReloader:
         self.pause_seconds = LOOK_SECONDS
         self._running = running
         self.store = store
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._changed = changed
         self.generation = store.generation
         self._count = NEVER
@@ -280,7 +286,7 @@ class UploadReloader:
 
     def _is_seen(self, name: str, pointer: bytes | None) -> bool:
         """Tell whether what the store says of a model is what this process has loaded."""
-        known = self._catalogue.find(name)
+        known = self.catalogue.find(name)
         if known is not None and known.origin == "exported":  # it is tried when that one goes
             return True
         if pointer is None:
@@ -289,18 +295,18 @@ class UploadReloader:
 
     def _try(self, name: str) -> bool:
         """Serve what the store has, and tell whether it need not be tried again."""
-        served = self._catalogue.find(name)
+        served = self.catalogue.find(name)
         try:
             loaded = self._loaded(name)
         except CIRCUMSTANCES as error:  # of what runs graphs: not of this one
             logger.warning("%s, an upload, is not loaded yet: %s", name, error)
             reason = f"{name} is not loaded yet: {error}"
-            self._catalogue.put(Entry(name, reason=reason, origin="uploaded"))
+            self.catalogue.put(Entry(name, reason=reason, origin="uploaded"))
             return False
         if loaded.ready:
             logger.info("%s, an upload, is served in version %s", name, loaded.version)
         self._changed(name, "swapped" if loaded.ready else "refused")
-        self._catalogue.put(loaded.or_former(served))
+        self.catalogue.put(loaded.or_former(served))
         return True
 
     def _loaded(self, name: str) -> Entry:
@@ -316,8 +322,8 @@ class UploadReloader:
 
     def _drop(self, name: str) -> None:
         self._seen.pop(name, None)
-        known = self._catalogue.find(name)
+        known = self.catalogue.find(name)
         if known is not None and known.origin == "uploaded":
-            self._catalogue.remove(name)
+            self.catalogue.remove(name)
             self._changed(name, "removed")
             logger.info("%s, an upload, is deleted, and served no more", name)

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, aclo
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
@@ -28,9 +28,9 @@ from api.http.bodies import DOCUMENT_BYTES, Bodies, Limit, file_in
 from api.http.documents import narrow_json
 from api.http.media_types import MULTIPART, media_type
 from api.inference.images import ImageInput, misfits
-from api.models.catalogue import Catalogue, Changes, Entry, Upload
+from api.models.catalogue import Catalogue, Changes, Entry, Upload, check_owner
 from api.models.trials import Trials
-from api.models.uploaded import UploadReloader, writing
+from api.models.uploaded import UploadReloader, UploadStore, writing
 from api.models.watcher import Watcher
 from api.settings import Settings
 from treeline.contract.problems import shown
@@ -166,32 +166,80 @@ def refusal(error: ValidationError) -> Exception:
     )
 
 
+class UploadPlace(Protocol):
+    """Where uploads live: who changes one there, once it has passed its trial."""
+
+    async def check(self, name: str) -> None:
+        """Refuse before a body is read what would be refused after it; raises TreelineError."""
+
+    async def bring(self, name: str) -> None:
+        """Have the last change of a model here, wherever it was made."""
+
+    async def publish(self, name: str, draft: Path, upload: Upload) -> bool:
+        """Serve a draft under a name, and tell whether it replaced another one."""
+
+    async def describe(self, name: str, sha256: str, given: Mapping[str, Any]) -> None:
+        """Say something else of a model, which must still have that file."""
+
+    async def remove(self, name: str) -> None:
+        """Serve a model no more; raises ArtifactNotFoundError where there is none."""
+
+
+class UploadFolder:
+    """Uploads that live in the state folder."""
+
+    def __init__(self, store: UploadStore, catalogue: Catalogue, *, most: int) -> None:
+        self._store, self._catalogue, self._most = store, catalogue, most
+
+    async def check(self, name: str) -> None:
+        """Refuse nothing."""
+
+    async def bring(self, name: str) -> None:
+        """Do nothing: it is here."""
+
+    async def publish(self, name: str, draft: Path, upload: Upload) -> bool:
+        """Serve a draft; raises UploadsFullError and StoreUnwritableError."""
+        return await asyncio.to_thread(self._store.publish, name, draft, upload, most=self._most)
+
+    async def describe(self, name: str, sha256: str, given: Mapping[str, Any]) -> None:
+        """Say something else of a model; raises ArtifactNotFoundError, StoreUnwritableError."""
+        await asyncio.to_thread(self._store.describe, name, sha256, given)
+
+    async def remove(self, name: str) -> None:
+        """Serve a model no more; raises ArtifactNotFoundError and StoreUnwritableError."""
+        self._catalogue.entry(name)
+        await asyncio.to_thread(self._store.remove, name)
+
+
 class UploadManager:
-    """Changes the store of uploads, and what this process serves of it at once."""
+    """Changes uploads where they live, and what this process serves of them at once."""
 
     def __init__(
         self,
+        place: UploadPlace,
         uploads: UploadReloader,
-        catalogue: Catalogue,
         settings: Settings,
         watcher: Watcher,
         bodies: Bodies,
     ) -> None:
+        self._place = place
         self._uploads = uploads
         self._watcher = watcher
         self._bodies = bodies
         self._store = uploads.store
-        self._catalogue = catalogue
+        self._catalogue = uploads.catalogue
         self._settings = settings
         self._trials = Trials(settings)
 
     async def admit(self, name: str, request: Request) -> bool:
         """Receive, audit, try and serve a model, and tell whether it replaced another one.
 
-        Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves.
+        Raises NotRemovableError, UploadsFullError, UploadRejectedError and what the body deserves,
+        and what comes of it where uploads live.
         """
         await self._watcher.model(name)
         self._check_origin(name)
+        await self._place.check(name)
         await asyncio.to_thread(self._check_room, name)
         with self._store.draft() as draft:
             with writing(draft.parent):
@@ -222,45 +270,45 @@ class UploadManager:
         """
         await self._watcher.model(name)
         self._check_origin(name)
+        await self._place.check(name)
         there = self._catalogue.find(name)
-        job = None if there is None or there.upload is None else there.upload.job
-        if there is not None and (job is None or job.owner != owner):
-            raise NameTakenError(
-                f"{name!r} was uploaded, or made by a job of another key, and jobs of this one do "
-                "not replace it; give another name, or delete it."
-            )
+        upload = None if there is None else there.upload
+        check_owner(name, upload, owner, is_there=there is not None)
         await asyncio.to_thread(self._check_room, name)
 
     async def _serve(self, name: str, draft: Path, upload: Upload) -> bool:
         """Try a model, and serve it if it passes; tell whether it replaced another one."""
         await self._trials.run(name, draft, upload)
         self._check_origin(name)
-        most = self._settings.max_uploads
-        replaced = await asyncio.to_thread(self._store.publish, name, draft, upload, most=most)
+        replaced = await self._place.publish(name, draft, upload)
         await asyncio.to_thread(self._uploads.look_at, name)
         return replaced
 
     async def describe(self, name: str, request: Request) -> None:
         """Change what is said of a model; raises NotRemovableError and InvalidInputError."""
         changes = await changes_in(request, self._bodies)
-        entry = await self._uploaded(name)
+        await self._check_current(name)
+        await self._place.check(name)
+        await self._place.bring(name)
+        await self._watcher.model(name)
+        entry = self._catalogue.entry(name)
         if entry.upload is None or not entry.ready:  # broken, or unloaded by hand
             raise ArtifactRejectedError(entry.reason)
         given = given_by(changes, entry)
-        await asyncio.to_thread(self._store.describe, name, entry.upload.sha256, given)
+        await self._place.describe(name, entry.upload.sha256, given)
         await asyncio.to_thread(self._uploads.look_at, name)
 
     async def remove(self, name: str) -> None:
         """Serve a model no more; requests under way end with it."""
-        await self._uploaded(name)
-        await asyncio.to_thread(self._store.remove, name)
+        await self._check_current(name)
+        await self._place.check(name)
+        await self._place.remove(name)
         await asyncio.to_thread(self._uploads.look_at, name)
 
-    async def _uploaded(self, name: str) -> Entry:
-        """Return what is known of an upload; raises NotRemovableError, ArtifactNotFoundError."""
+    async def _check_current(self, name: str) -> None:
+        """Refuse a name of which nothing can be changed now; raises NotRemovableError."""
         await self._watcher.model(name)
         self._check_origin(name)
-        return self._catalogue.entry(name)
 
     def _check_origin(self, name: str) -> None:
         if name in self._catalogue.exported():

@@ -68,7 +68,7 @@ def install(app: FastAPI) -> None:
         app.router.routes.append(Route(path, route, methods=["POST"], include_in_schema=False))
 
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 19
 GONE = 499  # nobody reads it; what nginx logs for a caller that has gone
 TABLE: dict[str, Any] = {
     "csv": {"type": "string", "description": "A header, then one line for each row"},

@@ -63,7 +63,7 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
     if missing := catalogue.shortcomings():
         raise NotReadyError(missing)
     services = services_of(request)
-    following, fetched, graphs = services.registry, services.fetched, services.graphs
+    following, graphs = services.registry, services.graphs
     state = graphs.state()
     return Readiness(
         models=catalogue.versions(),
@@ -76,7 +76,7 @@ async def readyz(catalogue: SoonDep, request: Request) -> Readiness:
             oldest_seconds=round(state.oldest_seconds, 3),
         ),
         registry=None if following is None else following.away() or None,
-        store=None if fetched is None else fetched.away() or None,
+        store=services.store_away() or None,
     )
 
 

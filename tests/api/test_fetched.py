@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.models.bucket.fetching import BucketFetcher
+from api.models.bucket.files import Choice
 from api.models.bucket.folder import FetchedFolder
 from api.models.exported import ModelReloader
 from api.models.fetched import FetchedModels
@@ -76,7 +77,8 @@ class Machine:
 
     def restart(self, *named: str, left_out: Sequence[str] = ()) -> None:
         bucket = bucket_at(self.address, place="here")
-        self.fetcher = BucketFetcher(self.folder, bucket, named=named, left_out=left_out)
+        choice = Choice.of(named, left_out)
+        self.fetcher = BucketFetcher(self.folder, bucket, choice=choice)
 
     def served(self) -> dict[str, str]:
         """Look once, and return the versions of the models that load."""

@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("mlflow", reason="needs mlflow: make setup-dev")
 
+from tests import calling
 from tests.api.registering import ALIAS, QUIET, Registry, weighing
 from tests.serving import Service, serving
 from tests.tiny_models import SURVIVAL
@@ -56,11 +57,11 @@ def all_are(recent: Recent, version: str) -> bool:
 
 
 def ready(service: Service) -> bool:
-    return httpx2.get(f"{service.url}/readyz").status_code == 200
+    return calling.get(f"{service.url}/readyz").status_code == 200
 
 
 def away(service: Service) -> str | None:
-    found: str | None = httpx2.get(f"{service.url}/readyz").json()["registry"]
+    found: str | None = calling.get(f"{service.url}/readyz").json()["registry"]
     return found
 
 
@@ -79,7 +80,7 @@ def follow(service: Service, server: Server, recent: Recent) -> None:
     """Move the alias, and move it back, and kill the server: the service follows, and serves on."""
     registry = Registry(server.url)
     second = registry.register(weighing(0.2))
-    served = httpx2.get(f"{service.url}/readyz").json()["models"]["tree-survival"]
+    served = calling.get(f"{service.url}/readyz").json()["models"]["tree-survival"]
     for number, version in (("2", second.version), ("1", served)):
         registry.point("tree-survival", number)
         since = time.monotonic()
@@ -92,7 +93,7 @@ def follow(service: Service, server: Server, recent: Recent) -> None:
     wait_until(new, seconds=SECONDS, what="it is served on")
     assert ready(service)
     former = f"{service.url}/v1/models/tree-survival/versions/2/predict"
-    answer = httpx2.post(former, json=SURVIVAL.example, timeout=60)
+    answer = calling.post(former, json=SURVIVAL.example, timeout=60)
     assert answer.json()["version"] == second.version  # it was fetched before
 
 

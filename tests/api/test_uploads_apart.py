@@ -33,7 +33,7 @@ def client(models: Path, tmp_path: Path) -> Iterator[TestClient]:
     }
     for name, graph in graphs.items():
         publish(tmp_path, name, graph)
-    limits = {"run_seconds": 4, "run_memory_bytes": GIGABYTE, "run_processes": 3}
+    limits = {"run_seconds": 2, "run_memory_bytes": GIGABYTE, "run_processes": 3}
     with uploading(models, tmp_path, **limits) as client:
         yield client
 
@@ -67,7 +67,7 @@ def test_a_model_that_loops_for_some_records_passes_its_trial_and_holds_nobody(
     beyond = {**IRIS.example, next(iter(IRIS.example)): 16}
     path = "/v1/models/flowers/predict"
     with (
-        uploading(models, tmp_path, run_seconds=3) as client,
+        uploading(models, tmp_path, run_seconds=2) as client,
         ThreadPoolExecutor(2) as threads,
     ):
         created = client.put("/v1/models/flowers", content=graph.SerializeToString())

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests import calling
 from tests.api.uploading import HEADERS, KEYS
 from tests.serving import Service, serving
 from tests.tiny_graphs import scaled
@@ -23,13 +24,13 @@ def service(models: Path, tmp_path: Path) -> Iterator[Service]:
 
 def ask(service: Service) -> httpx2.Response:
     """Ask over a connection of its own, so that either worker may answer."""
-    return httpx2.post(service.url + PATH, json={"values": [1]})
+    return calling.post(service.url + PATH, json={"values": [1]})
 
 
 def put(service: Service, factor: float) -> int:
     payload = scaled(factor).SerializeToString()
     url = f"{service.url}/v1/models/double"
-    return httpx2.put(url, content=payload, headers=HEADERS, timeout=30).status_code
+    return calling.put(url, content=payload, headers=HEADERS, timeout=30).status_code
 
 
 def all_say(service: Service, value: float) -> bool:
@@ -61,6 +62,6 @@ def test_all_workers_serve_it_and_no_request_fails_while_it_is_replaced(service:
         for asker in askers:
             asker.join()
     assert failures == []
-    deleted = httpx2.delete(f"{service.url}/v1/models/double", headers=HEADERS)
+    deleted = calling.delete(f"{service.url}/v1/models/double", headers=HEADERS)
     assert deleted.status_code == 204
     assert {ask(service).status_code for _ in range(8)} == {404}

@@ -5,24 +5,24 @@ read, all stays as it was. Of a model whose files are not there, or not as they 
 former is served on, beside the others as they are named now.
 """
 
-import hashlib
 import logging
 import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from fnmatch import fnmatchcase
 from threading import Lock
 
+from api.models.bucket.files import Choice, FileFetcher
 from api.models.bucket.folder import FetchedFolder
 from treeline.artifact.listing import LIST, MOST_BYTES, Listing, StoredFile
 from treeline.buckets import Bucket
 from treeline.errors import ArtifactRejectedError, BucketError, ObjectAbsentError
-from treeline.files import digest, replacing
+from treeline.files import digest
 from treeline.signing import STATEMENT_FILE
 
-ALL = ("*",)
 AT_ONCE = 8  # files that are fetched at the same time
 TELL_SECONDS = 60.0
+EVERY = Choice()
+WAY_OUT = "remove it, and send the models again: treeline send"
 
 logger = logging.getLogger("api.models.bucket.follower")
 
@@ -30,21 +30,10 @@ logger = logging.getLogger("api.models.bucket.follower")
 class BucketFetcher:
     """Keeps a folder equal to what the list of a bucket names."""
 
-    def __init__(
-        self,
-        folder: FetchedFolder,
-        bucket: Bucket,
-        *,
-        named: Collection[str] = ALL,
-        left_out: Collection[str] = (),
-    ) -> None:
-        """Go on from what is in the folder.
-
-        Fetched are the models that one of `named` fits, in which `*` stands for any letters, but
-        for those `left_out`.
-        """
-        self._folder, self._bucket = folder, bucket
-        self._named, self._left_out = tuple(named) or ALL, frozenset(left_out)
+    def __init__(self, folder: FetchedFolder, bucket: Bucket, *, choice: Choice = EVERY) -> None:
+        """Go on from what is in the folder; fetched are the models of the choice."""
+        self._folder, self._bucket, self._choice = folder, bucket, choice
+        self._fetcher = FileFetcher(bucket)
         self._served = folder.listing()
         self._tag = ""
         self._settled = False
@@ -76,12 +65,8 @@ class BucketFetcher:
 
     def _wanted(self, named: Listing) -> Listing:
         """Return a list without what is not served here."""
-        models = {name: each for name, each in named.models.items() if self._is_wanted(name)}
+        models = {name: each for name, each in named.models.items() if self._choice.admits(name)}
         return named.model_copy(update={"models": models})
-
-    def _is_wanted(self, name: str) -> bool:
-        fits = any(fnmatchcase(name, pattern) for pattern in self._named)
-        return fits and name not in self._left_out
 
     def _take(self, named: Listing) -> None:
         """Fetch what a list names, and let it be served; raises BucketError and OSError."""
@@ -114,7 +99,7 @@ class BucketFetcher:
             return
         if not (path.exists() and digest(path) == file.sha256):
             try:
-                self._fetch(file)
+                self._fetcher.fetch(file.key, file, path, way_out=WAY_OUT)
             except (ArtifactRejectedError, ObjectAbsentError) as error:
                 with self._changing:
                     self._refused[file.sha256] = str(error)
@@ -122,22 +107,6 @@ class BucketFetcher:
             self._fetched = True
         with self._changing:
             self._checked.add(file.sha256)
-
-    def _fetch(self, file: StoredFile) -> None:
-        """Fetch a file; raises ArtifactRejectedError where its bytes are others than are named."""
-        sha256, size = hashlib.sha256(), 0
-        with replacing(self._folder.path(file)) as draft, draft.open("wb") as written:
-            for chunk in self._bucket.chunks(file.key):
-                size += len(chunk)
-                if size > file.size_bytes:
-                    break
-                sha256.update(chunk)
-                written.write(chunk)
-            if size != file.size_bytes or sha256.hexdigest() != file.sha256:
-                raise ArtifactRejectedError(
-                    f"{self._bucket}/{file.key}: its bytes are not those of its name; it was "
-                    "changed or damaged there: remove it, and send the models again: treeline send"
-                )
 
     def _whole(self, named: Listing) -> Listing:
         """Return what can be served: the former of what is named and not here."""

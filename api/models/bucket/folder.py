@@ -32,7 +32,36 @@ GRACE_SECONDS = 60.0  # a worker may be reading the former set just now
 MOST_OF_DISK = 0.9  # of what is free: the service writes there too
 
 
-class FetchedFolder(FollowedFolder):
+class BucketFolder(FollowedFolder):
+    """A folder that holds what a bucket names, and notes what of that cannot be had.
+
+    <folder>/problems.json           why, by model
+    """
+
+    def __init__(self, folder: Path, *, beside: Path | None = None) -> None:
+        """Name the folder, as any that is followed."""
+        super().__init__(folder, beside=beside)
+        self._problems = folder / "problems.json"
+
+    def problems(self) -> dict[str, str]:
+        """Return why models that are named are not served as they should be."""
+        with suppress(OSError, ValueError):
+            problems: dict[str, str] = json.loads(self._problems.read_bytes())
+            return problems
+        return {}
+
+    def note(self, problems: Mapping[str, str]) -> None:
+        """Note the problems there are now."""
+        if problems != self.problems():
+            write_json(self._problems, dict(problems))
+
+    def shortcoming(self) -> str:
+        """Return what keeps all or some of it from being as the store names it; else nothing."""
+        named = (f"{name}: {reason}" for name, reason in sorted(self.problems().items()))
+        return self.away() or "; ".join(named)
+
+
+class FetchedFolder(BucketFolder):
     """What lies below one state folder."""
 
     def __init__(self, state_dir: Path) -> None:
@@ -42,7 +71,6 @@ class FetchedFolder(FollowedFolder):
         self.files = self.folder / "files"
         self._releases = self.folder / "releases"
         self._served = served
-        self._problems = self.folder / "problems.json"
 
     def enter(self) -> Lock:
         """Make the folder, and hold what tells the follower that somebody reads it."""
@@ -104,18 +132,6 @@ class FetchedFolder(FollowedFolder):
             raise OSError(
                 errno.ENOSPC, f"{wanted} bytes of models are not here yet, and {free} are free", ""
             )
-
-    def problems(self) -> dict[str, str]:
-        """Return why models that are named are not served as they should be."""
-        with suppress(OSError, ValueError):
-            problems: dict[str, str] = json.loads(self._problems.read_bytes())
-            return problems
-        return {}
-
-    def note(self, problems: Mapping[str, str]) -> None:
-        """Note the problems there are now."""
-        if problems != self.problems():
-            write_json(self._problems, dict(problems))
 
     def clean(self, listing: Listing) -> None:
         """Remove the sets that are served no more, and the files that this one does not name."""

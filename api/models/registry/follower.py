@@ -9,21 +9,13 @@ import os
 import sys
 from pathlib import Path
 
-from api.background import lower_priority
-from api.models.following import follow
+from api.models.following import begin, follow
 from api.models.registry.shelf import Shelf
-from api.sandbox.limits import hide
-from treeline.registry import resolve
 
-# Imported once it is clear that this process is the one: they take a while.
 NEEDED = {
-    "logs": "api.telemetry.logs:configure",
-    "settings": "api.settings:Settings",
     "client": "api.models.registry.client:RegistryClient",
     "registry": "api.models.registry.mlflow:Registry",
 }
-PLACE = "API_REGISTRY"
-NICENESS = 5  # requests come first; but a new version must not wait for a quiet hour
 
 logger = logging.getLogger("api.models.registry.follower")
 
@@ -31,20 +23,15 @@ logger = logging.getLogger("api.models.registry.follower")
 def main() -> int:
     """Follow until no worker is left; return the exit status."""
     shelf = Shelf(Path(os.environ["API_STATE_DIR"]))
-    lock = shelf.follower_lock()
-    if lock is None:
+    begun = begin(shelf, NEEDED, place="API_REGISTRY", extra="registry")
+    if begun is None:
         return 0
-    lower_priority(NICENESS)
-    hide()  # the environment holds passwords
-    needed = {name: resolve(NEEDED, name, place=PLACE, extra="registry") for name in NEEDED}
-    settings = needed["settings"]()
-    needed["logs"](settings)
-    client = needed["client"](shelf, needed["registry"], settings)
+    client = begun.needed["client"](shelf, begun.needed["registry"], begun.settings)
     follow(
         shelf,
         client.poll,
         between=client.serve_wanted,
-        pause_seconds=settings.registry_seconds,
+        pause_seconds=begun.settings.registry_seconds,
         logger=logger,
     )
     return 0

@@ -5,7 +5,9 @@ environment's, as any other client of that store reads them.
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
@@ -26,6 +28,24 @@ class BucketObject:
     tag: str
 
 
+@dataclass(frozen=True)
+class BucketEntry:
+    """What a store says of an object in a list: where it is, its tag, its length, since when."""
+
+    key: str
+    tag: str
+    size_bytes: int
+    written: datetime
+
+
+@dataclass(frozen=True)
+class BucketStream:
+    """The bytes of an object as they come, part by part, and its tag."""
+
+    chunks: Iterator[bytes]
+    tag: str
+
+
 class Bucket(Protocol):
     """Objects by key below one prefix.
 
@@ -36,14 +56,27 @@ class Bucket(Protocol):
     def read(self, key: str, *, most_bytes: int, unless: str = "") -> BucketObject | None:
         """Return an object, or None where its tag is still `unless`."""
 
-    def chunks(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of an object, part by part."""
+    def reading(self, key: str, *, unless: str = "") -> AbstractContextManager[BucketStream | None]:
+        """Yield the bytes of an object, however large, or None where its tag is still `unless`."""
+
+    def entries(self, prefix: str) -> Iterator[BucketEntry]:
+        """Yield what lies below a prefix, by key."""
 
     def size_bytes(self, key: str) -> int | None:
         """Return how long an object is, or None where it is not there."""
 
-    def write(self, key: str, payload: bytes) -> None:
-        """Put an object in the place of the one there is, in one step."""
+    def write(self, key: str, payload: bytes, *, over: str | None = None) -> str:
+        """Put an object in the place of the one there is, in one step, and return its tag.
+
+        With `over` only in the place of the one that has this tag, or, where it is empty, of none.
+        Raises ObjectChangedError where another one is there, or none.
+        """
+
+    def remove(self, key: str, *, over: str | None = None) -> None:
+        """Remove an object, with `over` only the one that has this tag; one that is gone is gone.
+
+        Not every store heeds the condition.
+        """
 
     def upload(self, key: str, path: Path) -> None:
         """Put a file there likewise, however large."""
