@@ -15,6 +15,7 @@ from pathlib import Path
 
 from api.background import beside
 from api.errors import (
+    NameElsewhereError,
     NameTakenError,
     NotRemovableError,
     RetryError,
@@ -32,18 +33,23 @@ from treeline.jobs.spool import MODEL, Job, Spool
 
 LOOK_SECONDS = 1.0
 AGAIN_SECONDS = 10.0  # after a fault: each time the model is copied and tried anew
-OF_THE_NAME = (NameTakenError, NotRemovableError, UploadsFullError)
+OF_THE_NAME = (NameElsewhereError, NameTakenError, NotRemovableError, UploadsFullError)
 LATER = (RetryError, StoreUnwritableError)
 
 logger = logging.getLogger(__name__)
 
 
 class Adopter:
-    """Publishes the models of jobs, and ends these."""
+    """Publishes the models of jobs, ends these, and drops the inputs of those that have ended.
 
-    def __init__(self, spool: Spool, uploads: UploadManager) -> None:
+    With `keep_inputs` they stay as long as the job.
+    """
+
+    def __init__(self, spool: Spool, uploads: UploadManager, *, keep_inputs: bool) -> None:
         self._spool = spool
         self._uploads = uploads
+        self._keep_inputs = keep_inputs
+        self._emptied: set[str] = set()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -59,6 +65,7 @@ class Adopter:
         while True:
             pause = AGAIN_SECONDS
             try:
+                await asyncio.to_thread(self._drop_inputs)
                 await self.look()
                 pause = LOOK_SECONDS
             except LATER as error:
@@ -66,6 +73,13 @@ class Adopter:
             except Exception:
                 logger.exception("models of jobs are looked for again")
             await asyncio.sleep(pause)
+
+    def _drop_inputs(self) -> None:
+        """Drop them, whoever ended the job; a job is looked at once by each process."""
+        ended = set() if self._keep_inputs else set(self._spool.ids("ended"))
+        for id in ended - self._emptied:
+            self._spool.drop_inputs(id)
+        self._emptied = ended
 
     async def look(self) -> None:
         """Take on what is there, unless another worker does; raises the first error that passes.

@@ -1,5 +1,6 @@
 """Training jobs as the service takes them: who may, what is refused, what a runner is given."""
 
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.http.keyring import JOBS, new_key
+from api.jobs.adoption import LOOK_SECONDS
 from api.settings import Settings
 from tests.tiny_graphs import identity, scaled
 from tests.waiting import wait_until
@@ -40,7 +42,7 @@ def client(models: Path, state: Path) -> Iterator[TestClient]:
         yield client
 
 
-def desk(models: Path, state: Path, **settings: Any) -> TestClient:
+def desk(models: Path, state: Path, /, **settings: Any) -> TestClient:
     keys = ",".join(line for _, line in KEYS.values())
     given = {"model_dir": models, "state_dir": state, "keys": keys, "jobs": True}
     given |= {"prediction_log": False, "jobs_waiting": 3, "jobs_per_key": 2, "jobs_ended": 2}
@@ -147,6 +149,27 @@ def test_there_may_be_so_many_jobs_of_a_key_and_of_all(client: TestClient) -> No
     assert [each.status_code for each in full] == [202, 429]
     assert "API_JOBS_WAITING" in full[1].json()["detail"]
     assert int(full[1].headers["retry-after"]) > 0
+
+
+def test_what_was_sent_is_dropped_once_a_job_has_ended(client: TestClient, spool: Spool) -> None:
+    running, cancelled = (order(client).json()["id"] for _ in range(2))
+    assert spool.claim() is not None
+    client.delete(f"/v1/jobs/{cancelled}", headers=ANN)
+    folder = spool.root / "ended" / cancelled
+    wait_until(lambda: not (folder / "input").exists(), seconds=30, what="the inputs are dropped")
+    assert (folder / "job.json").exists()
+    assert client.get(f"/v1/jobs/{cancelled}", headers=ANN).json()["files"].keys() == {"script.py"}
+    assert (spool.root / "running" / running / "input" / "script.py").exists()
+
+
+def test_what_was_sent_stays_where_a_setting_says_so(
+    models: Path, state: Path, spool: Spool
+) -> None:
+    with desk(models, state, jobs_keep_inputs=True) as client:
+        id = order(client).json()["id"]
+        client.delete(f"/v1/jobs/{id}", headers=ANN)
+        time.sleep(3 * LOOK_SECONDS)
+        assert (spool.root / "ended" / id / "input" / "script.py").exists()
 
 
 def test_of_jobs_that_have_ended_the_newest_stay(client: TestClient, spool: Spool) -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,16 +12,17 @@ from uuid import uuid4
 import httpx2
 
 from api.http.keyring import JOBS, new_key
-from tests.container.test_image import docker
+from tests import calling
+from tests.kubernetes.stand_in import StandIn
 from tests.serving import Service, serving
 from tests.waiting import wait_until
 
 KEY, LINE = new_key("trainer", scopes=frozenset({JOBS}))
 HEADERS = {"X-API-Key": KEY}
-END_SECONDS = 300
+END_SECONDS = 900
 MODEL_BYTES, LOG_BYTES, DISK_BYTES = 1 << 20, 64 << 10, 48 << 20
 LIMITS = {
-    "seconds": 200,
+    "seconds": 600,
     "grace_seconds": 1,
     "memory_bytes": 768 << 20,
     "cpus": 2,
@@ -40,10 +41,22 @@ class Place:
     folder: Path
     image: str
     prefix: str
+    engine: str
+    words: str = ""
+    """Lines of runner.toml that are the engine's own."""
+    table: str = ""
+    """A table of it."""
+    cluster: StandIn | None = None
 
     @classmethod
-    def of(cls, folder: Path, image: str) -> "Place":
-        return cls(folder, image, f"job{uuid4().hex[:8]}")
+    def of(
+        cls, folder: Path, image: str, engine: str, *, words: str = "", table: str = ""
+    ) -> "Place":
+        return cls(folder, image, f"job{uuid4().hex[:8]}", engine, words, table)
+
+    def elsewhere(self, folder: Path) -> "Place":
+        """Return a place of the same engine with a folder and containers of its own."""
+        return replace(self, folder=folder, prefix=f"job{uuid4().hex[:8]}")
 
     @contextmanager
     def service(self, models: Path, **settings: str) -> Iterator["Desk"]:
@@ -61,11 +74,13 @@ class Place:
         config.write_text(
             f'spool = "{self.folder / "state" / "jobs"}"\nimage = "{self.image}"\n'
             f'state_dir = "{self.folder / "runner"}"\nprefix = "{self.prefix}"\n'
-            f"at_once = {at_once}\nlook_seconds = 0.7\n[limits]\n{written}\n"
+            f'engine = "{self.engine}"\n{self.words}\n'
+            f"at_once = {at_once}\nlook_seconds = 0.7\n[limits]\n{written}\n{self.table}"
         )
         command = [sys.executable, "-m", "treeline", "runner", "--config", str(config)]
         with (self.folder / "runner.log").open("ab") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
+            # Podman's monitor leaves a file `oom` where it was started from.
+            process = subprocess.Popen(command, cwd=self.folder, stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -73,13 +88,21 @@ class Place:
             process.wait(60)
 
     def containers(self) -> list[str]:
-        """Return the ids of the containers of jobs that there are."""
+        """Return the ids of the containers of jobs that there are, in a cluster of their pods."""
+        if self.cluster is not None:
+            pods = self.cluster.listed("pods", f"treeline.job.{self.prefix}")["items"]
+            return [each["metadata"]["name"] for each in pods]
         label = f"label=treeline.job.{self.prefix}"
-        return docker("ps", "--all", "--quiet", "--filter", label).split()
+        return self._ask("ps", "--all", "--quiet", "--filter", label).split()
 
     def end(self) -> None:
-        for container in self.containers():
-            docker("rm", "--force", container)
+        if self.cluster is None:
+            for container in self.containers():
+                self._ask("rm", "--force", "--volumes", container)
+
+    def _ask(self, *words: str) -> str:
+        command = [self.engine, *words]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,7 @@ class Desk:
 
     def ask(self, method: str, path: str, **more: Any) -> httpx2.Response:
         url = self.service.url + path
-        return httpx2.request(method, url, headers=HEADERS, timeout=60, **more)
+        return calling.request(method, url, headers=HEADERS, timeout=60, **more)
 
     def order(self, model: str, files: Files, **texts: str) -> str:
         """Order a job and return its id."""

@@ -1,4 +1,4 @@
-"""Jobs on the real engine: each ends in a clear state, whatever its code does."""
+"""Jobs on each engine: each ends in a clear state, whatever its code does."""
 
 import signal
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings
+from tests import calling
 from tests.checkout import PARAMS
-from tests.images import built_to_train
+from tests.jobs.engines import PLACES
 from tests.jobs.places import (
     DISK_BYTES,
     HEADERS,
@@ -50,8 +50,8 @@ open(os.environ["OUTPUT"], "wb").write(model.SerializeToString())
 ENCLOSED = (
     """
 import os, pathlib, socket
-assert os.getuid() == 10001 and os.getgroups() in ([], [10001])
-for path in ("/app/x", "/job/input/x", "/x", "/opt/venv/x", "/job/x"):
+assert os.getuid() >= 10001 and os.getgroups() in ([], [os.getgid()]) and os.getgid() >= 10001
+for path in "/run/x /var/tmp/x /job/wheels/x /app/x /job/input/x /x /opt/venv/x /job/x".split():
     try:
         pathlib.Path(path).write_text("x")
     except OSError:
@@ -64,6 +64,7 @@ except OSError as error:
 else:
     raise SystemExit("there is a network")
 assert not pathlib.Path("/var/run/docker.sock").exists()
+assert not pathlib.Path("/var/run/secrets").exists()
 assert os.listdir("/sys/class/net") == ["lo"]
 capabilities = [line for line in open("/proc/self/status") if line.startswith("CapEff")]
 assert capabilities == ["CapEff:\\t0000000000000000\\n"], capabilities
@@ -129,6 +130,19 @@ for number in range(10_000):
     print(number, flush=True)
     time.sleep(0.05)
 """
+# A library is a program to the kernel: one of Python's own is loaded from where wheels go.
+INSTALLED = (
+    """
+import ctypes, importlib.metadata, os, pathlib, shutil, sys
+import _bisect as library, numpy, probe, probe_base
+assert probe.__file__.startswith("/tmp/job/") and numpy.__file__.startswith("/opt/venv/")
+print("probe", importlib.metadata.version("probe"), "on", probe_base.__version__)
+ctypes.CDLL(shutil.copy(library.__file__, "/tmp/copied.so"))
+os.environ["DATASET"] = "factor"
+open("factor", "w").write("2")
+"""
+    + MAKE_A_MODEL
+)
 LEAKING = FILLING.replace('"all"', '"/job/result"')  # the one file on the disk of the machine
 CASES = {
     "scaled": script(
@@ -155,6 +169,27 @@ CASES = {
         reason="requirements",
         says="numpy<1 (here is ",
     ),
+    "installed": script(
+        INSTALLED,
+        files={"requirements": "probe>=1\nnumpy>=2\n"},
+        state="done",
+        reason=None,
+        logs="probe 1.0 on 2.0",
+    ),
+    "not-to-be-had": script(
+        "print(1)",
+        files={"requirements": "probe>=2\nabsent\nnumpy>=2\nprobe-base\n"},
+        reason="requirements",
+        says="neither the image nor the wheelhouse has what is required: "
+        "probe>=2 (not installed); absent (not installed)",
+    ),
+    "half-to-be-had": script(
+        "print(1)",
+        files={"requirements": "broken\n"},
+        reason="requirements",
+        says="the wheelhouse has what is required, together: broken (not installed)",
+        logs="absent-here",
+    ),
     "logging": script(GROWING, reason="log", says=f"more than {LOG_BYTES} bytes"),
     "filling": script(FILLING, reason="disk", says="full"),
     "leaking": script(LEAKING, logs="File too large"),
@@ -165,26 +200,23 @@ CASES = {
 
 
 @pytest.fixture(scope="module")
-def image() -> Iterator[str]:
-    with built_to_train() as name:
-        yield name
-
-
-@pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("models")
     write_model(root, IRIS)
     return root
 
 
-@pytest.fixture(scope="module")
-def place(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place.of(tmp_path_factory.mktemp("place"), image)
-    try:
-        yield place
-    finally:
-        place.end()
-        print((place.folder / "runner.log").read_text()[-9000:])
+@pytest.fixture(scope="module", params=PLACES)
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
+    with PLACES[request.param](tmp_path_factory.mktemp("place")) as place:
+        try:
+            yield place
+        finally:
+            place.end()
+            if (log := place.folder / "runner.log").exists():
+                print(log.read_text()[-9000:])
 
 
 @pytest.fixture(scope="module")
@@ -217,23 +249,23 @@ def test_a_job_ends_in_a_clear_state(desk: Desk, ids: dict[str, str], name: str)
 def test_what_a_job_has_made_is_served_and_says_which_job(desk: Desk, ids: dict[str, str]) -> None:
     job = desk.ended(ids["scaled"])
     url = desk.service.url
-    answer = httpx2.post(f"{url}/v1/models/scaled/predict", json={"values": [1, 2]}, timeout=60)
+    answer = calling.post(f"{url}/v1/models/scaled/predict", json={"values": [1, 2]}, timeout=60)
     assert answer.json()["values"] == [2, 4]
     assert answer.json()["version"] == job["version"]
-    card = httpx2.get(f"{url}/v1/models/scaled", timeout=60).json()
+    card = calling.get(f"{url}/v1/models/scaled", timeout=60).json()
     assert card["job"]["id"] == job["id"]
     assert card["job"]["files"] == job["files"]
     assert card["job"]["image"] == job["image"] != ""
     flower = {"petal length (cm)": 1.4, "petal width (cm)": 0.2}
     desk.ended(ids["flowers"])
-    typed = httpx2.post(f"{url}/v1/models/flowers/predict", json=flower, timeout=60)
+    typed = calling.post(f"{url}/v1/models/flowers/predict", json=flower, timeout=60)
     assert typed.json()["species"] == "setosa"
 
 
 def test_a_fork_bomb_and_an_endless_loop_end_with_their_time(place: Place, desk: Desk) -> None:
     endless = {"bomb": BOMB, "loop": "while True: pass"}
     ids = [desk.order(name, {"script": text}) for name, text in endless.items()]
-    with place.runner(seconds=4):
+    with place.runner(seconds=2, cpus=1):
         for id in ids:
             job = desk.ended(id)
             assert (job["state"], job["reason"]) == ("failed", "time"), (job, desk.log(id)[-999:])
@@ -278,9 +310,9 @@ def test_an_ending_that_was_written_holds_though_its_runner_was_killed_just_then
 
 
 def test_a_job_is_served_by_the_next_service_where_it_ends_without_one(
-    image: str, models: Path, tmp_path: Path
+    place: Place, models: Path, tmp_path: Path
 ) -> None:
-    place = Place.of(tmp_path, image)
+    place = place.elsewhere(tmp_path)
     given = {"model_dir": models, "state_dir": tmp_path / "state", "keys": LINE, "jobs": True}
     settings = Settings.model_validate(given | {"prediction_log": False})
     files = {"script": MAKE_A_MODEL, "dataset": "2"}
@@ -298,5 +330,5 @@ def test_a_job_is_served_by_the_next_service_where_it_ends_without_one(
 def lines_of(desk: Desk, id: str) -> Iterator[str]:
     """Follow the log of a job."""
     url = f"{desk.service.url}/v1/jobs/{id}/log?follow=true"
-    with httpx2.stream("GET", url, headers=HEADERS, timeout=60) as answer:
+    with calling.stream("GET", url, headers=HEADERS, timeout=60) as answer:
         yield from answer.iter_lines()

@@ -19,6 +19,8 @@ from treeline.runner.running import Runner, copied, prepare
 from treeline.runner.settings import RunnerSettings
 
 LIMITS = "[limits]\nmemory_bytes = "
+CLUSTER = "engine = 'kubernetes'"
+PINNED = f"spool = '/x'\nimage = 'x@sha256:{'0' * 64}'\n"
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,12 @@ LIMITS = "[limits]\nmemory_bytes = "
     [
         ("image = 'x'", "spool"),
         ("spool = '/x'", "image"),
-        ("spool = '/x'\nimage = 'x'\nengine = 'kubernetes'", "engine"),
+        ("spool = '/x'\nimage = 'x'\nengine = 'nomad'", "engine"),
+        (f"spool = '/x'\nimage = 'x:1'\n{CLUSTER}", "image: 'x:1' is resolved by each node"),
+        (f"{PINNED}wheelhouse = '/x'\n{CLUSTER}", "wheelhouse_claim"),
+        (f"{PINNED}prefix = '{'x' * 21}'\n{CLUSTER}", "prefix: .* 20 characters"),
+        (f"{PINNED}network = 'a b'\n{CLUSTER}", "network: 'a b' is no value of a label"),
+        (f"{PINNED}{CLUSTER}\n[kubernetes]\nserver = 'http://x'", "kubernetes.server"),
         (f"spool = '/x'\nimage = 'x'\n{LIMITS}1", "limits.memory_bytes"),
         ("spool = '/x'\nimage = 'x'\nsocket = '/x'", "socket"),
         ("spool", "cannot be read"),
@@ -78,6 +85,7 @@ class NoContainers:
 
     def __init__(self) -> None:
         self.started: list[Task] = []
+        self.start_seconds = 0.0
 
     @classmethod
     def from_settings(cls, _: RunnerSettings) -> Self:

@@ -7,7 +7,7 @@ from typing import Literal
 
 Reason = Literal[
     "script",  # it ended with an error
-    "requirements",  # the image has not what the job requires
+    "requirements",  # neither the image nor a wheelhouse has what the job requires
     "output",  # there is no model, or one that is too large
     "time",
     "memory",
@@ -19,7 +19,7 @@ Reason = Literal[
 ]
 
 MARK = "treeline: "  # begins the line that says why
-SCRIPT, OUTPUT, REQUIREMENTS, TIME, DISK = 70, 71, 72, 73, 74
+SCRIPT, OUTPUT, REQUIREMENTS, TIME, DISK, RUNNER, MEMORY = 70, 71, 72, 73, 74, 75, 76
 
 REASONS: dict[int, Reason] = {
     SCRIPT: "script",
@@ -27,4 +27,14 @@ REASONS: dict[int, Reason] = {
     REQUIREMENTS: "requirements",
     TIME: "time",
     DISK: "disk",
+    RUNNER: "runner",
+    MEMORY: "memory",
 }
+
+
+class Ended(Exception):
+    """A job ends here, with an exit code and words on why."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code

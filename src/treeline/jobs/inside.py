@@ -5,40 +5,45 @@ runs with what was sent; a declaration goes through the pipeline of the image. W
 the exit code, and the last line.
 
     /job/input/script.py, declaration.yaml, dataset, requirements.txt     what was sent
+    /job/wheels                                                           what may be installed
     /job/result                                                           where the model goes
 """
 
 import os
+import resource
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from treeline.jobs.exits import DISK, MARK, OUTPUT, REQUIREMENTS, SCRIPT, TIME
+from treeline.jobs.exits import DISK, MARK, MEMORY, OUTPUT, RUNNER, SCRIPT, TIME, Ended
 
-INPUT, RESULT = Path("/job/input"), Path("/job/result")
+INPUT, RESULT, WHEELS = Path("/job/input"), Path("/job/result"), Path("/job/wheels")
 FOLDER = Path("/tmp/job")  # in memory, as large as the limit says
 APPLICATION = Path("/app")  # where the image has the pipeline
 PIPELINE = ("dvc.yaml", ".dvcignore", ".dvc", "src", "requirements", "dataset/sources")
 FULL_BYTES = 64 << 10  # of free space, below which a disk is full
-SIGNALLED = 128
-
-
-class Ended(Exception):
-    """The job ends here, with an exit code and words on why."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+SHUT_SECONDS, REACH_SECONDS = 20.0, 2.0
+OOM_KILLS = (
+    Path("/sys/fs/cgroup/memory.events"),
+    Path("/sys/fs/cgroup/memory/memory.oom_control"),
+)
+LIMITS = {
+    resource.RLIMIT_FSIZE: "TREELINE_FILE_BYTES",
+    resource.RLIMIT_NPROC: "TREELINE_PROCESSES",
+}
 
 
 def main(kind: str, model: str) -> int:
     """Run a job and return its exit code."""
     try:
-        check_requirements(INPUT / "requirements.txt")
+        lower_limits()
+        check_enclosed(os.environ.get("TREELINE_MUST_NOT_REACH", ""))
         FOLDER.mkdir(parents=True)
         made = {"script": by_script, "declaration": by_declaration}[kind](model)
         deliver(made)
@@ -51,37 +56,26 @@ def main(kind: str, model: str) -> int:
     return 0
 
 
-def check_requirements(file: Path) -> None:
-    """End where the image does not have what a file requires, naming each line."""
-    if not file.exists():
-        return
-    lacking = list(unmet(file.read_text(encoding="utf-8", errors="replace").splitlines()))
-    if lacking:
-        raise Ended(REQUIREMENTS, f"the image does not have what is required: {'; '.join(lacking)}")
+def lower_limits() -> None:
+    """Take on limits of the kernel that an engine has no word for; nobody here can raise them."""
+    for kind, name in LIMITS.items():
+        if most := os.environ.get(name):
+            resource.setrlimit(kind, (int(most), int(most)))
 
 
-def unmet(lines: list[str]) -> Iterator[str]:
-    """Yield, of lines as `numpy>=2`, those that the packages here do not meet, and why."""
-    metadata = import_module("importlib.metadata")
-    requirements = import_module("packaging.requirements")
-    for line in lines:
-        wanted = line.partition("#")[0].strip()
-        if not wanted:
-            continue
+def check_enclosed(address: str) -> None:
+    """End where an address is reached that must not be, after what shuts it off had time."""
+    until = time.monotonic() + SHUT_SECONDS
+    host, _, port = address.rpartition(":")
+    while address:
         try:
-            requirement = requirements.Requirement(wanted)
-        except requirements.InvalidRequirement:
-            yield f"{wanted[:80]!r} is not a name with a version, such as numpy>=2"
-            continue
-        if requirement.marker is not None and not requirement.marker.evaluate():
-            continue
-        try:
-            there = metadata.version(requirement.name)
-        except metadata.PackageNotFoundError:
-            yield f"{wanted} (not installed)"
-            continue
-        if requirement.url or not requirement.specifier.contains(there, prereleases=True):
-            yield f"{wanted} (here is {there})"
+            socket.create_connection((host, int(port)), timeout=REACH_SECONDS).close()
+        except OSError:
+            return
+        if time.monotonic() > until:
+            text = f"it reaches {address}, which it must not: no policy of its network is in force"
+            raise Ended(RUNNER, text)
+        time.sleep(1)
 
 
 def by_script(model: str) -> Path:
@@ -96,7 +90,13 @@ def by_script(model: str) -> Path:
     }
     work = FOLDER / "work"
     work.mkdir()
-    supervised([sys.executable, "-u", str(INPUT / "script.py")], work, settings)
+    until = time.monotonic() + int(os.environ["TREELINE_SECONDS"])
+    python = sys.executable
+    if (file := INPUT / "requirements.txt").exists():
+        python = import_module("treeline.jobs.requirements").python_with(
+            file, WHEELS, FOLDER / "installed", until=until
+        )
+    supervised([python, "-u", str(INPUT / "script.py")], work, settings, until=until)
     if not made.is_file():
         raise Ended(OUTPUT, "the script has written no model to the path in OUTPUT")
     return made
@@ -119,7 +119,8 @@ def by_declaration(model: str) -> Path:
     shutil.copyfile(table, project / path)
     declare(project, model, path)
     settings = {"PYTHONPATH": str(project / "src"), "HOME": str(FOLDER)}
-    supervised([sys.executable, "-m", "treeline", "train", model], project, settings)
+    until = time.monotonic() + int(os.environ["TREELINE_SECONDS"])
+    supervised([sys.executable, "-m", "treeline", "train", model], project, settings, until=until)
     made = project / "model" / model / "artifact" / "model.onnx"
     if not made.is_file():
         raise Ended(OUTPUT, "the model was exported as a pickle, and only ONNX is served of a job")
@@ -143,22 +144,42 @@ def declare(project: Path, model: str, path: str) -> None:
         yaml.dump({"default": model, "models": {model: declared}}, stream)
 
 
-def supervised(command: list[str], folder: Path, settings: Mapping[str, str]) -> None:
-    """Run a command to its end; raises Ended where that is not a good one."""
-    seconds = int(os.environ["TREELINE_SECONDS"])
+def supervised(
+    command: list[str], folder: Path, settings: Mapping[str, str], *, until: float
+) -> None:
+    """Run a command to its end, at most until then; raises Ended where that is not a good one."""
     try:
         done = subprocess.run(
-            command, cwd=folder, env={**os.environ, **settings}, check=False, timeout=seconds
+            command,
+            cwd=folder,
+            env={**os.environ, **settings},
+            check=False,
+            timeout=max(0.0, until - time.monotonic()),
         )
     except subprocess.TimeoutExpired:
+        seconds = os.environ["TREELINE_SECONDS"]
         raise Ended(TIME, f"it did not end within {seconds} seconds") from None
     if done.returncode == 0:
         return
     if shutil.disk_usage(FOLDER).free < FULL_BYTES:
         raise Ended(DISK, "its folder was full")
+    if killed_for_memory():
+        raise Ended(MEMORY, "it needed more memory than it may have")
     if done.returncode < 0:
         raise Ended(SCRIPT, f"it was ended by the signal {-done.returncode}")
     raise Ended(SCRIPT, f"it ended with the code {done.returncode}; its log says why")
+
+
+def killed_for_memory() -> bool:
+    """Tell whether the kernel has ended a process here for want of memory.
+
+    Engines know it too, but not each of them on each version of control groups.
+    """
+    for path in OOM_KILLS:
+        if path.exists():
+            counted = dict(line.split() for line in path.read_text("ascii").splitlines())
+            return int(counted.get("oom_kill", 0)) > 0
+    return False
 
 
 def deliver(made: Path) -> None:

@@ -4,7 +4,7 @@
     <spool>/queued/<id>      job.json, and input/ with what was sent
     <spool>/running/<id>     claimed by a runner: run.json, log
     <spool>/checking/<id>    its model.onnx awaits the service
-    <spool>/ended/<id>       ending.json
+    <spool>/ended/<id>       ending.json; its inputs are dropped
 
 A state changes by one rename, so that one process alone claims a job, and a job is never in two
 states, whatever is killed when. States follow each other in one order: who looks through the
@@ -149,6 +149,10 @@ class Spool:
             with suppress(FileNotFoundError):
                 if time.time() - draft.stat().st_mtime > ABANDONED_SECONDS:
                     shutil.rmtree(draft, ignore_errors=True)
+
+    def drop_inputs(self, id: str) -> None:
+        """Remove what was sent for a job that has ended; its digests stay in its order."""
+        shutil.rmtree(self.root / "ended" / id / INPUT, ignore_errors=True)
 
     @contextmanager
     def locked(self, name: str = "lock", *, wait: bool = True) -> Iterator[bool]:

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 from treeline.agent.processes import attempt, run
-from treeline.runner.engines import Status, Task
+from treeline.runner.engines import INPUTS, LABEL, RESULT, WHEELS, Status, Task
 from treeline.runner.settings import RunnerSettings
 
-LABEL = "treeline.job"
 USER = "10001:10001"  # whoever the image's own user is
 CPU_PERIOD = 100_000
 PIECE_BYTES = 1 << 16
@@ -26,10 +25,13 @@ RESTRICTIONS = (
     *("--restart", "no"),
     *("--pull", "never"),
     *("--ulimit", "core=0:0"),
+    # Said, as Podman else sets more than a runner that is itself enclosed may give.
+    *("--ulimit", "nofile=8192:8192"),
+    *("--ulimit", "nproc=8192:8192"),  # of the user; of a job it is --pids-limit
     "--no-healthcheck",
 )
+OF_THE_ENGINE = {"docker": (), "podman": ("--read-only-tmpfs=false",)}  # more folders in memory
 LOG_DRIVERS = {"docker": "local", "podman": "k8s-file"}
-INPUTS, RESULT = "/job/input", "/job/result"
 
 
 class ContainerEngine:
@@ -38,6 +40,7 @@ class ContainerEngine:
     def __init__(self, settings: RunnerSettings) -> None:
         self._settings = settings
         self._command = settings.engine
+        self.start_seconds = 0.0  # an image is here, or nothing begins
 
     @classmethod
     def from_settings(cls, settings: RunnerSettings) -> Self:
@@ -98,13 +101,16 @@ class ContainerEngine:
             run(self._command, "rm", "--force", "--volumes", self._name(id))
 
     def ids(self) -> set[str]:
-        """Return the ids that labels name."""
-        label = f"{LABEL}.{self._settings.prefix}"
-        words = ("ps", "--all", "--filter", f"label={label}", "--format")
-        return set(run(self._command, *words, f'{{{{.Label "{label}"}}}}').split())
+        """Return the ids of the containers that have this runner's label."""
+        label = f"label={LABEL}.{self._settings.prefix}"
+        words = ("ps", "--all", "--filter", label, "--format", "{{.Names}}")
+        names = run(self._command, *words).split()
+        return {name.removeprefix(self._name("")) for name in names}
 
     def _create(self, task: Task) -> None:
-        limits = self._settings.limits
+        limits, wheels = self._settings.limits, self._settings.wheelhouse
+        # Libraries are installed into the folder of a job, and those of wheels may be programs.
+        programs = "exec" if wheels else "noexec"
         words = [
             *("--name", self._name(task.id)),
             *("--label", f"{LABEL}.{self._settings.prefix}={task.id}"),
@@ -113,7 +119,7 @@ class ContainerEngine:
             *("--cpu-period", str(CPU_PERIOD), "--cpu-quota", str(round(limits.cpus * CPU_PERIOD))),
             *("--pids-limit", str(limits.processes)),
             *("--ulimit", f"fsize={limits.disk_bytes}:{limits.disk_bytes}"),
-            *("--tmpfs", f"/tmp:rw,nosuid,nodev,noexec,size={limits.disk_bytes},mode=1777"),
+            *("--tmpfs", f"/tmp:rw,nosuid,nodev,{programs},size={limits.disk_bytes},mode=1777"),
             *("--log-driver", LOG_DRIVERS[self._settings.engine]),
             *("--log-opt", f"max-size={2 * limits.log_bytes}"),
             *("--mount", f"type=bind,source={task.inputs},target={INPUTS},readonly"),
@@ -121,7 +127,10 @@ class ContainerEngine:
             *("--env", f"TREELINE_SECONDS={limits.seconds}"),
             *("--env", f"TREELINE_MODEL_BYTES={limits.model_bytes}"),
             *RESTRICTIONS,
+            *OF_THE_ENGINE[self._settings.engine],
         ]
+        if wheels is not None:
+            words += ["--mount", f"type=bind,source={wheels.resolve()},target={WHEELS},readonly"]
         inside = ("python", "-m", "treeline.jobs.inside", task.kind, task.model)
         run(self._command, "create", *words, self._settings.image, *inside)
 

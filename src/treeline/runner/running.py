@@ -188,7 +188,7 @@ class Runner:
             verdict = Verdict("failed", "runner", "its container was removed by somebody else")
         elif not status.running:
             verdict = self._judged(status, log)
-        elif passed > limits.seconds + limits.grace_seconds:
+        elif passed > limits.seconds + limits.grace_seconds + self._engine.start_seconds:
             text = f"it did not end within {limits.seconds} seconds"
             verdict = Verdict("failed", "time", text)
         return verdict
@@ -197,6 +197,8 @@ class Runner:
         """Return what came of a task that ended by itself."""
         if status.exit_code == 0:
             return Verdict("done")
+        if status.reason is not None:
+            return Verdict("failed", status.reason, status.detail)
         if status.out_of_memory:
             most = self._settings.limits.memory_bytes
             return Verdict("failed", "memory", f"it needed more than {most} bytes of memory")
@@ -355,6 +357,8 @@ def prepare(settings: RunnerSettings) -> Spool:
     A runner that writes to a folder of another user would do so with rights that user lacks.
     """
     spool = Spool(settings.spool)
+    if settings.wheelhouse is not None and not settings.wheelhouse.is_dir():
+        raise ConfigError(f"wheelhouse: {settings.wheelhouse} is no folder of this machine")
     try:
         spool.create()
         settings.state_dir.mkdir(parents=True, exist_ok=True)
