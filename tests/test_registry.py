@@ -190,3 +190,23 @@ def test_the_way_to_an_extra_is_that_of_the_repository_at_hand(
     assert way_out(extra) == f"install it with: {here}"
     (tmp_path / "treeline.toml").touch()
     assert way_out(extra).startswith(f"install it with: {of_models}")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "class Growth:\n    def fit(self\n",
+            r"SyntaxError: .*\.py, line 2\)\); correct the module",
+        ),
+        ("raise OSError('no such device')", r"OSError: no such device\); correct the module"),
+    ],
+)
+def test_a_module_that_python_cannot_import_is_named_with_its_reason(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"unread_{len(text)}"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownNameError, match=said):
+        load_class(f"{name}.Growth", place="here")

@@ -131,6 +131,11 @@ def _loaded(path: str, place: str, what: str) -> object:
             f"{place}: {path!r} cannot be imported ({error}); give the full dotted path of {what} "
             "that is installed, or of one of yours in src/own"
         ) from error
+    except Exception as error:  # whatever a module of one's own does, a SyntaxError among it
+        raise UnknownNameError(
+            f"{place}: {path!r} cannot be imported ({type(error).__name__}: {error}); correct the "
+            "module"
+        ) from error
 
 
 def own_folder() -> Path:

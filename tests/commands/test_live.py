@@ -19,6 +19,7 @@ from tests.conftest import Project
 from tests.recorded import HEADERS, KEY, KEY_LINE
 from tests.serving import serving
 from tests.stages import made
+from tests.warm import PYTHON, programs
 from treeline.commands.live import HERE, compare_live
 from treeline.contract.signature import Signature
 from treeline.errors import ComparisonError, ConfigError, GateError, TreelineError
@@ -148,7 +149,7 @@ def refused(project: Project, base: str, url: str) -> None:
 
 def treeline(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "treeline", "compare", "--live", *arguments],
+        [programs() / PYTHON, "-m", "treeline", "compare", "--live", *arguments],
         capture_output=True, text=True, check=False, env={**os.environ, SECRET: KEY},
     )  # fmt: skip
 

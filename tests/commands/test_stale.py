@@ -3,7 +3,7 @@
 import pytest
 
 from treeline.commands.stale import Sources
-from treeline.delivery.pipeline import Failure
+from treeline.delivery.notes import Failure
 from treeline.delivery.refusals import Refusal
 
 STAGES = ("digest", "prepare@trees", "train@trees", "prepare@big-trees")

@@ -1,11 +1,14 @@
 """Answers of a service and of its shadow, in pairs → which is better, and what is said beside."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.own_classes import load_as_own
+from tests.own_metrics import COST
 from treeline.artifact import Prediction
 from treeline.config.models import ModelSpec
 from treeline.contest.live import Answered, Live, agreement, answers_of, judged
@@ -49,6 +52,23 @@ def contest(spec: ModelSpec, rows: Answered) -> tuple[bool, str]:
 def test_the_better_of_both_may_take_the_place(spec: ModelSpec) -> None:
     assert contest(spec, answered(service=0.7, shadow=0.9))[0]
     assert not contest(spec, answered(service=0.9, shadow=0.7))[0]
+
+
+def test_a_metric_of_ones_own_judges_both(declaration: dict[str, Any], tmp_path: Path) -> None:
+    """The shadow is right less often, and never misses, which costs ten false alarms."""
+    (tmp_path / "live_worth.py").write_text(COST)
+    path = f"{load_as_own(tmp_path / 'live_worth.py')}.Cost"
+    changed = {"split": {"test": 0.25}, "champion": {"metric": path}, "gate": {"beats": None}}
+    spec = ModelSpec.model_validate(declaration | changed)
+    rows = answered(service=0.8, shadow=0.8)
+    labels = np.where(np.arange(ROWS) % 2 == 0, 1, rows.truth)
+    scores = np.where(np.eye(2)[labels] > 0, 0.8, 0.2)
+    careful = replace(rows, shadow=Prediction(labels=labels, scores=scores))
+    passed, said = contest(spec, careful)
+    assert passed and f"{path} held" in said and "it is better" in said
+    turned = replace(careful, service=careful.shadow, shadow=careful.service)
+    passed, said = contest(spec, turned)
+    assert not passed and f"{path} rose" in said
 
 
 def test_only_rows_whose_truth_is_known_count(spec: ModelSpec) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import NAME, Project
+from tests.stages import follow_code
 from treeline.config.models import Gate
 from treeline.evaluation.gate import decide
-from treeline.stages.digest import write_code, write_inputs
+from treeline.stages.digest import write_inputs
 from treeline.stages.running import run
 
 
@@ -206,7 +207,7 @@ def test_the_pipeline_looks_for_the_graph_that_is_required(
         "gate": {"beats": None},
     }
     project.write(document)
-    write_code()
+    follow_code()
     write_inputs()
     for stage in ("collect", "prepare", "train", "evaluate"):
         run([stage, NAME])

@@ -282,6 +282,27 @@ def test_a_draft_is_a_declaration_that_trains(tmp_path: Path) -> None:
         treeline.draft(frame.assign(price=[f"{each} €" for each in number]), "left")
 
 
+@pytest.mark.parametrize(
+    ("hints", "said"),
+    [
+        ({"tsk": "binary"}, "'tsk' is no hint; give some of encoding, delimiter"),
+        ({"task": "binry"}, "task: should be 'binary', 'multiclass' or 'regression'"),
+        ({"missing": "NA"}, "missing: should be a list"),
+        ({"decimal": "."}, "decimal: should be 'point' or 'comma'"),
+    ],
+)
+def test_a_hint_that_is_none_is_named(hints: dict[str, Any], said: str) -> None:
+    frame = pd.DataFrame({"a": range(60), "left": [0, 1] * 30})
+    with pytest.raises(ConfigError) as error:
+        treeline.draft(frame, "left", **hints)
+    assert said in str(error.value)
+
+
+def test_the_positive_class_may_be_a_number() -> None:
+    frame = pd.DataFrame({"a": np.arange(60) % 7, "left": [0, 1] * 30})
+    assert treeline.draft(frame, "left", positive=0).spec.target.positive == 0
+
+
 def test_the_examples_of_the_page_run_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tests.conftest import Project
 from tests.recorded import HEADERS, KEY, KEY_LINE
 from tests.serving import serving
 from tests.tiny_models import ARTIFACT, SURVIVAL, build_graph, commit, sign
+from tests.warm import PYTHON, programs
 from treeline.contract.signature import Learnt, Signature
 from treeline.export.provenance import reference
 from treeline.files import digest
@@ -69,7 +69,7 @@ def send(client: httpx2.Client, batch: list[dict[str, Any]]) -> None:
 
 def monitor(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "treeline", "monitor", *arguments],
+        [programs() / PYTHON, "-m", "treeline", "monitor", *arguments],
         capture_output=True, text=True, check=False, env={**os.environ, **variables},
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from treeline.stages.dependencies import Module, file_digest, reached, read_modules
+from treeline.stages.modules import Module, file_digest, reached, read_modules
 
 PLAIN = """\
 from typing import Final

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,32 @@ ENTER = (
     "print(r.entered(r.entry_for('HEAD')).partition(':')[0])"
 )
 COMPARE = ("-m", "treeline", "compare", "--base")
+
+
+@pytest.fixture(scope="module")
+def _retrained(reproduced: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a clone that has pushed the incumbents, and trained a model that is hardly another."""
+    made = reproduced.copy(tmp_path_factory.mktemp("retrained") / "clone")
+    made.run("dvc", "push")
+    made.change("alpha: 0.1", "alpha: 0.11")
+    made.run("dvc", "repro", "export@sugar")
+    return made
+
+
+@pytest.fixture
+def retrained(_retrained: Checkout, tmp_path: Path) -> Checkout:
+    """Return a copy of that clone, to be changed at will."""
+    return _retrained.copy(tmp_path / "retrained")
+
+
+@pytest.fixture(scope="module")
+def _split_again(reproduced: Checkout, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a clone that splits otherwise than the incumbent did, and has trained."""
+    made = reproduced.copy(tmp_path_factory.mktemp("split") / "clone")
+    made.change("test: 0.25, seed: 0}", "test: 0.25, seed: 1}")
+    made.change("alpha: 0.1", "alpha: 0.11")
+    made.run("dvc", "repro", "export@sugar")
+    return made
 
 
 def test_the_same_model_is_told_to_be_that_and_needs_no_comparison(clone: Checkout) -> None:
@@ -42,21 +69,19 @@ def test_a_model_that_drops_too_far_must_not_ship(clone: Checkout) -> None:
     assert "rmse rose" in done.stdout and "a drop of 0.5 is allowed" in done.stdout
 
 
-def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(clone: Checkout) -> None:
-    clone.run("dvc", "push")
-    clone.change("alpha: 0.1", "alpha: 0.11")
-    clone.run("dvc", "repro", "export@sugar")
-    clone.run("rm", "-rf", ".dvc/cache")
-    done = clone.python(*COMPARE, "HEAD", "sugar")
+def test_the_incumbent_comes_from_the_remote_where_the_cache_has_lost_it(
+    retrained: Checkout,
+) -> None:
+    retrained.run("rm", "-rf", ".dvc/cache")
+    done = retrained.python(*COMPARE, "HEAD", "sugar")
     assert "## sugar may ship" in done.stdout and "incumbent (HEAD)" in done.stdout
 
 
 def test_an_incumbent_that_is_nowhere_is_told_and_decides_only_where_one_was_released(
-    clone: Checkout, monkeypatch: pytest.MonkeyPatch
+    retrained: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clone.change("alpha: 0.1", "alpha: 0.2")
-    clone.run("dvc", "repro", "export@sugar")
-    clone.run("rm", "-rf", ".dvc/cache")
+    clone = retrained
+    clone.run("rm", "-rf", ".dvc/cache", ".dvc/storage")
     alone = clone.python(*COMPARE, "HEAD", "sugar")
     assert "## sugar is compared with nothing" in alone.stdout
     assert "neither here nor from a shared remote" in alone.stdout
@@ -90,11 +115,15 @@ def test_a_changed_contract_asks_for_a_person(clone: Checkout) -> None:
 
 
 def forget_training_rows(clone: Checkout) -> None:
-    """Remove the training rows of the incumbent from DVC's cache, where no remote has them."""
-    lock = YAML(typ="safe").load((clone.root / "dvc.lock").read_text())
+    """Remove the training rows of the incumbent from DVC's cache and remote."""
+    lock = YAML(typ="safe").load(clone.run("git", "show", "HEAD:dvc.lock").stdout)
     outs = {each["path"]: each["md5"] for each in lock["stages"]["prepare@sugar"]["outs"]}
     digest = outs["dataset/sugar/train.parquet"]
-    (clone.root / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+    places = [clone.root / ".dvc" / each / "files/md5" for each in ("cache", "storage")]
+    kept = [path for path in (each / digest[:2] / digest[2:] for each in places) if path.exists()]
+    assert kept
+    for path in kept:
+        path.unlink()
 
 
 def rows(clone: Checkout, side: str, names: Sequence[str] = ("bmi", "s5")) -> list[tuple[Any, ...]]:
@@ -115,15 +144,12 @@ def test_a_feature_that_is_added_moves_rows_which_are_known_by_the_others(clone:
 
 @pytest.mark.parametrize("record", ["rows", "rule"])
 def test_rows_that_the_incumbent_learnt_from_are_left_out_and_counted(
-    clone: Checkout, record: str
+    reproduced: Checkout, _split_again: Checkout, tmp_path: Path, record: str
 ) -> None:
-    before = rows(clone, "train")
-    clone.change("test: 0.25, seed: 0}", "test: 0.25, seed: 1}")
-    clone.change("alpha: 0.1", "alpha: 0.11")
+    clone = _split_again.copy(tmp_path / "clone")
     if record == "rule":
         forget_training_rows(clone)
-    clone.run("dvc", "repro", "export@sugar")
-    test = rows(clone, "test")
+    before, test = rows(reproduced, "train"), rows(clone, "test")
     done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
     left_out, all_rows = known(test, before), len(test)
     assert 0 < left_out < all_rows
@@ -184,14 +210,12 @@ def test_a_moment_that_moves_tells_what_the_incumbent_has_learnt_from(clone: Che
     assert words in done.stdout
 
 
-def test_a_release_without_a_record_is_compared_with_a_warning(clone: Checkout) -> None:
-    path = clone.root / "dataset/sugar/summary.json"
+def test_a_release_without_a_record_is_compared_with_a_warning(retrained: Checkout) -> None:
+    clone, path = retrained, retrained.root / "dataset/sugar/summary.json"
     summary = json.loads(path.read_text())
     path.write_text(json.dumps({key: each for key, each in summary.items() if key != "split"}))
-    clone.commit("Release as before there were records")
+    clone.run("git", "commit", "--quiet", "--message", "As before there were records", str(path))
     path.write_text(json.dumps(summary))
-    clone.change("alpha: 0.1", "alpha: 0.11")
-    clone.run("dvc", "repro", "export@sugar")
     forget_training_rows(clone)
     done = clone.python(*COMPARE, "HEAD", "sugar", good=None)
     assert "## sugar may ship" in done.stdout

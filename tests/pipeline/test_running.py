@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -57,10 +58,10 @@ def test_stages_are_counted_over_all_models(clone: Checkout) -> None:
 
 
 def test_two_at_once_run_one_after_the_other(clone: Checkout) -> None:
-    command = [sys.executable, *REPRO, "--force"]
+    command = [sys.executable, *TRAIN, "sugar", "--force"]
     options: dict[str, Any] = {
         "cwd": clone.root,
-        "env": clone.environment(),
+        "env": clone.environment(warm=True),
         "text": True,
         "encoding": "utf-8",
     }
@@ -73,7 +74,7 @@ def test_two_at_once_run_one_after_the_other(clone: Checkout) -> None:
     assert [one.returncode, other.returncode] == [0, 0]
     waited = ["Another command runs the pipeline here" in said for _, said in ended]
     assert sorted(waited) == [False, True]
-    total = 2 * len(STAGES)
+    total = len(STAGES)
     assert all(f"[{total} of {total}] export sugar" in shown for shown, _ in ended)
 
 
@@ -97,12 +98,32 @@ def test_what_dvc_itself_finds_wrong_is_told(clone: Checkout) -> None:
 
 # DVC removes them before it starts the stage, long before that can say that it runs.
 @pytest.mark.parametrize(
-    "gone", ["model/sugar/training.json", "model/flowers/images", "model/sugar/verdict.json"]
+    "gone", ["model/flowers/training.json", "model/flowers/images", "model/flowers/verdict.json"]
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "ended"])
 def test_what_is_stopped_leaves_nothing_missing_and_goes_on(
     clone: Checkout, number: signal.Signals, gone: str
 ) -> None:
+    _stop(clone, number, lambda: not (clone.root / gone).exists(), what=f"{gone} is away")
+    missing = clone.run("git", "ls-files", "--deleted").stdout
+    assert missing == ""
+    clone.python(*REPRO)
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_dvc_is_not_stopped_while_it_writes_its_lock(clone: Checkout) -> None:
+    lock = clone.root / "dvc.lock"
+    whole = lock.read_bytes()
+    _stop(clone, signal.SIGTERM, lambda: lock.stat().st_size < len(whole), what="it is written")
+    assert lock.read_bytes() == whole
+    clone.python(*REPRO)
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def _stop(
+    clone: Checkout, number: signal.Signals, reached: Callable[[], bool], *, what: str
+) -> None:
+    """Make everything anew by force, and stop that by a signal at a moment that is reached."""
     with subprocess.Popen(
         [sys.executable, "-c", IN_FRONT, "repro", "--force"],
         cwd=clone.root,
@@ -112,13 +133,9 @@ def test_what_is_stopped_leaves_nothing_missing_and_goes_on(
         text=True,
         encoding="utf-8",
     ) as running:
-        wait_until(lambda: not (clone.root / gone).exists(), seconds=300, what=f"{gone} is away")
+        wait_until(reached, seconds=300, what=what, step_seconds=0.001)
         running.send_signal(number)
         said, complained = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Traceback" not in complained
     assert "go on where it stopped: make repro" in said
-    missing = clone.run("git", "ls-files", "--deleted").stdout
-    assert missing == ""
-    clone.python(*REPRO)
-    assert clone.run("git", "status", "--porcelain").stdout == ""

@@ -10,14 +10,8 @@ import pytest
 import treeline
 from treeline.config.models import ModelSpec
 from treeline.export.provenance import params_digest
-from treeline.stages.dependencies import (
-    IGNORES,
-    STAGES,
-    Module,
-    read_modules,
-    stage_code,
-    stage_inputs,
-)
+from treeline.stages.dependencies import IGNORES, STAGES, stage_code, stage_inputs
+from treeline.stages.modules import Module, read_modules
 
 
 @pytest.fixture(scope="module")

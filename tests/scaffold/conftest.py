@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkout import ROOT
+from tests.warm import PYTHON, programs
 
 TOOLS = Path(sys.executable).parent
 QUIET = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_AUTHOR_NAME": "A test"}
@@ -34,7 +35,7 @@ class Installed:
         variables = {
             **os.environ,
             **QUIET,
-            "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(programs()), str(TOOLS), os.environ["PATH"]]),
             "PYTHONPATH": str(self.packages),
             **(environment or {}),
         }
@@ -49,8 +50,10 @@ class Installed:
     def treeline(
         self, *arguments: str, cwd: Path, good: bool | None = True
     ) -> subprocess.CompletedProcess[str]:
-        """Run the command of the installed package."""
-        return self.run(sys.executable, "-P", "-m", "treeline", *arguments, cwd=cwd, good=good)
+        """Run the command of the installed package, where libraries have been imported before."""
+        return self.run(
+            str(programs() / PYTHON), "-P", "-m", "treeline", *arguments, cwd=cwd, good=good
+        )
 
 
 @pytest.fixture(scope="session")

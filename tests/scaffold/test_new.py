@@ -73,7 +73,7 @@ def test_its_own_two_commands_train_test_and_serve(copy: Path, installed: Instal
     lend_environment(copy)
     done = installed.run("make", "test", cwd=copy)
     assert "Everything was up to date" in done.stdout
-    assert "7 passed" in done.stdout
+    assert "8 passed" in done.stdout
     listed = installed.run("make", cwd=copy).stdout
     assert "make run" in listed and "make test" in listed
 

@@ -53,7 +53,7 @@ def words(path: str) -> dict[str, list[str]]:
     }
 
 
-@pytest.mark.parametrize("kind", sorted(TEMPLATES))
+@pytest.mark.parametrize("kind", ["classifier", "preprocessor", "regressor"])
 def test_a_template_keeps_all_that_is_looked_at(kind: str, tmp_path: Path) -> None:
     file = tmp_path / f"begun_{kind}.py"
     file.write_text(module_of(kind, "Mine"))
@@ -63,6 +63,43 @@ def test_a_template_keeps_all_that_is_looked_at(kind: str, tmp_path: Path) -> No
     graph = "it is served as a pickle" if kind == "preprocessor" else "an ONNX graph repeats it"
     assert any(text.startswith(graph) for text in said["note"])
     assert any("missing values" in text for text in said["note"])
+
+
+METRIC = module_of("metric", "Worth")
+AMISS = {
+    "on rows of one class alone, as a slice may have: ": (
+        "return np",
+        "assert len(set(truth)) > 1; return np",
+    ),
+    "right answers (0) are worse than shuffled ones": ("False", "True"),
+    "look at no row's place": ("return np", "return np.arange(600.0) * labels; np"),
+    "it cannot be pickled": (
+        "judges =",
+        "def __init__(self):\n        self.f = open\n        self.g = lambda: 1\n\n    judges =",
+    ),
+    "`tasks` is ('regression',)": ('("binary",)', '("regression",)'),
+    "the same rows give": ("return np", "return np.random.default_rng().random(len(truth)); np"),
+    "binary: own.": ("return np", "raise KeyError(1); np"),
+}
+
+
+def test_the_template_of_a_metric_keeps_all_that_is_looked_at(tmp_path: Path) -> None:
+    assert set(TEMPLATES) == {"classifier", "metric", "preprocessor", "regressor"}
+    file = tmp_path / "begun_metric.py"
+    file.write_text(METRIC)
+    said = words(f"{load_as_own(file)}.Worth")
+    assert said["wrong"] == [] and len(said["ok"]) == 5
+    assert "binary: intervals are exact: a number for each row" in said["ok"]
+
+
+@pytest.mark.parametrize("expected", AMISS)
+def test_what_a_metric_does_not_keep_is_named(expected: str, tmp_path: Path) -> None:
+    old, new = AMISS[expected]
+    assert METRIC.count(old) >= 1
+    file = tmp_path / f"amiss_{list(AMISS).index(expected)}.py"
+    file.write_text(METRIC.replace(old, new))
+    wrong = words(f"{load_as_own(file)}.Worth")["wrong"]
+    assert any(expected in text for text in wrong), wrong
 
 
 @pytest.mark.parametrize("expected", CHANGES)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @click.command("new-class", epilog=example("treeline new-class regressor own.growth.Growth"))
-@click.argument("kind", type=click.Choice(["classifier", "preprocessor", "regressor"]))
+@click.argument("kind", type=click.Choice(["classifier", "metric", "preprocessor", "regressor"]))
 @click.argument("path")
 def new_class(kind: str, path: str) -> str:
     """Begin a class of your own in src/own.
@@ -38,7 +38,8 @@ def check_class(path: str, *, model: str | None, task: "Task | None") -> int:
 
     It is copied, fitted, asked and pickled as the pipeline does, on rows that are drawn: it may
     change no rows, must learn the same each time, and answer a row alone as among others. Whether
-    it takes missing values, and an ONNX graph repeats it, is said. Ends with 1 where it is wrong.
+    it takes missing values, and an ONNX graph repeats it, is said. A metric is asked about answers
+    that are drawn: right ones must not be worse than shuffled ones. Ends with 1 where it is wrong.
     """
     from treeline.commands import classes as command
 

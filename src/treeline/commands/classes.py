@@ -8,7 +8,8 @@ from treeline.contract.features import Task
 from treeline.errors import ConfigError
 from treeline.files import write_text
 from treeline.registry import OWN, objection, own_folder
-from treeline.workbench.harness import Finding, examined
+from treeline.workbench.finding import Finding
+from treeline.workbench.harness import examined
 from treeline.workbench.templates import module_of
 
 WIDTH = len("wrong")

@@ -138,6 +138,34 @@ class Leaks(Closed):
     groups: Suspicion = "warn"
 
 
+Onnx = Literal["preferred", "required"]
+
+
+class Export(Closed):
+    """Whether the artifact must be an ONNX graph, and how closely it must repeat the estimator.
+
+    `export: required` is short for `{onnx: required}`: the gate refuses a champion that no graph
+    repeats. `tolerance` is absolute for scores, and relative for values.
+    """
+
+    onnx: Onnx = "preferred"
+    tolerance: Annotated[float, Field(gt=0)] = 1e-5
+
+
+class Comparing(Closed):
+    """Options of the trainer `compare`: the best `tune` of all are tuned, `trials` times each.
+
+    `exclude` names classes that are not tried, by name or import path. With `seconds_each` an
+    estimator that takes longer, with its defaults or tuned, is left out; what is left out then
+    depends on the machine.
+    """
+
+    tune: Annotated[int, Field(ge=0)] = 3
+    trials: Annotated[int, Field(gt=0)] = 10
+    exclude: tuple[str, ...] = ()
+    seconds_each: Annotated[float, Field(gt=0)] | None = None
+
+
 Algorithm = Literal["DRF", "DeepLearning", "GBM", "GLM", "StackedEnsemble", "XGBoost"]
 USUAL_SECONDS = 60
 

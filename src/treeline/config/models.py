@@ -1,17 +1,26 @@
 """What a model block may declare: `models.<name>` of `params.yaml` as one frozen spec."""
 
 import json
-from collections.abc import Collection, Mapping
 from math import ceil, floor
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from treeline.config.blocks import AutoML, Champion, Evaluation, Imported, Leaks, Split
+from treeline.config.blocks import (
+    AutoML,
+    Champion,
+    Comparing,
+    Evaluation,
+    Export,
+    Imported,
+    Leaks,
+    Split,
+)
 from treeline.config.metrics import metrics_of
 from treeline.config.monitor import Monitor
+from treeline.config.own_metrics import check_path, is_path
 from treeline.config.problems import problems
-from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec
+from treeline.config.sources import USUALLY_MISSING, Delimited, SourceSpec, check_key
 from treeline.contract.features import ANSWER_KEYS, Closed, Feature, Target
 from treeline.contract.texts import Slug
 from treeline.registry import is_own, objection
@@ -22,7 +31,6 @@ SPARK = "spark"  # the trainer whose estimators are Spark's own
 NOT_REFITTED = frozenset({"h2o", "imported", SPARK})
 BASELINE = "baseline"  # the candidate that stands in every table, and wins only where declared
 
-Onnx = Literal["preferred", "required"]
 Undecided = Literal["refuse", "pass"]
 
 
@@ -62,20 +70,6 @@ class Span(Closed):
     def whole(self) -> tuple[int, int]:
         """The lowest and the highest whole number of the range."""
         return ceil(self.low), floor(self.high)
-
-
-class Comparing(Closed):
-    """Options of the trainer `compare`: the best `tune` of all are tuned, `trials` times each.
-
-    `exclude` names classes that are not tried, by name or import path. With `seconds_each` an
-    estimator that takes longer, with its defaults or tuned, is left out; what is left out then
-    depends on the machine.
-    """
-
-    tune: Annotated[int, Field(ge=0)] = 3
-    trials: Annotated[int, Field(gt=0)] = 10
-    exclude: tuple[str, ...] = ()
-    seconds_each: Annotated[float, Field(gt=0)] | None = None
 
 
 # Trainers that bring estimators themselves, with what their options may be.
@@ -182,16 +176,11 @@ class Gate(Closed):
     may_drop_by: dict[str, Annotated[float, Field(ge=0)]] = {}
     leaks: Leaks = Leaks()
 
-
-class Export(Closed):
-    """Whether the artifact must be an ONNX graph, and how closely it must repeat the estimator.
-
-    `export: required` is short for `{onnx: required}`: the gate refuses a champion that no graph
-    repeats. `tolerance` is absolute for scores, and relative for values.
-    """
-
-    onnx: Onnx = "preferred"
-    tolerance: Annotated[float, Field(gt=0)] = 1e-5
+    @property
+    def judging(self) -> tuple[str, ...]:
+        """The metrics that it looks at, beside the champion metric."""
+        beats = () if self.beats_by is None else (self.beats_by,)
+        return (*beats, *self.floor, *self.ceiling)
 
 
 class ModelSpec(Closed):
@@ -213,9 +202,18 @@ class ModelSpec(Closed):
 
     @property
     def own_classes(self) -> tuple[str, ...]:
-        """The import paths of the project's own classes that its candidates name, sorted."""
+        """The import paths of the project's own classes that it names, metrics too, sorted."""
         named = {path for each in self.candidates.values() for path in each.class_paths}
-        return tuple(sorted(filter(is_own, named)))
+        return tuple(sorted(filter(is_own, named.union(self.metric_paths))))
+
+    @property
+    def metric_paths(self) -> tuple[str, ...]:
+        """The import paths among the metrics that it names, the champion metric first."""
+        return tuple(dict.fromkeys(filter(is_path, self._named_metrics)))
+
+    @property
+    def _named_metrics(self) -> tuple[str, ...]:
+        return (self.champion.metric, *self.gate.judging, *self.gate.may_drop_by)
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -232,12 +230,14 @@ class ModelSpec(Closed):
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """The metrics that it is judged by: those of its task, and of the declared quantiles."""
-        gate = self.gate
-        named = [self.champion.metric, *([gate.beats_by] if gate.beats_by else [])]
-        return tuple(
-            metrics_of(self.target.task, *named, *gate.floor, *gate.ceiling, *gate.may_drop_by)
-        )
+        """The metrics that it is judged by: of its task, of declared quantiles and of one's own."""
+        return (*metrics_of(self.target.task, *self._named_metrics), *self.metric_paths)
+
+    @property
+    def metrics_on_folds(self) -> tuple[str, ...]:
+        """The metrics that candidates are judged by: of one's own only what chooses a champion."""
+        chosen = self.champion.metric
+        return tuple(name for name in self.metrics if name == chosen or not is_path(name))
 
     @field_validator("export", mode="before")
     @classmethod
@@ -270,7 +270,7 @@ class ModelSpec(Closed):
                 )
         self.monitor.check(self.features)
         if (key := self.source.key) is not None:
-            _check_key(key, carried=self.source.columns, shown={*self.features, target})
+            check_key(key, carried=self.source.columns, shown={*self.features, target})
         return self
 
     @model_validator(mode="after")
@@ -376,23 +376,14 @@ class ModelSpec(Closed):
         }
         for place, names in named.items():
             known = metrics_of(task, *names)
-            if unknown := [name for name in names if name not in known]:
-                quantiles = ", pinball_1 to pinball_99" if task == "regression" else ""
-                raise ValueError(
-                    f"`{place}` names {unknown[0]!r}, which is no metric of a {task} target; "
-                    f"choose from {', '.join(metrics_of(task))}{quantiles}"
-                )
+            for name in names:
+                if is_path(name):
+                    check_path(name, place)
+                elif name not in known:
+                    quantiles = ", pinball_1 to pinball_99" if task == "regression" else ""
+                    raise ValueError(
+                        f"`{place}` names {name!r}, which is no metric of a {task} target; "
+                        f"choose from {', '.join(metrics_of(task))}{quantiles}, or name a class of "
+                        "your own: own.<module>.<Class>"
+                    )
         return self
-
-
-def _check_key(key: str, *, carried: Mapping[str, str], shown: Collection[str]) -> None:
-    """Raise ValueError unless a key is a carried column whose values are plain."""
-    if key in shown:
-        raise ValueError(
-            f"`source.key` names {key!r}, a feature or the target; name another column, as no "
-            "model may see a key"
-        )
-    if carried.get(key) not in ("text", "integer"):
-        raise ValueError(
-            f"`source.key` names {key!r}; declare it under `source.columns`, as text or integer"
-        )

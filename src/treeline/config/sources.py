@@ -5,6 +5,7 @@ so that reading a declaration imports no engine.
 """
 
 import re
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import parse_qs, urlsplit
 
@@ -314,3 +315,16 @@ def admitted(condition: Any) -> str:
     if isinstance(condition, tuple):
         return "one of " + ", ".join(map(str, condition))
     return str(condition)
+
+
+def check_key(key: str, *, carried: Mapping[str, str], shown: Collection[str]) -> None:
+    """Raise ValueError unless a key is a carried column whose values are plain."""
+    if key in shown:
+        raise ValueError(
+            f"`source.key` names {key!r}, a feature or the target; name another column, as no "
+            "model may see a key"
+        )
+    if carried.get(key) not in ("text", "integer"):
+        raise ValueError(
+            f"`source.key` names {key!r}; declare it under `source.columns`, as text or integer"
+        )

@@ -7,7 +7,7 @@ equal model from one that is worse by the margin, the words are "cannot be told"
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import inf, log
 from statistics import NormalDist
 from typing import Any, Literal
@@ -21,6 +21,8 @@ from treeline.config.models import Undecided
 from treeline.contract.signature import Verdict
 from treeline.evaluation.gate import two_digits
 from treeline.evaluation.intervals import evaluate
+from treeline.evaluation.own import row_values
+from treeline.evaluation.own import value as own_value
 from treeline.evaluation.units import Units
 from treeline.records.comparison import Compared, Contested, Decision
 from treeline.records.evaluation import Interval
@@ -30,7 +32,7 @@ CANDIDATE, INCUMBENT = "candidate", "incumbent"
 
 SPENT = 0.05  # of all looks together: how often a model passes that is worse by the margin
 REFUSED = 0.05  # how often an equal model is refused where the rows are enough
-MARGIN = 0.01  # where no drop is declared: of a score, or of the incumbent's error
+MARGIN = 0.01  # where no drop is declared: of a score, or of the incumbent's error, cost, profit
 INTERVAL = NormalDist().inv_cdf(0.975)  # half the width of a 95 % interval, in deviations
 
 Outcome = Literal["better", "as good", "worse", "undecided"]
@@ -41,12 +43,14 @@ class Rules:
     """By what a candidate is judged: the drops that are allowed, and how often it was looked.
 
     `may_drop_by` is in the unit of each metric; without any, the first metric may drop by MARGIN.
-    `look` counts the contests against this incumbent, this one included.
+    `look` counts the contests against this incumbent, this one included. `steps` are by how much
+    one row can move metrics of labels, times the rows: 1 where none is given.
     """
 
     may_drop_by: Mapping[str, float]
     undecided: Undecided = "refuse"
     look: int = 1
+    steps: Mapping[str, float] = field(default_factory=dict)
 
 
 def compare(
@@ -72,7 +76,10 @@ def compare(
         "advantage": evaluation["advantage"],
     }
     alike = _alike(*ordered.values())
-    verdict = decide(contested, rules, metrics[0], rows=len(truth), alike=alike)
+    steps = {name: _step(name, truth, ordered) for name in {*rules.may_drop_by, metrics[0]}}
+    verdict = decide(
+        contested, replace(rules, steps=steps), metrics[0], rows=len(truth), alike=alike
+    )
     decision: Decision = {"passed": verdict.passed, "reasons": list(verdict.reasons)}
     return {**contested, "rows": len(truth), "verdict": decision}
 
@@ -97,7 +104,7 @@ def decide(
         if alike:
             reasons.append(f"{name} held: both models predict the same for all {rows:,} rows")
             continue
-        test = NonInferiority(name, lead, margin, rows, rules.look)
+        test = NonInferiority(name, lead, margin, rows, rules.look, rules.steps.get(name, 1.0))
         lets = {"better", "as good", *(["undecided"] if rules.undecided == "pass" else [])}
         passed = passed and test.outcome in lets
         before, now = evaluation["incumbent"][name]["value"], evaluation["candidate"][name]["value"]
@@ -114,7 +121,8 @@ class NonInferiority:
 
     The lead has `value`, `low` and `high`, in the unit of the metric; `low` and `high` are None
     where groups are too few for an interval: then a drop beyond the margin is refused, and nothing
-    else is decided. Ends are moved in proportion, which keeps their skew.
+    else is decided. Ends are moved in proportion, which keeps their skew. `step` is by how much one
+    row can move a metric of labels, times the rows.
     """
 
     metric: str
@@ -122,6 +130,7 @@ class NonInferiority:
     margin: float
     rows: int
     look: int = 1
+    step: float = 1.0
 
     @property
     def outcome(self) -> Outcome:
@@ -165,9 +174,11 @@ class NonInferiority:
         """How many rows are alike before a difference of labels is rarer than one of them.
 
         Labels may differ on no row drawn and still differ. At 5 % it takes 3 rows (the rule of
-        three, Hanley and Lippman-Hand 1983); 0 for other metrics.
+        three, Hanley and Lippman-Hand 1983), of a cost so many times what one can cost; 0 for
+        other metrics.
         """
-        return -log(alpha_spent(self.look)) if METRICS[self.metric].judges == "labels" else 0.0
+        by_labels = METRICS[self.metric].judges == "labels"
+        return -log(alpha_spent(self.look)) * self.step if by_labels else 0.0
 
 
 def alpha_spent(look: int) -> float:
@@ -183,8 +194,27 @@ def _margins(evaluation: Contested, rules: Rules, metric: str) -> Mapping[str, f
     if rules.may_drop_by:
         return rules.may_drop_by
     before = evaluation["incumbent"].get(metric)
-    error = before["value"] if before else 0.0
-    return {metric: MARGIN if METRICS[metric].higher_is_better else MARGIN * error}
+    if METRICS[metric].scale in ("share", "explained"):
+        return {metric: MARGIN}
+    return {metric: MARGIN * abs(before["value"]) if before else 0.0}
+
+
+def _step(name: str, truth: NDArray[Any], predictions: Mapping[str, Prediction]) -> float:
+    """Return by how much one row can move a metric of labels, times the rows.
+
+    A share moves by 1. What a metric of one's own gives for each row is asked for each class beside
+    each; of one that is no mean over the rows, its number on these rows stands for it.
+    """
+    metric = METRICS[name]
+    given = [each.labels for each in predictions.values() if each.labels is not None]
+    if metric.own is None or metric.scale == "share" or metric.judges != "labels" or not given:
+        return 1.0
+    if not metric.by_row:
+        return max(abs(own_value(name, metric, truth, labels)) for labels in given)
+    codes = np.unique(np.concatenate([truth, *given]))
+    pairs = np.array(np.meshgrid(codes, codes, indexing="ij")).reshape(2, -1)
+    numbers = row_values(name, metric, *pairs).reshape(len(codes), -1)
+    return float(np.ptp(numbers, axis=1).max())
 
 
 def _moved(name: str, lead: Interval) -> str:

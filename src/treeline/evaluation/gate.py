@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
-from treeline.config.blocks import Leaks
+from treeline.config.blocks import Leaks, Onnx
 from treeline.config.metrics import METRICS
-from treeline.config.models import BASELINE, Gate, ModelSpec, Onnx, Undecided
+from treeline.config.models import BASELINE, Gate, ModelSpec, Undecided
 from treeline.contract.signature import Verdict
 from treeline.records.evaluation import Evaluation, Gated, Graph, Metrics, Scored
 from treeline.records.summary import LeakRecord, Summary, Twins

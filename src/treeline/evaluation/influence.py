@@ -14,17 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from treeline.config.metrics import percent_of
-from treeline.evaluation import metrics
+from treeline.config.metrics import METRICS, percent_of
+from treeline.evaluation import metrics, own
 
 Array = NDArray[Any]
 
 
-def influence(name: str, truth: Array, judged: Array) -> Array:
+def influence(name: str, truth: Array, judged: Array, groups: Array | None = None) -> Array:
     """Return the influence of each row on the named metric; NaN where the metric is undefined.
 
-    All have shape (n_rows,), but for probabilities as `judged`: (n_rows, n_classes).
+    All have shape (n_rows,), but for probabilities as `judged`: (n_rows, n_classes). `groups` are
+    the parts that a metric of one's own is asked without (`evaluation.own`), rows where none are.
     """
+    if (metric := METRICS[name]).own is not None:
+        parts = np.arange(len(truth)) if groups is None else groups
+        return own.influence(name, metric, truth, judged, parts)
     if (percent := percent_of(name)) is not None:
         return _centred(metrics.pinball_losses(truth, judged, percent / 100))
     return INFLUENCES[name](truth, judged)

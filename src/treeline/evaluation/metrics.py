@@ -13,6 +13,7 @@ from scipy.stats import rankdata
 
 from treeline.artifact import Prediction
 from treeline.config.metrics import METRICS, percent_of
+from treeline.evaluation import own
 from treeline.registry import resolve
 
 Array = NDArray[Any]
@@ -22,17 +23,20 @@ def score(truth: Array, prediction: Prediction, names: Iterable[str]) -> dict[st
     """Return each named metric, as a float in the metric's own unit.
 
     A metric of probabilities is left out where the prediction has none. `truth` has shape
-    (n_rows,): codes of classes, or values.
+    (n_rows,): codes of classes, or values. Raises MetricError for a metric of one's own.
     """
     values = {}
     for name in names:
-        judged = getattr(prediction, METRICS[name].judges)
+        metric = METRICS[name]
+        judged = getattr(prediction, metric.judges)
         if judged is None:
             continue
-        if (percent := percent_of(name)) is not None:
+        if metric.own is not None:
+            values[name] = own.value(name, metric, truth, judged)
+        elif (percent := percent_of(name)) is not None:
             values[name] = pinball(truth, judged, quantile=percent / 100)
         else:
-            function = resolve({name: METRICS[name].function}, name, place="metric")
+            function = resolve({name: metric.function}, name, place="metric")
             values[name] = float(function(truth, judged))
     return values
 

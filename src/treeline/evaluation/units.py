@@ -68,6 +68,17 @@ class Units:
         codes, known = pd.factorize(self.codes[rows])
         return Units(self.kind, codes, len(known), self.name)
 
+    def dealt(self, most: int) -> "Units":
+        """Return at most so many units, each of whole ones of these, of about the same size."""
+        if self.count <= most:
+            return self
+        if self.kind == "rows":
+            codes = np.empty(self.count, dtype=np.int64)
+            codes[np.random.default_rng(0).permutation(self.count)] = np.arange(self.count) % most
+        else:
+            codes = parts_of(self, most, seed=0)
+        return Units(self.kind, codes, most, self.name)
+
     @property
     def sizes(self) -> Array:
         """The rows of each unit, shape (count,)."""

@@ -14,7 +14,8 @@ from treeline.artifact import RUNTIMES, Prediction, Runtime, setting_of
 from treeline.artifact.onnx import OnnxRuntime
 from treeline.artifact.pickled import pickled, predict
 from treeline.artifact.store import scores_of
-from treeline.config.models import ModelSpec, Onnx
+from treeline.config.blocks import Onnx
+from treeline.config.models import ModelSpec
 from treeline.contract.encoding import Matrix
 from treeline.contract.features import Feature, Value
 from treeline.contract.signature import Example, Parity, Signature, version_of

@@ -1,23 +1,25 @@
 """`params.yaml`, a dictionary or a frame → declared models, by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from treeline.commands.add import typed
 from treeline.config import PARAMS, declared_model, read_params
 from treeline.config.models import ModelSpec
 from treeline.config.problems import problems
 from treeline.config.sources import FILES
-from treeline.contract.texts import RULE, is_slug, slug_of
+from treeline.contract.texts import RULE, is_slug, slug_of, text_of
 from treeline.drafting.choices import draft as drafted
 from treeline.drafting.columns import read_columns
 from treeline.drafting.hints import Hints
 from treeline.errors import ConfigError, DataError
+
+HINTS = TypeAdapter(Hints)
 
 
 @dataclass(frozen=True)
@@ -73,9 +75,9 @@ def draft(frame: pd.DataFrame, target: str, *, name: str = "draft", **hints: Any
 
     `frame` has a column per feature, of any type, and the target; `hints` are those of
     `treeline.drafting.hints.Hints`. The source that it names is the file to store the frame in.
-    Raises DataError for what can be read in two ways.
+    Raises ConfigError for a hint that is none, and DataError for what can be read in two ways.
     """
-    said = Hints(**{"decimal": "point", **hints})
+    said = _said({"decimal": "point", **hints})
     columns = read_columns(typed(frame, "a frame").columns, said)
     if respelt := [column.name for column in columns if column.respelt is not None]:
         raise DataError(
@@ -84,3 +86,17 @@ def draft(frame: pd.DataFrame, target: str, *, name: str = "draft", **hints: Any
         )
     source = {"kind": "file", "path": f"{FILES}/{name}.parquet"}
     return Declaration.of(name, drafted(columns, target, source=source, hints=said).block)
+
+
+def _said(hints: Mapping[str, Any]) -> Hints:
+    """Return what a person says of a frame; raises ConfigError for what is no hint."""
+    known = [each.name for each in fields(Hints)]
+    if unknown := [name for name in hints if name not in known]:
+        raise ConfigError(f"{unknown[0]!r} is no hint; give some of {', '.join(known)}")
+    said = dict(hints)
+    if said.get("positive") is not None:
+        said["positive"] = text_of(said["positive"])
+    try:
+        return HINTS.validate_python(said)
+    except ValidationError as error:
+        raise ConfigError("; ".join(problems(error, said))) from None

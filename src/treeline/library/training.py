@@ -32,7 +32,8 @@ from treeline.stages import export as exporting
 from treeline.stages import gate as judging
 from treeline.stages import prepare as preparing
 from treeline.stages import train as fitting
-from treeline.stages.dependencies import IGNORES, read_modules, stage_inputs
+from treeline.stages.dependencies import IGNORES, stage_inputs
+from treeline.stages.modules import read_modules
 from treeline.tables import read_frame, table_of
 
 # Keys that change nothing of prepared rows, so that one split can be learnt from in several ways.

@@ -8,7 +8,8 @@ from typing import Any
 
 import treeline
 from treeline.config import Layout, read_params
-from treeline.stages.dependencies import STAGES, read_modules, stage_inputs
+from treeline.stages.dependencies import STAGES, stage_inputs
+from treeline.stages.modules import read_modules
 
 TRAIN = "train"
 ROWS = STAGES[: STAGES.index(TRAIN)]  # the stages before it, which may give the same rows again

@@ -8,7 +8,8 @@ import treeline
 from treeline.config import Layout, read_params
 from treeline.config.layout import CODE, INPUTS
 from treeline.files import write_json, write_text
-from treeline.stages.dependencies import Module, read_modules, stage_inputs
+from treeline.stages.dependencies import stage_inputs
+from treeline.stages.modules import Module, read_modules
 
 
 def write_inputs() -> str:

@@ -6,6 +6,7 @@ The training split is read only where the declaration judges all rows, by refits
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,7 @@ from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHAMPION, ModelSpec
 from treeline.contract.texts import text_of
 from treeline.errors import DataError
+from treeline.evaluation import own
 from treeline.evaluation.answers import answers
 from treeline.evaluation.diagnostics import (
     calibration,
@@ -71,6 +73,8 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
     metric = spec.champion.metric
     classes = read_summary(paths.summary)["target"].get("classes")
     test = Rows.of(read_frame(paths.test), spec, classes)
+    place, known = f"models.{paths.name}", len(classes or ())
+    own.check(spec.metric_paths, spec.target.task, test.truth, known, place=place)
     training = read_training(paths.training)
     champion, baseline = (
         opened(path, digests=training.get("digests", {}))
@@ -85,7 +89,7 @@ def evaluate(spec: ModelSpec, paths: Layout) -> str:
         rows = Rows.of(pd.concat(both, ignore_index=True), spec, classes)
         repeats = refits(rows, estimators, spec)
     scores = evaluate_repeats(rows.truth, repeats, list(spec.metrics), units=rows.units)
-    _check_known(scores[CHAMPION], prediction, spec)
+    _check_known(scores[CHAMPION], prediction, spec, rows=len(rows.table))
     document: Evaluation = {
         "champion": scores[CHAMPION],
         "baseline": scores[BASELINE],
@@ -167,16 +171,21 @@ def refits(rows: Rows, estimators: dict[str, Any], spec: ModelSpec) -> list[Repe
     return repeats
 
 
-def _check_known(champion: Mapping[str, Interval], prediction: Prediction, spec: ModelSpec) -> None:
-    """Raise DataError where the folds give no metric by which the champion is judged."""
-    gate = spec.gate
-    judging = [spec.champion.metric, *gate.floor, *gate.ceiling]
-    judging += [] if gate.beats_by is None else [gate.beats_by]
-    for name in judging:
+def _check_known(
+    champion: Mapping[str, Interval], prediction: Prediction, spec: ModelSpec, *, rows: int
+) -> None:
+    """Raise DataError where the rows give no metric by which the champion is judged."""
+    for name in (spec.champion.metric, *spec.gate.judging):
         if name not in champion and METRICS[name].ranks and prediction.scores is not None:
             raise DataError(
                 f"evaluation.folds: {name} ranks rows that one refit predicts, and no part of the "
                 "folds has rows of each class; declare fewer folds, or judge by log_loss or brier"
+            )
+    for name in spec.metric_paths:
+        if name in champion and not isfinite(champion[name]["value"]):
+            raise DataError(
+                f"{name}: it is not a number on the {rows:,} rows that judge the champion; let it "
+                "be one there, or judge more rows"
             )
 
 

@@ -8,6 +8,7 @@ from pyarrow import parquet
 from treeline.artifact.pickled import pickled
 from treeline.config import Layout
 from treeline.config.models import BASELINE, ModelSpec
+from treeline.evaluation import own
 from treeline.export.admitted import check_missing
 from treeline.files import digest, write_bytes, write_json, write_text
 from treeline.records.summary import read_summary
@@ -58,6 +59,8 @@ def train(spec: ModelSpec, paths: Layout) -> str:
     rows = parquet.read_metadata(paths.train).num_rows
     print(f"train {paths.name}: {announced(spec, rows, free=memory_free())}", flush=True)
     training = training_set(read_frame(paths.train), spec, classes)
+    place = f"models.{paths.name}.champion.metric"
+    own.check([metric], training.task, training.target, len(classes or ()), place=place)
     held = contest(training, spec, place=f"models.{paths.name}", report=report)
     champion = held.fitted[held.champion].estimator
     check_missing(

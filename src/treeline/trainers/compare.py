@@ -16,8 +16,9 @@ from sklearn.utils import all_estimators, get_tags
 
 from treeline.artifact import Prediction
 from treeline.artifact.pickled import predict
+from treeline.config.blocks import Comparing
 from treeline.config.metrics import METRICS
-from treeline.config.models import Candidate, Comparing, Search, Span
+from treeline.config.models import Candidate, Search, Span
 from treeline.contract.features import Feature, Task
 from treeline.errors import TrainingError, UnknownNameError
 from treeline.registry import load_class

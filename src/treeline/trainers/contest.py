@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from treeline.config.metrics import METRICS
 from treeline.config.models import BASELINE, CHOOSING, Candidate, ModelSpec
+from treeline.config.own_metrics import is_path
 from treeline.contract.features import Label
 from treeline.contract.signature import Learnt
 from treeline.errors import TrainingError
@@ -65,7 +66,7 @@ def training_set(train: pd.DataFrame, spec: ModelSpec, classes: list[Any] | None
         task=spec.target.task,
         folds=drawn,
         classes=tuple(classes or ()),
-        metrics=spec.metrics,
+        metrics=spec.metrics_on_folds,
     )
 
 
@@ -130,9 +131,20 @@ def contest(
             place=where,
         )
         fitted[name] = _declared(fit, training.classes)
+        _check_number(fitted[name], metric, where)
         report(name, fitted[name])
     champion = _champion(fitted, metric, baseline_may_win=spec.champion.baseline_may_win)
     return Contest(fitted=fitted, champion=champion, metric=metric, declared=declared)
+
+
+def _check_number(fitted: Fitted, metric: str, place: str) -> None:
+    """Raise TrainingError where a metric of one's own is not a number on a fold."""
+    values = fitted.best.folds.get(metric, [])
+    if is_path(metric) and not np.isfinite(values).all():
+        raise TrainingError(
+            f"{place}: {metric} is not a number on fold {int(np.argmin(np.isfinite(values))) + 1}; "
+            "let it be one there, or declare fewer `search.folds`"
+        )
 
 
 def _champion(fitted: Mapping[str, Fitted], metric: str, *, baseline_may_win: bool) -> str:

@@ -6,8 +6,7 @@ nothing is seen to be wrong proves nothing of other rows.
 
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,15 @@ from treeline.artifact import Prediction
 from treeline.artifact.onnx import OnnxRuntime
 from treeline.artifact.pickled import pickled, predict
 from treeline.config.models import Candidate
+from treeline.config.own_metrics import is_metric
 from treeline.contract.features import Feature, Task
 from treeline.errors import ExportError, TreelineError
 from treeline.export.conversion import converted, plain_bytes
 from treeline.export.packaging import compared
 from treeline.registry import load_class
 from treeline.trainers.pipeline import build
+from treeline.workbench.finding import Finding, held
+from treeline.workbench.metrics import looked_at
 
 ROWS = 200
 SOME = 17  # rows that are asked by themselves
@@ -40,25 +42,17 @@ USUAL = {
     "colour": Feature(type="category", categories=("red", "green", "blue")),
 }
 
-Word = Literal["ok", "wrong", "note"]
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at: good, wrong, or to be known."""
-
-    word: Word
-    text: str
-
 
 def examined(
     path: str, *, features: Mapping[str, Feature] | None = None, task: Task | None = None
 ) -> list[Finding]:
-    """Look at an estimator or a preprocessor; raises UnknownNameError where there is none.
+    """Look at an estimator, a preprocessor or a metric; raises UnknownNameError for none of them.
 
     Rows have `features`, or three usual ones; without `task` the class says what it predicts.
     """
     declared = load_class(path, place=path)
+    if is_metric(declared):
+        return looked_at(path, task=task)
     features = dict(features or USUAL)
     task = task or _task_of(declared)
     frame, target = drawn(features, task)
@@ -124,10 +118,6 @@ def _task_of(declared: type) -> Task:
     return "binary" if classifies or named or kind == "classifier" else "regression"
 
 
-def _held(good: bool, right: str, wrong: str) -> Finding:
-    return Finding("ok", right) if good else Finding("wrong", wrong)
-
-
 def _options(
     make: Callable[[], Pipeline], frame: pd.DataFrame, target: NDArray[Any]
 ) -> Iterator[Finding]:
@@ -136,7 +126,7 @@ def _options(
         same = str(clone(made).get_params()) == str(made.get_params())
     except RuntimeError:  # of scikit-learn, where an option is another one in the copy
         same = False
-    yield _held(
+    yield held(
         same,
         "it is copied with its options",
         "a copy has other options; keep each argument of __init__ as it comes, under its own name",
@@ -149,21 +139,21 @@ def _learning(
     prediction = predict(make().fit(frame, target), frame)
     answers = prediction.values if prediction.labels is None else prediction.labels
     assert answers is not None  # it predicts one of both
-    yield _held(
+    yield held(
         np.asarray(answers).shape == (ROWS,),
         "it gives an answer for each row",
         f"predict gives {np.asarray(answers).shape} for {ROWS} rows; return shape (n_rows,)",
     )
     if np.issubdtype(target.dtype, np.integer):
         known = prediction.labels is not None and bool(np.isin(answers, target).all())
-        yield _held(
+        yield held(
             known,
             "its answers are the codes that it was given",
             "predict gives what is no code of a class; set `classes_`, and return some of them",
         )
     if prediction.scores is not None:
         sums = np.asarray(prediction.scores).sum(axis=1)
-        yield _held(
+        yield held(
             bool(np.allclose(sums, 1, atol=1e-5)),
             "its probabilities add up to 1",
             f"probabilities of a row add up to {sums.min():.3g} to {sums.max():.3g}, not to 1",
@@ -176,18 +166,18 @@ def _purity(
     fitted = make().fit(frame, target)
     before = pickled(fitted)
     answer = predict(fitted, frame)
-    yield _held(
+    yield held(
         _leaves_rows(fitted, frame),
         "it leaves the rows that it is given as they are",
         "it changes the rows that it is given; work on a copy",
     )
-    yield _held(
+    yield held(
         pickled(fitted) == before,
         "asking it changes nothing of it",
         "predict changes the object; set what is learnt in fit alone",
     )
     some = predict(fitted, frame.iloc[:SOME])
-    yield _held(
+    yield held(
         _alike(_some(answer, SOME), some),
         "a row has the same answer alone as among others",
         "a row has another answer among other rows; use what fit has learnt, not the rows asked",
@@ -211,7 +201,7 @@ def _sameness(
     make: Callable[[], Pipeline], frame: pd.DataFrame, target: NDArray[Any]
 ) -> Iterator[Finding]:
     first, second = (make().fit(frame, target) for _ in range(2))
-    yield _held(
+    yield held(
         _alike(predict(first, frame), predict(second, frame)) and pickled(first) == pickled(second),
         "it learns the same from the same rows",
         "it learns something else each time; take an option `random_state`, and use no clock",
@@ -223,7 +213,7 @@ def _travelling(
 ) -> Iterator[Finding]:
     fitted = make().fit(frame, target)
     again = pickle.loads(pickled(fitted))
-    yield _held(
+    yield held(
         _alike(predict(again, frame), predict(fitted, frame)),
         "it travels as a pickle",
         "it answers otherwise after a pickle; keep what predict needs in attributes",

@@ -82,7 +82,38 @@ class $name(TransformerMixin, BaseEstimator):
         """Return another frame; the one that is given stays as it is."""
         return frame.clip(upper=self.largest)
 ''')
-TEMPLATES = {"classifier": CLASSIFIER, "preprocessor": PREPROCESSOR, "regressor": REGRESSOR}
+METRIC = Template('''\
+"""$name: what answers are worth, in a unit of one's own."""
+
+import numpy as np
+
+FALSE_ALARM, MISS = 1.0, 5.0
+
+
+class $name:
+    """The mean cost of a row. It is made without options, and keeps nothing between two calls."""
+
+    judges = "labels"  # codes of classes; or "scores", probabilities; or "values", of a regression
+    tasks = ("binary",)
+    greater_is_better = False
+    scale = "error"  # from 0 up; "share": from 0 to 1; "explained": up to 1; left out: no bound
+
+    def per_row(self, truth, labels):
+        """Return a number for each row, whose mean is the metric: shape (n_rows,).
+
+        Both are int64 of shape (n_rows,); of two classes the positive one is 1. Probabilities have
+        shape (n_rows, n_classes). Where no number of a row by itself will do, define
+        `overall(self, truth, labels)` in its place, which returns one number.
+        """
+        alarm, miss = (labels == 1) & (truth == 0), (labels == 0) & (truth == 1)
+        return np.where(alarm, FALSE_ALARM, np.where(miss, MISS, 0.0))
+''')
+TEMPLATES = {
+    "classifier": CLASSIFIER,
+    "metric": METRIC,
+    "preprocessor": PREPROCESSOR,
+    "regressor": REGRESSOR,
+}
 
 
 def module_of(kind: str, name: str) -> str:
