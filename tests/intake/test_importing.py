@@ -2,8 +2,6 @@
 
 import json
 import pickle
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from sklearn.svm import SVC
 
 import treeline as library
 from tests.commanding import treeline
+from tests.intake.conftest import NUMBERS, PETALS, TABLE
 from tests.stages import made
 from treeline.config import Layout, declared_model
 from treeline.errors import (
@@ -42,26 +41,6 @@ from treeline.stages.collect import collect
 from treeline.stages.prepare import prepare
 from treeline.stages.train import train
 
-PARAMS = """\
-default: flowers
-models:
-  flowers:
-    source: {kind: library, dataset: iris, labels: species}
-    target: {name: species, task: multiclass}
-    features:
-      petal length (cm): {type: number, minimum: 0, maximum: 20}
-      petal width (cm): {type: number, minimum: 0, maximum: 20}
-    split: {test: 0.3, seed: 0}
-    candidates:
-      logistic: {estimator: sklearn.linear_model.LogisticRegression}
-    search: {folds: 3}
-    champion: {metric: log_loss}
-    gate: {}
-"""
-PETALS = ["petal length (cm)", "petal width (cm)"]
-NUMBERS = ["months", "spend"]
-TABLE = ("--table", "customers.csv", "--target", "left")
-
 
 class Doubled(BaseEstimator, TransformerMixin):
     """A step that no library has."""
@@ -71,40 +50,6 @@ class Doubled(BaseEstimator, TransformerMixin):
 
     def transform(self, rows: Any) -> Any:
         return rows * 2
-
-
-def customers() -> pd.DataFrame:
-    chance = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "plan": chance.choice(["basic", "plus", "pro"], 400),
-            "months": chance.integers(0, 60, 400),
-            "spend": chance.normal(50, 20, 400).round(2),
-        }
-    )
-    merit = 2.0 * (frame["plan"] == "basic") - 0.08 * frame["months"] + 0.01 * frame["spend"]
-    leaves = chance.random(400) < 1 / (1 + np.exp(-merit.to_numpy()))
-    return frame.assign(left=np.where(leaves, "yes", "no"))
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a repository of DVC that holds nothing."""
-    folder = tmp_path_factory.mktemp("empty")
-    subprocess.run(["dvc", "init", "--quiet", "--no-scm"], cwd=folder, check=True)
-    return folder
-
-
-@pytest.fixture
-def rows(empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Return labelled rows, in a repository of DVC that is the working directory."""
-    shutil.copytree(empty, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    Path("params.yaml").write_text(PARAMS)
-    Path("dataset/sources/file").mkdir(parents=True)
-    frame = customers()
-    frame.to_csv("customers.csv", index=False)
-    return frame
 
 
 def piped(rows: pd.DataFrame) -> Pipeline:

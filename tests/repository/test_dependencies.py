@@ -7,16 +7,9 @@ import grimp
 import pytest
 from ruamel.yaml import YAML
 
-from treeline.stages.dependencies import (
-    NAME,
-    OPENS,
-    PICKS,
-    PLUMBING,
-    RUNS_OWN,
-    Module,
-    read_modules,
-)
+from treeline.stages.dependencies import OPENS, PICKS, PLUMBING, RUNS_OWN
 from treeline.stages.dependencies import STAGES as FOLLOWING
+from treeline.stages.modules import NAME, Module, read_modules
 from treeline.stages.running import ONCE
 from treeline.stages.running import STAGES as RUN
 

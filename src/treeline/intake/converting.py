@@ -25,7 +25,13 @@ from treeline.errors import ExportError
 from treeline.export import converters
 from treeline.export.conversion import OPSET, joined, piece_of, register_converters, stamped
 from treeline.intake.labels import as_positions
+from treeline.registry import resolve
 
+# Libraries whose last step has a graph of its own, with positions for labels.
+TAILS = {
+    "catboost": "treeline.intake.catboost_models:tail",
+    "lightgbm": "treeline.intake.lightgbm_models:tail",
+}
 KINDS = {"text": StringTensorType, "number": FloatTensorType}
 
 
@@ -52,6 +58,9 @@ def converted(
 def _tail(last: Any, classes: Sequence[Any]) -> onnx.ModelProto:
     """Return the graph of the last step over the matrix that it takes."""
     width = int(getattr(last, "n_features_in_", 0))
+    if (library := type(last).__module__.partition(".")[0]) in TAILS:
+        tail: onnx.ModelProto = resolve(TAILS, library, place=library, extra="import")(last)
+        return tail
     if isinstance(last, XGBModel):
         last = deepcopy(last)
         last.get_booster().feature_names = None  # its converter knows columns by number alone

@@ -21,16 +21,18 @@ from treeline.intake import Said
 from treeline.registry import resolve
 
 READERS = {
+    ".cbm": "treeline.intake.catboost_models:read_catboost",
     ".joblib": "treeline.intake.models:read_joblib",
     ".json": "treeline.intake.boosters:read_xgboost",
     ".onnx": "treeline.intake.networks:read_onnx",
     ".pickle": "treeline.intake.models:read_pickle",
     ".pkl": "treeline.intake.models:read_pickle",
     ".skops": "treeline.intake.safe:read_skops",
+    ".txt": "treeline.intake.lightgbm_models:read_lightgbm",
     ".ubj": "treeline.intake.boosters:read_xgboost",
     "mlflow": "treeline.intake.tracked:read_mlflow",
 }
-EXTRAS = {".skops": "import", "mlflow": "mlflow"}
+EXTRAS = {".cbm": "import", ".skops": "import", ".txt": "import", "mlflow": "mlflow"}
 SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 
 
@@ -173,9 +175,9 @@ class FittedModel:
     def predict(self, frame: pd.DataFrame) -> Prediction:
         """Answer a frame, or its matrix where it was fitted on one."""
         given = frame if self.names is not None else frame.to_numpy()
-        answers = np.asarray(self.estimator.predict(given))
+        answers = np.asarray(self.estimator.predict(given)).reshape(-1)
         if not self.classes:
-            return Prediction(values=answers.reshape(-1))
+            return Prediction(values=answers)
         if self.called:
             places = {own: place for place, own in enumerate(self._own_classes)}
             answers = np.array([self.called[places[each]] for each in answers.tolist()])

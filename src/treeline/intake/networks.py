@@ -121,7 +121,10 @@ def _renew(proto: onnx.ModelProto, place: str) -> None:
     versions = {each.domain: each for each in proto.opset_import}
     old = ML in versions and versions[ML].version < OLDEST[ML]
     encodes = any(node.op_type == "LabelEncoder" for node in proto.graph.node)
-    if versions[""].version < OLDEST[""] or (old and encodes):
+    plain = versions.get("")  # a graph of trees alone has no other operators
+    if plain is None:
+        proto.opset_import.append(helper.make_opsetid("", OPSET[""]))
+    if (plain is not None and plain.version < OLDEST[""]) or (old and encodes):
         raise ArtifactRejectedError(
             f"{place}: is too old; write it for opset {OLDEST['']} and {ML} {OLDEST[ML]}, or later"
         )

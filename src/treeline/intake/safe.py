@@ -8,7 +8,8 @@ from treeline.errors import ArtifactRejectedError
 from treeline.intake import Said
 from treeline.intake.models import FittedModel, opened
 
-TRUSTED_PACKAGES = ("numpy", "scipy", "sklearn", "xgboost")
+TRUSTED_PACKAGES = ("catboost", "lightgbm", "numpy", "scipy", "sklearn", "xgboost")
+TRUSTED_CONTAINERS = frozenset({"collections.OrderedDict", "collections.defaultdict"})
 # Of functions only these: some of their packages' run a text that they are given.
 TRUSTED_FUNCTIONS = frozenset(
     {"numpy.dtype", "numpy.mean", "scipy._lib.array_api_compat.numpy._aliases.asarray"}
@@ -37,7 +38,7 @@ def read_skops(place: str, said: Said) -> FittedModel:
 
 def _is_trusted(path: str) -> bool:
     """Tell whether an import path is that of a class, which has a capital, or a known function."""
-    if path in TRUSTED_FUNCTIONS or path.startswith(SCORES):
+    if path in TRUSTED_FUNCTIONS | TRUSTED_CONTAINERS or path.startswith(SCORES):
         return True
     package, name = path.partition(".")[0], path.rpartition(".")[2]
     return package in TRUSTED_PACKAGES and name.lstrip("_")[:1].isupper()
