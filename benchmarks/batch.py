@@ -139,12 +139,9 @@ def most_memory(worker: int) -> Iterator[list[float]]:
 
 
 def children(process: int) -> list[int]:
-    return [
-        int(pid)
-        for pid in Path(f"/proc/{process}/task/{process}/children")
-        .read_text(encoding="utf-8")
-        .split()
-    ]
+    """Return the processes that the threads of a process have started."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return [int(pid) for each in lists for pid in each.read_text(encoding="utf-8").split()]
 
 
 def command(process: int) -> bytes:

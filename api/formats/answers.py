@@ -3,7 +3,6 @@
 The same keys and the same numbers as `api.inference.record` gives for one record.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic_core import to_json
 from api.contract.schemas import EXPLANATION
 from api.errors import UnusableAnswerError
 from api.formats import explained as explanations
+from api.formats.cells import Cells, chosen, constant, joined, listed, numbered
 from api.formats.explained import Explained
 from api.http.echoes import without_formula
 from treeline.artifact import Prediction
@@ -125,8 +125,8 @@ class Form:
         """Return what stands before all rows."""
         return b""
 
-    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
-        """Return the parts of each row, as columns of parts."""
+    def rows(self, answered: Answered, numbers: NDArray[np.int64]) -> list[Cells]:
+        """Return the texts that make each row, as columns; there is at least one row."""
         raise NotImplementedError
 
     def bad(self, text: str) -> bytes:
@@ -134,22 +134,22 @@ class Form:
         raise NotImplementedError
 
     def written(self, answered: Answered, numbers: NDArray[np.int64], bad: dict[int, str]) -> bytes:
-        """Return all rows in their order; `found` is of the good ones alone."""
-        good = [at for at in range(len(numbers)) if at not in bad] if bad else []
-        counted = (numbers[good] if bad else numbers).tolist()
-        parts = self.rows(answered, counted) if counted else []
+        """Return all rows in their order; `answered` is of the good ones alone."""
+        count = len(numbers) - len(bad)
+        good = numbers
+        if bad:
+            selected = np.ones(len(numbers), dtype=np.bool_)
+            selected[list(bad)] = False
+            good = numbers[selected]
+        rows = joined(self.rows(answered, good) if count else [], count)
         if not bad:
-            width = len(parts)
-            flat: list[Any] = [b""] * (width * len(numbers))
-            for place, part in enumerate(parts):
-                flat[place::width] = part
-            return b"".join(flat)
-        rows: list[bytes] = [b""] * len(numbers)
-        for at, row in zip(good, zip(*parts, strict=True), strict=True):
-            rows[at] = b"".join(row)
-        for at, text in bad.items():
-            rows[at] = self.bad(text)
-        return b"".join(rows)
+            return rows.text
+        parts: list[bytes] = []
+        written = 0
+        for above, (at, text) in enumerate(sorted(bad.items())):
+            parts += [rows.between(written, at - above), self.bad(text)]
+            written = at - above
+        return b"".join([*parts, rows.between(written, count)])
 
 
 class CsvForm(Form):
@@ -160,37 +160,33 @@ class CsvForm(Form):
         names = self._columns() + ([ERROR] if self._reporting else [])
         return b",".join(map(quoted, names)) + b"\n"
 
-    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
-        """Return the parts of each row, as columns of parts."""
-        signature, count = self._signature, len(answered)
+    def rows(self, answered: Answered, numbers: NDArray[np.int64]) -> list[Cells]:
+        """Return the texts that make each row, as columns; there is at least one row."""
+        signature = self._signature
         comma = b"," if answered.shares else b""
-        targets = target_texts(
-            answered, [quoted(text_of(each)) + comma for each in signature.classes]
-        )
-        between = b"," + self._batch_id + b"-"
+        cells = [targets(answered, [quoted(text_of(each)) + comma for each in signature.classes])]
+        for place, share in enumerate(answered.shares.values()):
+            cells += [constant(b","), numbered(share)] if place else [numbered(share)]
+        cells += [constant(b"," + self._batch_id + b"-"), numbered(numbers)]
         own = b",%b,%b" % (signature.name.encode(), quoted(signature.version))
         end = b",\n" if self._reporting else b"\n"
-        parts = [targets]
-        for place, share in enumerate(answered.shares.values()):
-            parts += [[b","] * count, texts(share)] if place else [texts(share)]
-        parts += [[between] * count, texts(numbers)]
         if answered.explained is None:
-            return [*parts, [own + end] * count]
-        return [*parts, [own] * count, *self._explained(answered.explained), [end] * count]
+            return [*cells, constant(own + end)]
+        return [*cells, constant(own), *self._explained(answered.explained), constant(end)]
 
-    def _explained(self, explained: Explained) -> list[list[bytes]]:
-        """Return the parts that say how answers came about, each with a comma before it."""
-        count, classes = len(explained), self._signature.classes
-        parts: list[list[bytes]] = []
+    def _explained(self, explained: Explained) -> list[Cells]:
+        """Return the texts that say how answers came about, each with a comma before it."""
+        classes = self._signature.classes
+        cells: list[Cells] = []
         if classes:
             known = [b"," + quoted(text_of(each)) for each in classes]
-            parts.append(list(map(known.__getitem__, explained.classes.tolist())))
-        parts.append([f",{explained.scale},{explained.method}".encode()] * count)
+            cells.append(chosen(known, explained.classes))
+        cells.append(constant(f",{explained.scale},{explained.method}".encode()))
         for column in explanations.numbers(explained):
-            parts.append([b","] * count)
+            cells.append(constant(b","))
             if column is not None:
-                parts.append(texts(column))
-        return parts
+                cells.append(numbered(column))
+        return cells
 
     def bad(self, text: str) -> bytes:
         """Return the row in the place of one that is bad."""
@@ -205,27 +201,26 @@ class JsonForm(Form):
 
     end = b"\n"
 
-    def rows(self, answered: Answered, numbers: Sequence[int]) -> list[list[bytes]]:
-        """Return the parts of each row, as columns of parts."""
-        signature, count = self._signature, len(answered)
+    def rows(self, answered: Answered, numbers: NDArray[np.int64]) -> list[Cells]:
+        """Return the texts that make each row, as columns; there is at least one row."""
+        signature = self._signature
         lead = b"{" + key(signature.target.name)
-        targets = target_texts(answered, [lead + to_json(label) for label in signature.classes])
-        parts = [targets] if answered.labels is not None else [[lead] * count, targets]
+        own = targets(answered, [lead + to_json(label) for label in signature.classes])
+        cells = [own] if answered.labels is not None else [constant(lead), own]
         shares = list(answered.shares.values())
         if shares:
-            parts += [[b',"probability":'] * count, texts(shares[0])]
+            cells += [constant(b',"probability":'), numbered(shares[0])]
         for place, (label, share) in enumerate(zip(signature.classes, shares[1:], strict=False)):
             before = b"," if place else b',"probabilities":{'
-            parts += [[before + to_json({label: 0})[1:-2]] * count, texts(share)]
-        own = to_json({"model": signature.name, "version": signature.version})[1:]
+            cells += [constant(before + to_json({label: 0})[1:-2]), numbered(share)]
+        named = to_json({"model": signature.name, "version": signature.version})[1:]
         closing = b"}" if shares[1:] else b""
-        between = closing + b',"id":"' + self._batch_id + b"-"
-        parts += [[between] * count, texts(numbers)]
+        cells += [constant(closing + b',"id":"' + self._batch_id + b"-"), numbered(numbers)]
         if answered.explained is None:
-            return [*parts, [b'",' + own + self.end] * count]
-        documents = map(to_json, answered.explained.documents(signature))
-        lead = b'",' + own[:-1] + b"," + key(EXPLANATION)
-        return [*parts, [lead] * count, list(documents), [b"}" + self.end] * count]
+            return [*cells, constant(b'",' + named + self.end)]
+        documents = listed([to_json(each) for each in answered.explained.documents(signature)])
+        lead = b'",' + named[:-1] + b"," + key(EXPLANATION)
+        return [*cells, constant(lead), documents, constant(b"}" + self.end)]
 
     def bad(self, text: str) -> bytes:
         """Return the object in the place of a row that is bad."""
@@ -238,17 +233,12 @@ class ListForm(JsonForm):
     end = b","
 
 
-def target_texts(answered: Answered, classes: list[bytes]) -> list[bytes]:
+def targets(answered: Answered, classes: list[bytes]) -> Cells:
     """Return the text of what is predicted for each row."""
     if answered.labels is None:
-        return texts(answered.values)
-    return list(map(classes.__getitem__, answered.labels.tolist()))
-
-
-def texts(numbers: Any) -> list[bytes]:
-    """Return numbers as JSON writes them, each by itself."""
-    listed = numbers if isinstance(numbers, list) else numbers.tolist()
-    return to_json(listed)[1:-1].split(b",")
+        assert answered.values is not None  # there are values or labels
+        return numbered(answered.values)
+    return chosen(classes, answered.labels)
 
 
 def key(name: str) -> bytes:

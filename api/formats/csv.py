@@ -134,49 +134,90 @@ class CsvColumns:
 
     def _columns(self, plain: bytes, first: int, faults: Faults) -> Rows | None:
         """Return the rows of lines without quotes, or None where their shape is another one."""
-        padded = self._pad + plain
-        text = Text.of(padded)
-        marks = np.flatnonzero((text.chars == COMMA) | (text.chars == NEWLINE))
-        marks = marks[len(self._pad) - 1 :]
-        count, rest = divmod(len(marks) - 1, self._width)
-        if rest or plain.count(b"\n") != count:
+        text = Text.of(self._pad + plain)
+        marks = self._marks(text)
+        if marks is None:
             return None
-        ends = marks[1:].reshape(count, self._width)
-        if not (text.chars[ends[:, -1]] == NEWLINE).all():
-            return None
-        starts = marks[:-1].reshape(count, self._width)
-        matrix = np.empty((count, len(self._features)), dtype=np.float32, order="F")
+        ends = marks[self._width :: self._width]
+        count = len(ends)
+        matrix = np.empty((count, len(self._features)), dtype=np.float32)
         refused = np.zeros(count, dtype=np.int64)
+        parsed = self._parsed(text, marks)
         for position, (name, feature) in enumerate(self._features.items()):
             place = self._places.get(name)
             if place is None:
                 matrix[:, position] = missing_code(feature)
                 continue
-            fields = Fields(text, starts[:, place] + 1, ends[:, place].copy())
-            matrix[:, position], bad = self._column(name, fields)
-            refused += bad
+            fields, numbers = parsed.get(name) or (self._fields(text, marks, place), None)
+            codes, bad = self._column(name, fields, numbers)
+            matrix[:, position] = codes
+            if bad is not None:
+                refused += bad
         keys: list[str | None] | None = None
         if self._contract.key is not None:
             keys = [None] * count
             if (at := self._places.get(self._contract.key)) is not None:
-                keys, bad = self._keys(Fields(text, starts[:, at] + 1, ends[:, at]))
+                keys, bad = self._keys(self._fields(text, marks, at))
                 refused += bad
-        lines = (marks[0], ends[:, -1])
-        matrix = np.ascontiguousarray(matrix)
         rows = Rows(matrix, np.arange(first, first + count), faults.by_row, keys=keys)
-        self._look_at(padded, lines, rows, refused, faults)
+        self._look_at(text.padded, (marks[0], ends), rows, refused, faults)
         return rows
 
-    def _column(self, name: str, fields: Fields) -> tuple[NDArray[np.float64], Mask]:
-        """Return the codes of a column, and which of its fields are refused."""
+    def _marks(self, text: Text) -> Integers | None:
+        """Return what ends each field, and before these what is in front of the first one.
+
+        None where not every row has as many fields as the header.
+        """
+        newlines = text.chars == NEWLINE
+        marks = np.flatnonzero(newlines | (text.chars == COMMA))[len(self._pad) - 1 :]
+        count, rest = divmod(len(marks) - 1, self._width)
+        # As many newlines as rows, and one at the end of each; `bytes.count` is far slower here.
+        if rest or np.count_nonzero(newlines) != count + len(self._pad):
+            return None
+        ends = marks[self._width :: self._width]
+        return marks if (text.chars[ends] == NEWLINE).all() else None
+
+    def _fields(self, text: Text, marks: Integers, place: int) -> Fields:
+        """Return the fields of one column; `marks` are before the first one and after each."""
+        return Fields(
+            text, marks[place : -1 : self._width] + 1, marks[place + 1 :: self._width].copy()
+        )
+
+    def _parsed(self, text: Text, marks: Integers) -> dict[str, tuple[Fields, Numbers]]:
+        """Return the fields of all columns of numbers, and what they say, computed at once."""
+        names = [
+            each for each in self._features if each in self._places and each not in self._tokens
+        ]
+        count = (len(marks) - 1) // self._width
+        starts, ends = (np.empty((len(names), count), dtype=np.int64) for _ in range(2))
+        for row, name in enumerate(names):
+            place = self._places[name]
+            np.add(marks[place : -1 : self._width], 1, out=starts[row])
+            ends[row] = marks[place + 1 :: self._width]
+        numbers = parse(text, starts.reshape(-1), ends.reshape(-1))
+        return {
+            name: (
+                Fields(text, starts[row], ends[row]),
+                numbers.part(slice(row * count, (row + 1) * count)),
+            )
+            for row, name in enumerate(names)
+        }
+
+    def _column(
+        self, name: str, fields: Fields, numbers: Numbers | None
+    ) -> tuple[NDArray[np.float64], Mask | None]:
+        """Return the codes of a column, and which of its fields are refused, None for none."""
         feature = self._features[name]
         missing = fields.starts == fields.ends
-        if name in self._tokens:
+        if numbers is None:
             values = self._tokens[name].find(fields.text, fields.starts, fields.ends)
             bad = values < 0
         else:
-            column = Column("number", missing, fields.at, numbers=numbers(fields, feature))
+            column = Column("number", missing, fields.at, numbers=known(numbers, fields, feature))
             values, bad = feature.kind.codes(feature, column)
+        if not bad.any() and not missing.any():
+            return values, None
+        if numbers is not None:
             values[bad] = 0  # what does not fit float32 would warn
         if self._missing is not None and bad.any():
             at = np.flatnonzero(bad)
@@ -225,9 +266,10 @@ def known_texts(feature: Feature, missing: Collection[str]) -> dict[str, float]:
     return {text: code for text, code in spellings if text not in missing}
 
 
-def numbers(fields: Fields, feature: Feature) -> NDArray[np.float64]:
+def known(numbers: Numbers, fields: Fields, feature: Feature) -> NDArray[np.float64]:
     """Return the numbers of a column: such that their float32 is exact, NaN for no number."""
-    numbers = parse(fields.text, fields.starts, fields.ends)
+    if not numbers.unknown.any() and not numbers.near.any():
+        return numbers.values
     unclear = numbers.unknown & (fields.starts != fields.ends)
     if numbers.near.any():
         unclear |= numbers.near & doubtful(numbers, feature)

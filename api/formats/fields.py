@@ -9,7 +9,7 @@ whatever else is no plain number are left to the caller. Categories are looked u
 without collisions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,7 @@ Mask = NDArray[np.bool_]
 
 PAD_BYTES = 24  # in front of a text, so that the words of its first field begin inside it
 MAX_WORDS = PAD_BYTES // 8
+BLOCK_FIELDS = 12_288  # what is computed of so many fields stays in the processor's cache
 DOUBT = 2.0**-51  # two roundings and the next power of two
 
 
@@ -30,18 +31,18 @@ def repeated(byte: int) -> np.uint64:
     return np.uint64(int.from_bytes(bytes([byte]) * 8, "little"))
 
 
-ONE, SEVEN, EIGHT = np.uint64(1), np.uint64(7), np.uint64(8)
-ONES, HIGHS, ZEROS, DOTS = (repeated(byte) for byte in (0x01, 0x80, 0x30, 0x2E))
-SIXES, NIBBLES, DOT_OVER_ZERO = repeated(0x06), repeated(0xF0), np.uint64(0x2E ^ 0x30)
-DOTS_OVER_ZERO = repeated(0x2E ^ 0x30)
-MASKS = np.array(
-    [0] + [(2**64 - 1) ^ (2 ** (64 - 8 * n) - 1) for n in range(1, 9)], dtype=np.uint64
-)
+NOTHING, ONE, SEVEN = np.uint64(0), np.uint64(1), np.uint64(7)
+ONES, HIGHS, ZEROS, SIXES = (repeated(byte) for byte in (0x01, 0x80, 0x30, 0x06))
+MINUS, DOT_OVER_ZERO, DOTS_OVER_ZERO = ord("-"), np.uint64(0x2E ^ 0x30), repeated(0x2E ^ 0x30)
+NIBBLES, BYTE = repeated(0xF0), np.uint64(0xFF)
 EXACT = np.uint64(2**53)
 TOP_WORD = np.uint64(1000)  # times 10^16, the most that a word holds
 POWERS = 10.0 ** np.arange(23)
+NO_DOT = 8  # in the place of a dot, of which a word has eight
+DECIMALS = np.array([7, 6, 5, 4, 3, 2, 1, 0, 0])  # after the place of a dot, in its word
+DIVISORS = POWERS[DECIMALS]
 STEPS = (
-    (repeated(0x0F), np.uint64(2561), EIGHT),
+    (repeated(0x0F), np.uint64(2561), np.uint64(8)),
     (np.uint64(0x00FF00FF00FF00FF), np.uint64(6553601), np.uint64(16)),
     (np.uint64(0x0000FFFF0000FFFF), np.uint64(42949672960001), np.uint64(32)),
 )
@@ -49,22 +50,37 @@ STEPS = (
 
 @dataclass(frozen=True)
 class Text:
-    """Bytes as they are, and as overlapping words of eight: `words[i]` begins at byte i."""
+    """Bytes, of which the first are padding."""
 
+    padded: bytes
     chars: NDArray[np.uint8]
-    words: Words
 
     @classmethod
     def of(cls, padded: bytes) -> "Text":
         """Look at a text that begins with `PAD_BYTES` bytes of padding."""
-        words: Words = np.ndarray((len(padded) - 7,), dtype="<u8", buffer=padded, strides=(1,))
-        return cls(np.frombuffer(padded, dtype=np.uint8), words)
+        return cls(padded, np.frombuffer(padded, dtype=np.uint8))
 
-    def word(self, ends: Integers, lengths: Integers, place: int) -> Words:
-        """Return the word `place` from the end of each field, zero before the field begins."""
-        mask = MASKS[np.clip(lengths - 8 * place, 0, 8)]
-        words: Words = self.words[np.maximum(ends - 8 * (place + 1), 0)] & mask
-        return words
+    def words(
+        self, ends: Integers, lengths: Integers, count: int, *, flipped: np.uint64 = NOTHING
+    ) -> Iterator[Words]:
+        """Yield the `count` words before the end of each field, the last one first.
+
+        The bits of `flipped` are turned over in each; what is before the field is 0. To look up
+        where a field is takes longer than any step that follows: all words of it are had at once.
+        """
+        size = 8 * count
+        windows = np.ndarray(
+            (len(self.padded) - size + 1,), dtype=f"V{size}", buffer=self.padded, strides=(1,)
+        )
+        taken = windows[ends - size].view("<u8").reshape(len(ends), count)
+        for place in range(count):
+            before = 8 * (place + 1) - lengths  # how many bytes of the word are not the field's
+            np.maximum(before, 0, out=before)
+            np.minimum(before, 8, out=before)
+            bits = np.left_shift(before, 3, out=before).view(np.uint64)
+            word = taken[:, count - 1 - place] ^ flipped
+            np.right_shift(word, bits, out=word)
+            yield np.left_shift(word, bits, out=word)
 
 
 @dataclass(frozen=True)
@@ -75,60 +91,107 @@ class Numbers:
     near: Mask
     unknown: Mask
 
+    def part(self, fields: slice) -> "Numbers":
+        """Return some of them, as a view."""
+        return Numbers(self.values[fields], self.near[fields], self.unknown[fields])
+
 
 def parse(text: Text, starts: Integers, ends: Integers) -> Numbers:
     """Read the fields from `starts` to before `ends` as decimal numbers."""
-    negative = text.chars[starts] == ord("-")
-    lengths = ends - starts - negative
-    mantissas = np.zeros(len(starts), dtype=np.uint64)
-    scale = np.ones(len(starts), dtype=np.uint64)
-    dots, decimals = (np.zeros(len(starts), dtype=np.int64) for _ in range(2))
-    unknown = (lengths < 1) | (lengths > PAD_BYTES)
-    longest = min(int(lengths.max(initial=0)), PAD_BYTES)
-    count = (longest + 7) // 8
-    for place in range(count):
-        word = text.word(ends, lengths, place)
-        word |= ZEROS & ~MASKS[np.clip(lengths - 8 * place, 0, 8)]
-        digits, dot = without_dot(word)
-        unknown |= ((digits | (digits + SIXES)) & NIBBLES) != 0
-        has_dot = dot != 0
+    count = len(starts)
+    numbers = Numbers(np.empty(count), np.zeros(count, np.bool_), np.zeros(count, np.bool_))
+    for first in range(0, count, BLOCK_FIELDS):
+        block = slice(first, first + BLOCK_FIELDS)
+        parse_block(text, starts[block], ends[block], numbers.part(block))
+    return numbers
+
+
+def parse_block(text: Text, starts: Integers, ends: Integers, numbers: Numbers) -> None:
+    """Read at least one field, and as many as are computed at once."""
+    negative = text.chars.take(starts) == MINUS
+    lengths = ends - starts
+    lengths -= negative
+    longest = int(lengths.max())
+    if longest > PAD_BYTES:
+        np.greater(lengths, PAD_BYTES, out=numbers.unknown)
+    count = max(1, (min(longest, PAD_BYTES) + 7) // 8)
+    words = text.words(ends, lengths, count, flipped=ZEROS)
+    if count == 1:
+        number, dots = word_number(next(words), numbers.unknown)
+        digits = lengths - (dots != NO_DOT)
+        np.divide(number.view(np.int64), DIVISORS.take(dots), out=numbers.values)
+    else:
+        digits = join(words, lengths, numbers)
+    if int(digits.min()) < 1:
+        numbers.unknown[digits < 1] = True
+    if negative.any():
+        np.negative(numbers.values, out=numbers.values, where=negative)
+
+
+def join(words: Iterable[Words], lengths: Integers, numbers: Numbers) -> Integers:
+    """Read fields of several words, the last one first; return how many digits each field has."""
+    mantissas, scale = np.zeros(len(lengths), np.uint64), np.ones(len(lengths), np.uint64)
+    dots, decimals = np.zeros(len(lengths), np.int64), np.zeros(len(lengths), np.int64)
+    for place, word in enumerate(words):
+        number, dot = word_number(word, numbers.unknown)
+        has_dot = dot != NO_DOT
         dots += has_dot
-        decimals += (8 * place + 7 - (np.bitwise_count(dot - ONE) >> 3).astype(np.int64)) * has_dot
-        number = eight_digits(shifted(digits, dot))
+        decimals += (DECIMALS.take(dot) + 8 * place) * has_dot
         if place == MAX_WORDS - 1:
-            unknown |= number >= TOP_WORD
-        mantissas += number * scale
-        if place + 1 < count:
-            scale *= np.where(has_dot, np.uint64(10**7), np.uint64(10**8))
-    unknown |= (dots > 1) | (dots == lengths) | (decimals >= len(POWERS))
-    values = mantissas.astype(np.float64) / POWERS[np.minimum(decimals, len(POWERS) - 1)]
-    return Numbers(np.where(negative, -values, values), mantissas > EXACT, unknown)
+            numbers.unknown[number >= TOP_WORD] = True
+        number *= scale
+        mantissas += number
+        scale *= np.where(has_dot, np.uint64(10**7), np.uint64(10**8))
+    numbers.unknown[(dots > 1) | (decimals >= len(POWERS))] = True
+    powers = POWERS.take(np.minimum(decimals, len(POWERS) - 1))
+    np.divide(mantissas, powers, out=numbers.values)
+    np.greater(mantissas, EXACT, out=numbers.near)
+    return lengths - dots
 
 
-def without_dot(word: Words) -> tuple[Words, Words]:
-    """Return the digits of words of text, 0 in the place of the first dot; and a bit that marks it.
+def word_number(digits: Words, unknown: Mask) -> tuple[Words, NDArray[np.uint8]]:
+    """Return the number that a word of text says, and the place of its first dot, or NO_DOT.
 
-    The bit is the highest of the dot's byte; there is none where there is no dot.
+    The word has the bits of `0` turned over, and it is overwritten. What has anything but digits
+    and one dot is marked as unknown.
     """
-    digits = word ^ ZEROS
+    dot, spare = first_dot(digits)
+    place = np.subtract(dot, ONE, out=spare)  # all bits before the dot, or all where there is none
+    places = np.bitwise_count(place)
+    places >>= 3
+    dot >>= SEVEN
+    dot *= DOT_OVER_ZERO
+    digits ^= dot
+    other = np.add(digits, SIXES, out=dot)
+    other |= digits
+    if np.bitwise_or.reduce(other) & NIBBLES:
+        other &= NIBBLES
+        unknown |= other != 0
+    before = np.bitwise_xor(place, (place.view(np.int64) >> 63).view(np.uint64), out=place)
+    before >>= SEVEN
+    before &= digits
+    before *= BYTE  # moves the digits before the dot over it
+    digits += before
+    for mask, factor, shift in STEPS:  # the number that eight digits make
+        digits &= mask
+        digits *= factor
+        digits >>= shift
+    return digits, places
+
+
+def first_dot(digits: Words) -> tuple[Words, Words]:
+    """Return the highest bit of the first dot of each word, 0 for none; and an array to overwrite.
+
+    Words have the bits of `0` turned over.
+    """
     other = digits ^ DOTS_OVER_ZERO
-    marks = (other - ONES) & ~other & HIGHS
-    dot = marks & (~marks + ONE)
-    return digits ^ ((dot >> SEVEN) * DOT_OVER_ZERO), dot
-
-
-def shifted(digits: Words, dot: Words) -> Words:
-    """Move the digits before the dot over it."""
-    before = digits & ((dot >> SEVEN) - (dot != 0))
-    words: Words = digits + (before << EIGHT) - before
-    return words
-
-
-def eight_digits(word: Words) -> Words:
-    """Return the number that eight digits make."""
-    for mask, factor, shift in STEPS:
-        word = ((word & mask) * factor) >> shift
-    return word
+    marks = other - ONES
+    np.invert(other, out=other)
+    marks &= other
+    marks &= HIGHS
+    np.negative(marks, out=other)
+    marks &= other
+    return marks, other
 
 
 SEED = 20  # any: the search below ends with a table that has no collision, whatever it begins with
@@ -142,7 +205,7 @@ class Tokens:
         """Take the code of each text."""
         texts = [text.encode() for text in codes]
         self._codes = np.array([*codes.values(), -1.0])
-        self._lengths = np.array([*map(len, texts), -1])
+        self._lengths = np.array([*map(len, texts), -1], dtype=np.int64)
         self.words = max(1, (max(map(len, texts)) + 7) // 8)
         padded = [text.rjust(8 * self.words, b"\0") for text in texts] + [b"\0" * 8 * self.words]
         whole = np.frombuffer(b"".join(padded), dtype="<u8").reshape(len(padded), self.words)
@@ -152,12 +215,15 @@ class Tokens:
     def find(self, text: Text, starts: Integers, ends: Integers) -> NDArray[np.float64]:
         """Return the code of each field, -1 for one that is no known text."""
         lengths = ends - starts
-        words = [text.word(ends, lengths, place) for place in range(self.words)]
-        codes = self._table[self._slots(words, lengths)]
-        same = self._lengths[codes] == lengths
+        words = [*text.words(ends, lengths, self.words)]
+        places = self._table.take(self._slots(words, lengths).view(np.int64))
+        same = self._lengths.take(places) == lengths
         for word, known in zip(words, self._words, strict=True):
-            same &= known[codes] == word
-        return np.where(same, self._codes[codes], -1.0)
+            same &= known.take(places) == word
+        codes = self._codes.take(places)
+        if not same.all():
+            codes[~same] = -1.0
+        return codes
 
     def _search(self) -> None:
         """Look for factors that give every text a slot of its own."""
@@ -177,8 +243,8 @@ class Tokens:
             bits += 1
 
     def _slots(self, words: list[Words], lengths: Integers) -> Words:
-        mixed = lengths.astype(np.uint64) * self._factors[-1]
+        mixed: Words = lengths.view(np.uint64) * self._factors[-1]
         for word, factor in zip(words, self._factors, strict=False):
-            mixed += (word ^ (word >> np.uint64(32))) * factor
-        slots: Words = mixed >> self._shift
-        return slots
+            mixed += word * factor
+        mixed >>= self._shift
+        return mixed

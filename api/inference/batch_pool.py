@@ -36,7 +36,8 @@ from api.inference.parts import (
     to_parquet,
 )
 from api.inference.record import Predictor
-from api.sandbox.limits import Limits
+from api.sandbox.growing import GrowingPool
+from api.sandbox.limits import Limits, reuse_memory
 from api.sandbox.pool import Plan, Pool
 from api.settings import Settings
 from treeline.artifact import Prediction
@@ -125,7 +126,7 @@ ANSWERS = (ModelAbsent, Part, EncodedPart, Explained)
 class Pools:
     """Processes that read what strangers send and write no file; and those that write Parquet."""
 
-    readers: Pool
+    readers: GrowingPool
     writers: Pool
 
     @classmethod
@@ -141,7 +142,7 @@ class Pools:
             spawning=settings.allow_pickle,
         )
         most = settings.max_requests * 4
-        readers = Pool(
+        readers = GrowingPool(
             "batches",
             Plan(limits, imports=imports, classes=ANSWERS, warm=prepare),
             processes=settings.batch_processes,
@@ -152,7 +153,6 @@ class Pools:
         writers = Pool(
             "Parquet answers",
             Plan(writing, imports=imports, warm=prepare),
-            processes=1,
             most_waiting=most,
         )
         return cls(readers, writers)
@@ -160,6 +160,7 @@ class Pools:
     @asynccontextmanager
     async def running(self, drafts: Drafts) -> AsyncIterator[None]:
         """Begin without the files of workers that were killed; leave no process behind."""
+        reuse_memory()
         await asyncio.to_thread(drafts.clear)
         async with self.readers.running(), self.writers.running(), beside(self._warm()):
             yield
@@ -180,11 +181,17 @@ class SeparateBatch:
     def __init__(self, predictor: Predictor, pools: Pools, deadline: float) -> None:
         """Compute for a model, until a moment of the monotonic clock."""
         self._predictor, self._pools, self._deadline = predictor, pools, deadline
+        self._own: Pool | None = None
         self._signature = predictor.signature.document()
         self._beside = predictor.signature.runtime in BESIDE
 
     async def begin(self, job: Job, held: Payload) -> bytes:
-        """Check the columns of a table, and return the head of the answer; raises TreelineError."""
+        """Check the columns of a table, and return the head of the answer; raises TreelineError.
+
+        What is held as a whole is read by one process, which goes on where it was.
+        """
+        if job.path:
+            self._own = self._pools.readers.least_busy()
         return await self._run(begin_here, self._signature, job, sent(held))
 
     async def part(self, job: Job, payload: Payload, first: int) -> Part:
@@ -209,12 +216,18 @@ class SeparateBatch:
             explained = await sampled(self._predictor, taken.matrix)
         return await self._run(finish_here, self._signature, job, taken, prediction, explained)
 
+    @property
+    def processes(self) -> int:
+        """How many processes compute parts of it at a time."""
+        return self._pools.readers.ready if self._own is None else 1
+
     async def to_parquet(self, stream: Path, target: Path) -> None:
         """Make a Parquet file of a finished answer, where nothing of strangers is read."""
         await self._pools.writers.run(to_parquet, stream, target, deadline_seconds=self._seconds())
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
-        return await self._pools.readers.run(function, *arguments, deadline_seconds=self._seconds())
+        readers = self._own or self._pools.readers
+        return await readers.run(function, *arguments, deadline_seconds=self._seconds())
 
     def _seconds(self) -> float:
         return max(self._deadline - monotonic(), 0.001)
@@ -235,4 +248,4 @@ async def sampled(predictor: Predictor, matrix: Matrix) -> Explained:
 
 def sent(payload: Payload) -> object:
     """Return a payload as it goes to another process; a long one is not copied on its way."""
-    return PickleBuffer(payload) if isinstance(payload, bytearray) and payload else payload
+    return PickleBuffer(payload) if payload else payload

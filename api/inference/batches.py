@@ -197,15 +197,9 @@ class Batch:
         await self._write(b"[" if self._job.wanted == "json" else head)
 
     async def _submit(self, payload: Payload, first: int) -> bool:
-        """Have a part computed, while not too many are; tell whether a former one was past the end.
-
-        Parts of one spooled table are read by one process where they are asked for in order: with
-        several processes they are computed one after the other.
-        """
-        processes = self._settings.batch_processes
-        ahead = 1 if self._job.path and processes > 1 else processes + AHEAD
+        """Have a part computed, while not too many are; tell whether one was past the end."""
         ended = False
-        while len(self._waiting) >= ahead:
+        while len(self._waiting) >= self._apart.processes + AHEAD:
             ended = await self._settle() or ended
         if not ended:
             work = self._apart.part(self._job, payload, first)

@@ -68,9 +68,7 @@ class Graphs:
         )
         plan = Plan(limits, imports=(sessions.__name__, ONNX_FILE), classes=CLASSES)
         self._seconds = settings.run_seconds
-        self._lanes = [
-            Pool("uploaded models", plan, processes=1) for _ in range(settings.run_processes)
-        ]
+        self._lanes = [Pool("uploaded models", plan) for _ in range(settings.run_processes)]
         self._losses: dict[str, FailedRuns] = {}
         self._lock = Lock()
 
@@ -115,14 +113,7 @@ class Graphs:
 
     def state(self) -> State:
         """Return what all processes together are at."""
-        states = [lane.state() for lane in self._lanes]
-        return State(
-            running=sum(state.running for state in states),
-            waiting=sum(state.waiting for state in states),
-            oldest_seconds=max(state.oldest_seconds for state in states),
-            killed=sum(state.killed for state in states),
-            crashed=sum(state.crashed for state in states),
-        )
+        return State.of_all([lane.state() for lane in self._lanes])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -38,6 +38,7 @@ from api.formats.rows import (
 from api.inference.explanations import here
 from api.inference.record import Apart
 from api.prediction_log.rows import RowsFrame
+from api.sandbox.limits import reuse_memory
 from treeline.artifact import Prediction
 from treeline.artifact.store import ArtifactStore, Model
 from treeline.contract.encoding import Encoder, Matrix
@@ -314,6 +315,7 @@ MODELS: dict[tuple[Path, str, str], tuple[Model, Contract]] = {}
 
 def prepare() -> None:
     """Make a new process ready to read batches, before it is limited."""
+    reuse_memory()
     if find_spec("pyarrow") is not None:
         resolve(PREPARING, "prepare", place="Content-Type", extra="arrow")()
 

@@ -55,12 +55,13 @@ class RowsFrame:
         """Return the frame; the features in `redact` are not in it."""
         shown = [name for name in signature.features if name not in redact]
         places = [place for place, name in enumerate(signature.features) if name in shown]
+        columns = self.matrix[:, places] if len(shown) < len(signature.features) else self.matrix
         arrays = {
-            "numbers": self.numbers.astype("<i8"),
-            "matrix": self.matrix[:, places].astype("<f4"),
-            "labels": None if self.labels is None else self.labels.astype("<i8"),
-            "scores": None if self.scores is None else self.scores.astype("<f4"),
-            "values": None if self.values is None else self.values.astype("<f4"),
+            "numbers": self.numbers.astype("<i8", copy=False),
+            "matrix": columns.astype("<f4", copy=False),
+            "labels": None if self.labels is None else self.labels.astype("<i8", copy=False),
+            "scores": None if self.scores is None else self.scores.astype("<f4", copy=False),
+            "values": None if self.values is None else self.values.astype("<f4", copy=False),
         }
         if self.keys is not None and signature.key not in redact:
             arrays |= _packed(self.keys)
@@ -82,9 +83,12 @@ class RowsFrame:
                 "arrays": {name: (each.dtype.str, each.shape) for name, each in present.items()},
             }
         )
-        body = b"".join(each.tobytes() for each in present.values())
-        checksum = zlib.crc32(body, zlib.crc32(header))
-        return LAYOUT.pack(MAGIC, len(header), len(body), checksum) + header + body
+        body = [each.tobytes() for each in present.values()]
+        checksum = zlib.crc32(header)
+        for each in body:
+            checksum = zlib.crc32(each, checksum)
+        lead = LAYOUT.pack(MAGIC, len(header), sum(map(len, body)), checksum)
+        return b"".join((lead, header, *body))
 
 
 @dataclass

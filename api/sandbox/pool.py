@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -42,6 +42,17 @@ class State:
     oldest_seconds: float
     killed: int
     crashed: int
+
+    @classmethod
+    def of_all(cls, states: Sequence["State"]) -> "State":
+        """Return what several pools together are at."""
+        return cls(
+            running=sum(state.running for state in states),
+            waiting=sum(state.waiting for state in states),
+            oldest_seconds=max(state.oldest_seconds for state in states),
+            killed=sum(state.killed for state in states),
+            crashed=sum(state.crashed for state in states),
+        )
 
 
 @dataclass(eq=False)
@@ -77,20 +88,17 @@ class Call:
 
 
 class Pool:
-    """So many processes, each started when it is first needed, and again when it was lost."""
+    """One process, which is started when it is first needed, and again when it was lost."""
 
-    def __init__(
-        self, name: str, plan: Plan, *, processes: int, most_waiting: int = 64, tries: int = 1
-    ) -> None:
+    def __init__(self, name: str, plan: Plan, *, most_waiting: int = 64, tries: int = 1) -> None:
         """Have a pool; `name` is for messages, `tries` how many processes one call may cost.
 
         A call is tried again only where its process died of something else than its limits.
         """
         self.name, self.limits = name, plan.limits
         self._plan, self._most_waiting, self._tries = plan, most_waiting, tries
-        self._processes = processes
-        self._threads = ThreadPoolExecutor(processes, thread_name_prefix=f"sandbox-{name}")
-        self._own = threading.local()
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix=f"sandbox-{name}")
+        self._current: Process | None = None  # of the thread alone
         self._lock = threading.Lock()
         self._calls: set[Call] = set()
         self._all: set[Process] = set()
@@ -132,9 +140,17 @@ class Pool:
         """Do the same from a thread, which waits."""
         return self._submitted(Call(deadline_seconds, around), function, arguments).result()
 
-    def warm(self) -> None:
-        """Start one process, so that the first call need not wait for it; returns at once."""
-        self._threads.submit(self._warmed)
+    @property
+    def calls(self) -> int:
+        """How many calls there are, those that wait too."""
+        return len(self._calls)
+
+    def warm(self) -> Future[bool]:
+        """Start the process, so that the first call need not wait for it; returns at once.
+
+        The result says whether it is there.
+        """
+        return self._threads.submit(self._warmed)
 
     def state(self) -> State:
         """Return what the pool is at."""
@@ -177,7 +193,7 @@ class Pool:
     ) -> Future[T]:
         """Let a call wait for its turn; raises TooBusyError."""
         with self._lock:
-            waiting = len(self._calls) - self._processes
+            waiting = len(self._calls) - 1
             if self._stopped or waiting >= self._most_waiting:
                 raise self._busy()
             self._calls.add(call)
@@ -200,7 +216,7 @@ class Pool:
         threading.Thread(target=call.give_up, daemon=True).start()
 
     def _run(self, call: Call, function: Callable[..., T], arguments: tuple[object, ...]) -> T:
-        """Run a call in the process of this thread."""
+        """Run a call, in the thread."""
         with call.around():
             return self._repeated(call, function, arguments)
 
@@ -276,8 +292,8 @@ class Pool:
         )
 
     def _process(self) -> Process:
-        """Return the process of this thread, a new one where it has died since its last call."""
-        process: Process | None = getattr(self._own, "process", None)
+        """Return the process, a new one where it has died since its last call."""
+        process = self._current
         if process is not None and process.alive():
             return process
         if process is not None:
@@ -293,7 +309,7 @@ class Pool:
             if not self._stopped:
                 logger.exception("%s: no process can be started", self.name)
             raise self._busy() from error
-        self._own.process = process
+        self._current = process
         return process
 
     def _starting(self, process: Process, started: list[Process]) -> None:
@@ -304,16 +320,18 @@ class Pool:
         if self._stopped:
             process.kill()
 
-    def _warmed(self) -> None:
-        """Start the process of this thread; one that cannot be started now may be later."""
+    def _warmed(self) -> bool:
+        """Start the process; one that cannot be started now may be later."""
         try:
             self._process()
         except TooBusyError as error:
             logger.warning("%s", error)
+            return False
+        return True
 
     def _lose(self, process: Process) -> None:
         process.close()
-        self._own.process = None
+        self._current = None
         with self._lock:
             self._all.discard(process)
 

@@ -40,6 +40,11 @@ def number_of_process() -> int:
     return os.getpid()
 
 
+def number_of_process_after(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
+
+
 def environment() -> dict[str, str]:
     return dict(os.environ)
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pandas as pd
 import pytest
 from pyarrow import parquet
 
+from tests import calling
 from tests.real_data import PROJECT
 from tests.serving import Service, serving
 from tests.tiny_models import Recipe, write_model
@@ -138,7 +138,7 @@ def test_its_rows_as_json_are_answered_alike(
     }  # fmt: skip
     media_type, body = bodies[door]
     headers = {"Content-Type": media_type, "Accept": "application/json"}
-    answer = httpx2.post(
+    answer = calling.post(
         f"{service[0].url}{BATCH}{EXTRA}", content=body, headers=headers, timeout=60
     )
     assert answer.status_code == 200, answer.text[:2000]
@@ -151,7 +151,7 @@ def test_one_of_its_rows_is_answered_alone(
 ) -> None:
     for at in (0, 1, 2782):
         record = records_of(real_seedlings)[at]
-        answer = httpx2.post(f"{service[0].url}/v1/predict{EXTRA}", json=record, timeout=60)
+        answer = calling.post(f"{service[0].url}/v1/predict{EXTRA}", json=record, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["probability"] == pytest.approx(scored[at]["probability"], rel=1e-6)
         assert "Alive" in answer.headers["Ignored-Columns"]

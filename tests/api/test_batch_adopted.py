@@ -2,9 +2,8 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,9 +12,9 @@ import pytest
 from pyarrow import parquet
 from starlette.testclient import TestClient
 
+from api.app import create_app
+from api.settings import Settings
 from tests.tiny_models import SURVIVAL, write_model
-
-Serve = Callable[..., TestClient]
 
 TABLE = (
     "Plot,Species,Light_ISF,EMF,Phenolics,Leaves,Sterile,Event,Núm\n"
@@ -64,10 +63,12 @@ NAMES = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-
          "parquet": "application/vnd.apache.parquet"}  # fmt: skip
 
 
-@pytest.fixture
-def client(tmp_path: Path, serve: Serve) -> TestClient:
-    write_model(tmp_path, replace(SURVIVAL, missing=("NA",)))
-    return serve(tmp_path)
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    models = tmp_path_factory.mktemp("models")
+    write_model(models, replace(SURVIVAL, missing=("NA",)))
+    with TestClient(create_app(Settings(model_dir=models, prediction_log=False))) as client:
+        yield client
 
 
 def expected(client: TestClient) -> list[float]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests import calling
 from tests.api.any_tree import ANY_TREE
 from tests.api.memory import most_taken, taken_bytes
 from tests.serving import Service, serving
@@ -140,7 +141,7 @@ def ask(
 ) -> httpx2.Response:
     """Post a batch."""
     url = service.url + PATH.format(model) + query
-    return httpx2.post(url, content=body, headers={"Content-Type": kind}, timeout=WAIT_SECONDS)
+    return calling.post(url, content=body, headers={"Content-Type": kind}, timeout=WAIT_SECONDS)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Reading CSV by columns gives the same as reading it record by record, whatever it says."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ FIELDS = {"category": CATEGORIES, "boolean": TEXTS, "number": NUMBERS, "integer"
 ROWS = st.tuples(*(FIELDS[feature.type] for feature in SIGNATURE.features.values()))
 
 
-def as_csv(rows: list[tuple[str, ...]], *, quoted: bool) -> bytes:
+def as_csv(rows: Sequence[tuple[str, ...]], *, quoted: bool) -> bytes:
     mark = '"' if quoted else ""
     return "".join(",".join(f"{mark}{text}{mark}" for text in row) + "\n" for row in rows).encode()
 
@@ -71,6 +72,78 @@ def test_numbers_halfway_between_two_of_float32_are_rounded_as_the_double_is() -
     halves = (some.astype(np.float64) + np.nextafter(some, 2).astype(np.float64)) / 2
     texts = [f"{value + step:.19f}" for value in halves for step in (-1e-17, 0, 1e-17)]
     compared(as_csv([("Quercus alba", text, "", "", "4", "true") for text in texts], quoted=False))
+
+
+ROUNDED = st.floats(0, 1).map(lambda value: f"{value:.3f}")
+SEPARATORS = st.sampled_from(["\n", "\r\n"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(ROUNDED, max_size=3), max_size=3), NUMBERS | ROUNDED, SEPARATORS)
+def test_one_odd_field_changes_none_beside_it(
+    plain: list[list[str]], odd: str, separator: str
+) -> None:
+    """Numbers are computed block by block, and a long or odd one has its block go another way."""
+    texts = [text for texts in plain for text in [*texts, odd]]
+    many = [*texts, *[f"{number / 1000}" for number in range(999)], odd]
+    rows = [("Quercus alba", text, "", text, "4", "true") for text in many]
+    compared(as_csv(rows, quoted=False).replace(b"\n", separator.encode()))
+    whole = CsvColumns(CONTRACT, NAMES).read(as_csv(rows, quoted=False), first=1)
+    for at in {0, len(rows) // 2, len(rows) - 1}:
+        alone = CsvColumns(CONTRACT, NAMES).read(as_csv([rows[at]], quoted=False), first=1)
+        assert (at in whole.bad) == bool(alone.bad)
+        assert at in whole.bad or whole.matrix[at].tobytes() == alone.matrix[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.",
+        ".5",
+        "+1",
+        "1_0",
+        "007",
+        "-0.0",
+        "-0",
+        "-",
+        ".",
+        "-.",
+        "1..2",
+        "1.2.3",
+        "12345678",
+        "123456789",
+        "0.1234567",
+        "-0.123456",
+        "1234567.",
+        "-1234567",
+        "5-3",
+        "1/2",
+        ".1/",
+        "1e0",
+        "1e400",
+        "4.9e-324",
+        "1e-46",
+        "0.9999999999999999999999",
+        "12345678901234567890123456789",
+        "nan",
+        "inf",
+        " 1",
+        "1 ",
+        "\0",
+        "1\0",
+        "\0.5",
+        "0x1",
+        "1e",
+        "٣",
+        "0.30000001192092896",
+    ],
+)
+def test_numbers_in_every_spelling_are_read_as_they_are_by_record(text: str) -> None:
+    row = ("Quercus alba", text, "", text, "4", "true")
+    usual = ("Quercus alba", "0.5", "", "0.25", "4", "true")
+    for rows in ([row], [usual, row, usual], [row] * 3):
+        compared(as_csv(rows, quoted=False))
+        compared(as_csv(rows, quoted=False)[:-1])
 
 
 @given(

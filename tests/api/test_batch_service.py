@@ -13,13 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from api.inference.batch_pool import Pools
 from api.settings import Settings
+from tests import calling
 from tests.api.conftest import Serve
 from tests.processes import beside, children
 from tests.serving import serving
@@ -137,9 +137,9 @@ def test_others_are_answered_meanwhile_and_a_caller_who_goes_leaves_nothing(
             yield HEADER
             for _ in range(20):
                 yield ROW * 5_000
-                assert httpx2.get(f"{service.url}/healthz", timeout=1).status_code == 200
+                assert calling.get(f"{service.url}/healthz", timeout=1).status_code == 200
 
-        answer = httpx2.post(service.url + PATH, content=rows(), headers=HEADERS, timeout=60)
+        answer = calling.post(service.url + PATH, content=rows(), headers=HEADERS, timeout=60)
         assert answer.content.count(b"\n") == 100_001
         with socket.create_connection(("127.0.0.1", service.port)) as caller:
             caller.sendall(head.encode() + HEADER + ROW * 100_000)
@@ -156,7 +156,7 @@ def test_a_table_is_computed_no_further_when_its_caller_goes(models: Path, tmp_p
     settings = {"API_STATE_DIR": str(state), "API_PREDICTION_LOG": "false", "WEB_CONCURRENCY": "1"}
     with serving(models, tmp_path / "log.txt", **settings) as service:
         url = service.url + PATH
-        assert httpx2.post(url, content=HEADER + ROW, headers=HEADERS, timeout=60).is_success
+        assert calling.post(url, content=HEADER + ROW, headers=HEADERS, timeout=60).is_success
         (worker,) = children(service.process.pid)
         (process,) = beside(worker)
         head = (
@@ -167,7 +167,7 @@ def test_a_table_is_computed_no_further_when_its_caller_goes(models: Path, tmp_p
             caller.sendall(head.encode() + body[: len(body) // 2])
             wait_until(lambda: drafts(state) != [], seconds=WAIT_SECONDS, what="it is under way")
         wait_until(lambda: process not in beside(worker), seconds=WAIT_SECONDS, what="it is killed")
-        assert httpx2.post(url, content=HEADER + ROW, headers=HEADERS, timeout=60).is_success
+        assert calling.post(url, content=HEADER + ROW, headers=HEADERS, timeout=60).is_success
 
 
 def to_arrow(columns: dict[str, pa.Array]) -> bytes:

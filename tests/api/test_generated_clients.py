@@ -14,12 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import pytest
 
 from api.app import create_app
 from api.inference.images import ImageInput
 from api.settings import Settings
+from tests import calling
 from tests.api.uploading import KEY, KEYS, publish
 from tests.serving import ROOT, Service, serving
 from tests.tiny_graphs import identity, product, scaled
@@ -304,7 +304,7 @@ def test_commands_of_curl_ask_the_service(service: Service, curl_tools: Path) ->
     said = ran("node", "curl.mjs", service.url, KEY, folder=curl_tools)
     parts = re.split(r"^# (\S+)\n", said, flags=re.MULTILINE)[1:]
     commands = dict(zip(parts[::2], parts[1::2], strict=True))
-    paths = httpx2.get(f"{service.url}/openapi.json").json()["paths"].values()
+    paths = calling.get(f"{service.url}/openapi.json").json()["paths"].values()
     assert set(commands) == {each["operationId"] for item in paths for each in item.values()}
     status = "--silent --output answer --write-out '%{http_code}'"
     for name in ("predict", "predict_iris", "predict_counts", "list_models", "give_feedback"):

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.settings import Settings
+from tests import calling
 from tests.h2o_models import RECORD, jvms, need_java, run_stages
 from tests.serving import Service, serving
 from tests.waiting import wait_until
@@ -45,7 +46,7 @@ def service(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def predicted(service: Service) -> httpx2.Response:
-    return httpx2.post(f"{service.url}/v1/predict", json=RECORD, timeout=START_SECONDS)
+    return calling.post(f"{service.url}/v1/predict", json=RECORD, timeout=START_SECONDS)
 
 
 def test_the_signature_says_what_was_chosen_and_why_it_is_no_graph(models: Path) -> None:
@@ -92,7 +93,7 @@ def test_records_and_batches_are_answered_by_one_jvm(service: Service) -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()["Event"] == 1
     lines = "Species,Light,EMF\nQuercus,0.2,\nAcer,0.9,3\n"
-    batch = httpx2.post(
+    batch = calling.post(
         f"{service.url}/v1/predict/batch",
         content=lines,
         headers={"Content-Type": "text/csv", "Accept": "application/json"},
@@ -111,7 +112,7 @@ def test_a_jvm_that_dies_is_replaced_while_the_request_waits(service: Service) -
     answer = predicted(service)
     assert answer.status_code == 200, answer.text
     assert answer.json()["probability"] == expected
-    assert httpx2.get(f"{service.url}/readyz").status_code == 200
+    assert calling.get(f"{service.url}/readyz").status_code == 200
 
 
 def test_the_jvm_ends_with_the_service(service: Service) -> None:

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 from starlette.testclient import TestClient
 
@@ -15,6 +14,7 @@ from api.http.ids import given_id
 from api.http.keyring import new_key
 from api.settings import Settings
 from api.telemetry.logs import SERVERS, TEXT, JsonFormatter, TextFormatter, configure
+from tests import calling
 from tests.serving import serving
 from tests.tiny_models import SURVIVAL, write_model
 
@@ -137,7 +137,7 @@ def test_the_running_service_writes_json_and_no_secret(tmp_path: Path) -> None:
     }
     with serving(tmp_path / "models", tmp_path / "log", **settings) as service:
         headers = {"Authorization": f"Bearer {key}"}
-        answer = httpx2.post(f"{service.url}/v1/predict", json=SURVIVAL.example, headers=headers)
+        answer = calling.post(f"{service.url}/v1/predict", json=SURVIVAL.example, headers=headers)
         assert answer.status_code == 200
         service.stop()
     printed = (tmp_path / "log").read_text()

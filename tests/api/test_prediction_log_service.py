@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 
+from tests import calling
 from tests.recorded import HEADERS, KEY_LINE, Gate, ids_in, lines, postgresql, rows_in
 from tests.serving import Service, serving
 from tests.tiny_models import SURVIVAL
@@ -118,4 +119,4 @@ def test_what_is_answered_while_the_database_is_away_or_the_disk_is_full_comes_l
 
 
 def export(service: Service) -> httpx2.Response:
-    return httpx2.get(f"{service.url}/v1/predictions", headers=HEADERS, timeout=30)
+    return calling.get(f"{service.url}/v1/predictions", headers=HEADERS, timeout=30)

@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pytest
 
+from tests import calling
 from tests.recorded import HEADERS, KEY_LINE
 from tests.serving import Service, serving
 from tests.tiny_models import DIABETES, IRIS, SURVIVAL, write_model
@@ -69,7 +69,7 @@ def test_it_is_alive_and_ready_and_tells_of_its_models(client: Client) -> None:
 def test_predictions_are_those_of_the_single_route(
     service: Service, client: Client, binary: bool, compression: str | None
 ) -> None:
-    single = httpx2.post(f"{service.url}/v1/predict", json=SURVIVAL.example).json()
+    single = calling.post(f"{service.url}/v1/predict", json=SURVIVAL.example).json()
     result = client.infer(
         "tree-survival",
         inputs_of(SURVIVAL.features, SURVIVAL.example, 3, binary=binary),
@@ -121,7 +121,7 @@ def test_a_refusal_is_an_exception_that_says_what_is_wrong(client: Client) -> No
 
 def states(service: Service) -> dict[str, str]:
     """Return the states of the models as one of the workers tells them: each time a new one."""
-    found = httpx2.post(f"{service.url}/v2/repository/index", headers={"Connection": "close"})
+    found = calling.post(f"{service.url}/v2/repository/index", headers={"Connection": "close"})
     return {each["name"]: each["state"] for each in found.json()}
 
 
@@ -139,15 +139,15 @@ def test_a_model_is_unloaded_and_loaded_in_all_workers(service: Service, client:
     client.unload_model("iris", headers=HEADERS)
     agreed(service, iris="UNAVAILABLE", diabetes="READY")
     assert not client.is_model_ready("iris") and client.is_server_ready()
-    assert httpx2.get(f"{service.url}/readyz").json()["unloaded"] == ["iris"]
-    answer = httpx2.post(f"{service.url}/v1/models/iris/predict", json=IRIS.example)
+    assert calling.get(f"{service.url}/readyz").json()["unloaded"] == ["iris"]
+    answer = calling.post(f"{service.url}/v1/models/iris/predict", json=IRIS.example)
     assert answer.status_code == 503
     assert "load it: POST /v2/repository/models/iris/load" in answer.json()["detail"]
     listed = {each["name"]: each["state"] for each in client.get_model_repository_index()}
     assert listed["iris"] == "UNAVAILABLE"
     client.load_model("iris", headers=HEADERS)
     agreed(service, iris="READY")
-    assert httpx2.get(f"{service.url}/readyz").json()["unloaded"] == []
+    assert calling.get(f"{service.url}/readyz").json()["unloaded"] == []
     assert client.infer("iris", inputs_of(IRIS.features, IRIS.example, 1, binary=False))
 
 

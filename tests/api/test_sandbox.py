@@ -38,7 +38,7 @@ SECRET = "s3cret-of-the-worker"
 @pytest.fixture(scope="module")
 def pool() -> Iterator[Pool]:
     """One process, so that whoever comes next has the one that was harmed, or its successor."""
-    made = Pool("tests", PLAN, processes=1, most_waiting=2)
+    made = Pool("tests", PLAN, most_waiting=2)
     yield made
     made.stop()
 
@@ -209,7 +209,7 @@ def test_a_call_that_ends_the_interpreter_only_fails(pool: Pool) -> None:
 @contextmanager
 def new_pool() -> Iterator[Pool]:
     """Give a pool whose process is started now, not before."""
-    made = Pool("tests", PLAN, processes=1)
+    made = Pool("tests", PLAN)
     try:
         yield made
     finally:
@@ -359,7 +359,7 @@ def test_a_process_that_died_between_two_calls_is_replaced(pool: Pool) -> None:
 
 
 def test_a_call_is_tried_again_as_often_as_was_declared_and_no_more(tmp_path: Path) -> None:
-    pool = Pool("tests", PLAN, processes=1, tries=2)
+    pool = Pool("tests", PLAN, tries=2)
     try:
         with pytest.raises(RunCrashedError):
             called(pool, crash_and_count, tmp_path)
@@ -393,7 +393,7 @@ def test_it_tells_what_it_is_at(pool: Pool) -> None:
 
 def test_stopping_ends_what_runs_and_leaves_no_process(tmp_path: Path) -> None:
     async def stop() -> None:
-        pool = Pool("tests", PLAN, processes=1)
+        pool = Pool("tests", PLAN)
         with pytest.raises(TooBusyError):
             async with pool.running():
                 task = asyncio.ensure_future(
@@ -421,7 +421,7 @@ def test_when_the_worker_dies_what_it_runs_dies_too(how: signal.Signals, tmp_pat
         from api.sandbox.pool import Pool
         from api.sandbox.process import Plan
         from tests.api import sandboxed
-        pool = Pool("tests", Plan(Limits(1 << 28, "A", "B")), processes=1)
+        pool = Pool("tests", Plan(Limits(1 << 28, "A", "B")))
         pool.call(sandboxed.note_and_loop, Path(sys.argv[1]), deadline_seconds=600)
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
@@ -437,7 +437,7 @@ def test_when_the_worker_dies_what_it_runs_dies_too(how: signal.Signals, tmp_pat
 
 
 def test_a_warm_pool_answers_at_once() -> None:
-    pool = Pool("tests", PLAN, processes=1)
+    pool = Pool("tests", PLAN)
     pool.warm()
     try:
         called(pool, sandboxed.echo, 1)

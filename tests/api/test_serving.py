@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
+from tests import calling
 from tests.serving import Service, serving
 from tests.tiny_models import SURVIVAL
 from tests.waiting import wait_until
@@ -50,7 +50,7 @@ def connection(service: Service) -> Iterator[socket.socket]:
 
 
 def test_it_predicts_on_the_port_it_was_given(service: Service) -> None:
-    answer = httpx2.post(f"{service.url}/v1/predict", json=SURVIVAL.example)
+    answer = calling.post(f"{service.url}/v1/predict", json=SURVIVAL.example)
     assert answer.json()["model"] == "tree-survival"
 
 
@@ -85,7 +85,7 @@ def test_a_lost_worker_is_replaced(service: Service) -> None:
         seconds=20,
         what="another worker in place of the lost one",
     )
-    answer = httpx2.post(f"{service.url}/v1/predict", json=SURVIVAL.example)
+    answer = calling.post(f"{service.url}/v1/predict", json=SURVIVAL.example)
     assert answer.status_code == 200
 
 
@@ -109,6 +109,6 @@ def test_a_request_under_way_is_answered_before_it_ends(models: Path, tmp_path: 
 
 def test_without_any_model_it_starts_and_ends_all_the_same(tmp_path: Path) -> None:
     with serving(tmp_path / "nowhere", tmp_path / "log", WEB_CONCURRENCY="1") as service:
-        assert httpx2.get(f"{service.url}/readyz").status_code == 503
+        assert calling.get(f"{service.url}/readyz").status_code == 503
         assert "make repro" in service.log.read_text()
         assert service.stop() == 0
