@@ -13,6 +13,7 @@
     │   └── SourceBusyError         they may be had at another attempt
     ├── DataError               collected rows break their declaration
     ├── TrainingError           no candidate could be fitted or scored
+    ├── MetricError             a metric of one's own says or gives what is none
     ├── GateError               the gate refused the champion
     ├── ExportError             the estimator could not be turned into an artifact
     ├── ComparisonError         candidate and incumbent could not be set side by side
@@ -22,7 +23,8 @@
     ├── DeliveryError           what was trained could not be published, shipped or told of
     │   ├── StorageError            the DVC remote cannot be reached, or lacks what git points to
     │   ├── BucketError             a store of objects cannot be asked, or says no
-    │   │   └── ObjectAbsentError       it does not have what is asked for
+    │   │   ├── ObjectAbsentError       it does not have what is asked for
+    │   │   └── ObjectChangedError      it has another object there than the writer has seen
     │   ├── PublishingError         the trained models could not be written back to git
     │   ├── SigningError            a release could not be signed
     │   ├── DeploymentError         an image failed its check, or its deployment was not healthy
@@ -93,6 +95,10 @@ class TrainingError(TreelineError):
     """No candidate could be fitted or scored."""
 
 
+class MetricError(TreelineError):
+    """A metric of one's own does not say what it judges, failed, or gave what is no metric."""
+
+
 class GateError(TreelineError):
     """The gate refused the champion; the message gives its reasons."""
 
@@ -135,6 +141,10 @@ class BucketError(DeliveryError):
 
 class ObjectAbsentError(BucketError):
     """A store of objects answers, and does not have what is asked for."""
+
+
+class ObjectChangedError(BucketError):
+    """A store of objects has another object in that place than the one that was to be replaced."""
 
 
 class PublishingError(DeliveryError):

@@ -1,11 +1,13 @@
 """A scratch forge, as the working directory of what is tested."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from tests.delivery.forge import Forge, founded
 from tests.person import of_a_person
+from tests.warm import programs
 
 __all__ = ["of_a_person"]
 
@@ -16,6 +18,12 @@ NOWHERE = {
     "AWS_MAX_ATTEMPTS": "1",
     "DVC_REMOTE_URL": "s3://bucket/dvc",
 }
+
+
+@pytest.fixture(autouse=True)
+def warm_dvc(of_a_person: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let what is called in this process run a DVC that has been imported before."""
+    monkeypatch.setenv("PATH", str(programs()), prepend=os.pathsep)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -111,7 +110,7 @@ class Forge:
     def train(self) -> None:
         """Train, and list the models as publishing does."""
         self.clone.run("dvc", "repro", "--quiet")
-        self.clone.run(sys.executable, "-c", LIST)
+        self.clone.python("-c", LIST)
 
     def somebody_pushes(self, path: str, text: str) -> str:
         """Have another clone push a change of a file to main; return the commit."""

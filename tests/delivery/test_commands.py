@@ -49,8 +49,11 @@ class Run:
     def summary(self) -> str:
         return (self.folder / "summary").read_text()
 
-    def note(self, path: Path) -> Any:
-        return json.loads((self.checkout.root / path).read_text())
+    def place(self, kind: type[notes.Note]) -> Path:
+        return self.checkout.root / notes.FILES[kind]
+
+    def note(self, kind: type[notes.Note]) -> Any:
+        return json.loads(self.place(kind).read_text())
 
 
 @pytest.fixture
@@ -95,7 +98,7 @@ def test_pull_says_that_there_is_no_remote_and_ends_well(forged: Run) -> None:
 
 
 def test_pull_names_what_the_remote_lacks_and_forgets_an_earlier_run(forged: Run) -> None:
-    note = forged.checkout.root / notes.PUBLISHED
+    note = forged.place(notes.Published)
     note.parent.mkdir(parents=True)
     note.write_text("{}")
     told = forged.command("pull").stdout
@@ -109,14 +112,14 @@ def test_pull_names_what_the_remote_lacks_and_forgets_an_earlier_run(forged: Run
 def test_pull_leaves_its_complaint_for_the_report(forged: Run) -> None:
     told = forged.command("pull", good=False)
     assert "`shared` cannot be read" in told.stderr and "Traceback" not in told.stderr
-    assert forged.note(notes.ERROR)["command"] == "pull"
+    assert forged.note(notes.RunError)["command"] == "pull"
 
 
 # --- retrain and report --------------------------------------------------------------------------
 
 
 def test_retrain_names_an_unknown_model_and_forgets_an_earlier_run(run: Run) -> None:
-    note = run.checkout.root / notes.COMPARED
+    note = run.place(notes.Compared)
     note.parent.mkdir(parents=True)
     note.write_text("{}")
     done = run.command("retrain", "suger", good=False)
@@ -134,7 +137,7 @@ def test_a_refused_model_ends_retrain_badly_and_is_reported(
     assert done.returncode == 1
     assert "gate sugar: refused: r2 is" in done.stderr
     assert "Running stage 'gate@sugar'" in done.stdout
-    [failure] = run.note(notes.REPRODUCED)["failures"]
+    [failure] = run.note(notes.Reproduced)["failures"]
     assert (failure["stage"], failure["model"]) == ("gate", "sugar")
 
     monkeypatch.setenv("GITHUB_SHA", head(run.checkout))
@@ -198,7 +201,7 @@ def test_a_declaration_that_cannot_be_read_is_reported_too(run: Run) -> None:
 def test_a_run_that_changed_nothing_trains_nothing_and_comments_on_nothing(run: Run) -> None:
     done = run.command("retrain")
     assert "Running stage" not in done.stdout
-    assert run.note(notes.REPRODUCED) == {"failures": [], "left_out": {}}
+    assert run.note(notes.Reproduced) == {"failures": [], "left_out": {}}
     run.command("report")
     assert "# Nothing has changed" in run.summary()
     assert run.outputs() == {"commit": ""}
@@ -234,7 +237,7 @@ def test_compare_ends_badly_when_a_model_must_not_ship_unless_a_person_accepts_i
 
 
 def contest(run: Run) -> tuple[str, bool, dict[str, bool]]:
-    note = run.note(notes.COMPARED)
+    note = run.note(notes.Compared)
     return note["base"], note["accepted"], {k: each["good"] for k, each in note["models"].items()}
 
 
@@ -291,7 +294,7 @@ def test_publish_hands_on_the_commit_and_leaves_a_note_for_the_report(
     run = acted(trained.clone, tmp_path, monkeypatch)
     run.command("publish")
     assert run.outputs() == {"commit": trained.tip(), "changed": "true", "branch": ""}
-    found = run.note(notes.PUBLISHED)
+    found = run.note(notes.Published)
     assert (found["commit"], found["released"]) == (trained.tip(), True)
 
 
@@ -299,9 +302,9 @@ def test_publish_hands_on_the_commit_and_leaves_a_note_for_the_report(
 def test_publish_leaves_its_complaint_for_the_report(forged: Run) -> None:
     done = forged.command("publish", good=False)
     assert "`shared` cannot be pushed to" in done.stderr and "Traceback" not in done.stderr
-    complaint = forged.note(notes.ERROR)
+    complaint = forged.note(notes.RunError)
     assert complaint["command"] == "publish" and complaint["message"] in done.stderr
-    assert not (forged.checkout.root / notes.PUBLISHED).exists()
+    assert not forged.place(notes.Published).exists()
 
 
 def test_before_the_first_release_there_is_nothing_to_prepare(forged: Run) -> None:
@@ -374,10 +377,10 @@ def test_a_release_that_was_in_service_is_prepared_by_its_digest_without_the_rem
     assert not (folder / "model/sugar/artifact").exists()
 
 
-def with_path(path: str) -> Callable[[Checkout], dict[str, str]]:
+def with_path(path: str) -> Callable[..., dict[str, str]]:
     """Return the environment of a checkout with other programs in front."""
     before = Checkout.environment
-    return lambda checkout: {**before(checkout), "PATH": path}
+    return lambda checkout, **how: {**before(checkout, **how), "PATH": path}
 
 
 def test_release_names_a_version_that_there_is_not_and_a_remote_that_is_wanting(

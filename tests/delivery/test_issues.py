@@ -193,7 +193,7 @@ def looked(states: dict[str, str], *, action: str = "issue") -> None:
         )
         Path(f"build/monitor/{name}.json").write_text(record.model_dump_json())
         Path(f"build/monitor/{name}.md").write_text(f"# {name}\n\n![]({name}/drift.png)\n")
-    notes.write(notes.MONITORED, {"error": "", "models": list(states)})
+    notes.write(notes.Monitored(list(states)))
 
 
 def test_issues_that_are_too_many_or_about_no_model_are_closed(github: GitHub) -> None:
@@ -234,14 +234,14 @@ def test_what_cannot_be_trained_alarms_all_the_same(github: GitHub) -> None:
 def test_a_log_that_cannot_be_read_is_said_once_until_it_can(github: GitHub) -> None:
     Path("params.yaml").write_text(PARAMS)
     for reason in ("no answer", "401: the key is refused"):
-        notes.write(notes.MONITORED, {"error": reason, "models": []})
+        notes.write(notes.Monitored([], error=reason))
         respond()
     [issue] = github.store.issues
     assert issue["state"] == "open" and "401" in issue["body"]
     looked({"flowers": "quiet"})
     respond()
     assert github.store.issues[0]["state"] == "closed"
-    notes.MONITORED.unlink()
+    notes.clear()
     with pytest.raises(ConfigError, match="make monitor"):
         respond()
 

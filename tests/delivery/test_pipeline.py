@@ -8,7 +8,8 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.delivery.forge import Forge
-from treeline.delivery.pipeline import KILLED, Failure, recollect, reproduce
+from treeline.delivery.notes import Failure
+from treeline.delivery.pipeline import KILLED, recollect, reproduce
 from treeline.errors import DeliveryError
 
 ENDING = """\
@@ -62,7 +63,7 @@ def test_one_model_is_refused_while_the_other_is_trained_for_all_to_see(
     assert failure.reason.endswith("but at least 1.01 is asked")
     assert signature.read_text() != before
     told = capfd.readouterr().out
-    assert failure.reason in told and Failure(**failure.to_dict()) == failure
+    assert failure.reason in told
     assert "Running stage 'export@sugar'" in told
 
 

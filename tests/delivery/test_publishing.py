@@ -17,6 +17,7 @@ from tests.checkout import ROOT
 from tests.delivery.forge import Forge, behind_password, declared
 from tests.signed import key_pair
 from treeline.delivery import notes
+from treeline.delivery.notes import Compared, Contest, Failure, Reproduced
 from treeline.delivery.publishing import INPUTS, message_of, publish
 from treeline.delivery.releasing import OUTPUTS, SHIPPED
 from treeline.errors import PublishingError, SigningError, StorageError
@@ -62,8 +63,8 @@ def test_a_release_is_signed_with_the_digests_of_its_contracts_artifacts_and_com
 ) -> None:
     key = key_pair()
     monkeypatch.setenv("SIGNING_KEY", key.private)
-    compared = {"flowers": {"good": True, "version": "flowers-1", "reason": ""}}
-    notes.write(notes.COMPARED, {"accepted": False, "models": compared})
+    compared = {"flowers": Contest(good=True, version="flowers-1", reason="")}
+    notes.write(Compared("abc", accepted=False, models=compared))
     (trained.clone.root / "model/flowers/comparison.json").write_text("{}")
     publish(reason="")
     envelope = trained.ask("show", f"released:{STATEMENT_FILE}").encode()
@@ -402,8 +403,7 @@ def test_a_commit_names_the_models_whose_files_it_has(files: list[str], subject:
 
 def refused(model: str, reason: str = "refused: r2 is 0.01") -> None:
     """Leave the note of a training in which the gate refused a model."""
-    failure = {"stage": "gate", "model": model, "reason": reason, "refused": True}
-    notes.write(notes.REPRODUCED, {"failures": [failure], "left_out": {}})
+    notes.write(Reproduced([Failure("gate", model, reason, refused=True)]))
 
 
 @pytest.fixture
@@ -453,15 +453,14 @@ def test_a_refusal_is_on_record_once_and_goes_when_the_model_passes(halfway: For
 def test_a_model_that_lost_its_contest_is_held_back_unless_that_was_accepted(
     trained: Forge,
 ) -> None:
-    match = {"good": False, "version": "sugar-2", "reason": "rmse rose"}
-    note = {"base": "abc", "accepted": False, "models": {"sugar": match}}
-    notes.write(notes.COMPARED, note)
+    compared = {"sugar": Contest(good=False, version="sugar-2", reason="rmse rose")}
+    notes.write(Compared("abc", accepted=False, models=compared))
     held = publish(reason="")
     assert held.held == {"sugar": "rmse rose"} and not held.changed
     assert held.released and trained.released()["models"] == {"flowers": "flowers-1"}
     trained.clone.run("git", "fetch", "--quiet", "origin")
     trained.train()
-    notes.write(notes.COMPARED, {**note, "accepted": True})
+    notes.write(Compared("abc", accepted=True, models=compared))
     assert publish(reason="").changed
     assert trained.released()["models"] == {"flowers": "flowers-1", "sugar": "sugar-2"}
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from treeline.delivery.account import ModelSummary, RunError, RunSummary
-from treeline.delivery.pipeline import Failure
-from treeline.delivery.publishing import Published
+from treeline.delivery.account import ModelSummary, RunSummary
+from treeline.delivery.notes import Failure, Published, RunError
 from treeline.delivery.report import MARK, headline, report, shortened, worth_a_comment
 from treeline.records.evaluation import Evaluation
 from treeline.records.training import CandidateRecord, Training, TrialRecord

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.checkout import ROOT, Checkout, create
+from tests.checkout import ROOT, Checkout
+from tests.warm import PYTHON, programs
 from treeline.doctor import settings
 from treeline.doctor.checkup import deployment
 from treeline.doctor.finding import Finding, State
@@ -31,9 +32,9 @@ GH = {"GH_TOKEN": "the-token-of-gh"}
 
 
 @pytest.fixture
-def clone(tmp_path: Path) -> Checkout:
+def clone(created: Checkout, tmp_path: Path) -> Checkout:
     """Return a clone with the workflows, an origin, and nothing set anywhere."""
-    made = create(tmp_path / "clone")
+    made = created.copy(tmp_path / "clone")
     shutil.copytree(ROOT / ".github" / "workflows", made.root / ".github" / "workflows")
     made.run("git", "remote", "add", "origin", "https://github.com/acme/forest.git")
     return made
@@ -47,9 +48,9 @@ def examine(clone: Checkout, **environment: str) -> subprocess.CompletedProcess[
     for name in AT_HAND:
         if not (tools / name).exists():
             (tools / name).symlink_to(str(shutil.which(name)))
-    path = os.pathsep.join([str(Path(sys.executable).parent), str(tools)])
+    path = os.pathsep.join([str(programs()), str(Path(sys.executable).parent), str(tools)])
     return subprocess.run(
-        [sys.executable, "-m", "treeline", "doctor"],
+        [str(programs() / PYTHON), "-m", "treeline", "doctor"],
         cwd=clone.root,
         env={"HOME": str(home), "PATH": path, "PYTHONPATH": "src", **environment},
         capture_output=True,
@@ -67,7 +68,7 @@ def track(clone: Checkout, name: str = "rows.csv") -> None:
 def enter(clone: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a clone the working directory, with its tools at hand."""
     monkeypatch.chdir(clone.root)
-    monkeypatch.setenv("PATH", clone.environment()["PATH"])
+    monkeypatch.setenv("PATH", clone.environment(warm=True)["PATH"])
 
 
 def lines(done: subprocess.CompletedProcess[str], state: str) -> dict[str, str]:
@@ -93,8 +94,10 @@ def test_a_clone_in_which_nothing_is_set_has_nothing_wrong(clone: Checkout) -> N
         assert f"secret {name}: {purpose}; gh secret set {name}\n" in done.stdout
 
 
-def test_a_folder_that_is_no_repository_is_not_looked_at_further(tmp_path: Path) -> None:
-    outside = create(tmp_path / "clone")
+def test_a_folder_that_is_no_repository_is_not_looked_at_further(
+    created: Checkout, tmp_path: Path
+) -> None:
+    outside = created.copy(tmp_path / "clone")
     shutil.rmtree(outside.root / ".git")
     done = examine(outside, GIT_CEILING_DIRECTORIES=str(tmp_path))
     assert done.returncode == 1

@@ -65,22 +65,18 @@ def compare(
             on_answer(answers[name])
             _write(answers[name], Layout(name))
         comparison = Comparison(resolved(base) or base, answers, accept)
-        noted = {
-            "base": comparison.base,
-            "accepted": accept,
-            "models": {
-                name: {"good": each.good, "version": version(name), "reason": each.reason}
-                for name, each in answers.items()
-            },
+        contests = {
+            name: notes.Contest(each.good, version(name), each.reason)
+            for name, each in answers.items()
         }
-        notes.write(notes.COMPARED, noted)
+        notes.write(notes.Compared(comparison.base, accept, contests))
         return comparison
 
 
 def _trained(declared: Iterable[str]) -> list[str]:
     """Return the models that the training of this run did not leave out, in their order."""
-    note = notes.read(notes.REPRODUCED)
-    failed = {each["model"] for each in note.get("failures", ())} | set(note.get("left_out", ()))
+    reproduced = notes.read(notes.Reproduced) or notes.Reproduced()
+    failed = {each.model for each in reproduced.failures} | set(reproduced.left_out)
     return [name for name in declared if name not in failed]
 
 

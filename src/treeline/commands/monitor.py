@@ -53,9 +53,9 @@ def monitor(
             records.append(look_at(watched, opened, since=since, until=now, ages=ages))
             write(records[-1], metric=declared[name].champion.metric, folder=FOLDER)
     except SourceError as error:
-        notes.write(notes.MONITORED, {"error": str(error), "models": []})
+        notes.write(notes.Monitored([], error=str(error)))
         raise
-    notes.write(notes.MONITORED, {"error": "", "models": exported})
+    notes.write(notes.Monitored(exported))
     return records
 
 

@@ -1,14 +1,14 @@
 """What was trained → stored in the remote, committed, pushed, released."""
 
 from treeline.delivery import actions, notes, publishing, releasing, repository, tracking
-from treeline.delivery.publishing import Published
+from treeline.delivery.notes import Published
 
 
 def publish(*, reason: str) -> Published:
     """Publish, and leave a note for the report, of a failure too."""
     with notes.recording_error("publish"):
         published = publishing.publish(reason=reason)
-    notes.write(notes.PUBLISHED, published.to_dict())
+    notes.write(published)
     if published.note:
         actions.notice(published.note)
     actions.output(commit=published.commit or "", changed=str(published.changed).lower())

@@ -38,11 +38,11 @@ def respond() -> list[Response]:
     look has been taken, and DeliveryError where GitHub cannot be reached.
     """
     now, run = datetime.now(UTC), actions.run_page()
-    looked = notes.read(notes.MONITORED)
-    if not looked:
+    looked = notes.read(notes.Monitored)
+    if looked is None:
         raise ConfigError(f"{FOLDER}: no look has been taken; take one first: make monitor LOG=…")
     opened = issues.open_issues()
-    if error := looked["error"]:
+    if error := looked.error:
         actions.output(train="false")
         text = unreadable(error, now=now, run=run)
         issues.keep_issue(issues.marked(opened, UNREADABLE), title=TITLE, body=text)
@@ -53,7 +53,7 @@ def respond() -> list[Response]:
     for row in opened:
         if (name := model_of(row["body"] or "")) and name not in models:
             issues.edit_issue(row["number"], body=forgotten(name, now=now), state="closed")
-    records = [_record(name) for name in looked["models"]]
+    records = [_record(name) for name in looked.models]
     wanted = [each.model for each in records if wants_training(each)]
     has_remote = storage.shared() is not None
     sources = ask_sources(wanted) if wanted and has_remote else Sources()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from treeline.config import Params, read_params
 from treeline.delivery import actions, notes, refusals, storage, tracking
-from treeline.delivery.pipeline import Failure, recollect, reproduce
+from treeline.delivery.notes import Failure
+from treeline.delivery.pipeline import recollect, reproduce
 from treeline.errors import ConfigError
 
 
@@ -41,8 +42,7 @@ def retrain(model: str | None, *, force: bool, ask_sources: bool) -> Training:
         training = Training(failures, left_out)
         if not training.broken:
             training = _trained(models, training, force=force)
-    noted = {"failures": [each.to_dict() for each in training.failures]}
-    notes.write(notes.REPRODUCED, {**noted, "left_out": training.left_out})
+    notes.write(notes.Reproduced(training.failures, training.left_out))
     for name, reason in training.left_out.items():
         actions.notice(f"{name} is left out: {reason}")
     tracking.follow(_without(models, training.left_out))

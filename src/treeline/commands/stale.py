@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from treeline.config import read_params
 from treeline.delivery import actions, refusals, releasing, storage
-from treeline.delivery.pipeline import Failure, out_of_date, recollect
+from treeline.delivery.notes import Failure
+from treeline.delivery.pipeline import out_of_date, recollect
 from treeline.delivery.refusals import Refusal
 from treeline.errors import SourceError
 

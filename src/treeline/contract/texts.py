@@ -7,12 +7,14 @@ a model is a folder, a path, a stage and a label.
 import re
 from collections.abc import Iterable
 from typing import Annotated
-from unicodedata import normalize
+from unicodedata import combining, normalize
 
 from pydantic import Field
 from pydantic_core import to_json
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+# Letters that have no mark to be taken off; ß is ss when case is folded.
+WITHOUT_MARKS = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ł": "l", "þ": "th"})
 MOST_DIGITS = 300  # of a whole number that a float holds
 TRUTHS = {"true": True, "false": False, "1": True, "0": False, "1.0": True, "0.0": False}
 
@@ -62,7 +64,8 @@ def is_slug(name: str) -> bool:
 
 def slug_of(name: str) -> str:
     """Return a name that a model can have, as much like another as it may be."""
-    plain = re.sub(r"[^a-z0-9_-]+", "-", name.lower())
+    parts = normalize("NFKD", name.casefold()).translate(WITHOUT_MARKS)
+    plain = re.sub(r"[^a-z0-9_-]+", "-", "".join(c for c in parts if not combining(c)))
     joined = re.sub(r"([-_])[-_]+", r"\1", plain).strip("-_")
     return joined[:MOST_CHARACTERS].strip("-_") or "my-model"
 

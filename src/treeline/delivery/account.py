@@ -9,8 +9,7 @@ from typing import Any
 from treeline.config import Layout
 from treeline.contract.signature import Signature
 from treeline.delivery import notes, repository
-from treeline.delivery.pipeline import Failure
-from treeline.delivery.publishing import Published
+from treeline.delivery.notes import Compared, Failure, Published, Reproduced, RunError
 from treeline.records.evaluation import Evaluation, read_evaluation
 from treeline.records.training import Training, read_training
 
@@ -37,14 +36,6 @@ class ModelSummary:
     def changed(self) -> bool:
         """Whether the exported model is another than before."""
         return self.version != self.before
-
-
-@dataclass(frozen=True)
-class RunError:
-    """The error that ended a run, and the command that it ended."""
-
-    command: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -83,17 +74,17 @@ class RunSummary:
 
 def summarised(names: list[str], **more: str) -> RunSummary:
     """Return the summary of the run whose notes lie in this checkout."""
-    trained, compared = notes.read(notes.REPRODUCED), notes.read(notes.COMPARED)
-    published, error = notes.read(notes.PUBLISHED), notes.read(notes.ERROR)
-    contests = compared.get("models", {}).items()
+    reproduced = notes.read(Reproduced) or Reproduced()
+    compared = notes.read(Compared)
+    base = compared.base if compared else None
     return RunSummary(
-        models=tuple(_gathered(Layout(name), base=compared.get("base")) for name in names),
-        failures=tuple(Failure(**each) for each in trained.get("failures", ())),
-        left_out=trained.get("left_out", {}),
-        lost=tuple(name for name, each in contests if not each["good"]),
-        accepted=compared.get("accepted", False),
-        published=Published(**published) if published else None,
-        error=RunError(**error) if error else None,
+        models=tuple(_gathered(Layout(name), base=base) for name in names),
+        failures=tuple(reproduced.failures),
+        left_out=reproduced.left_out,
+        lost=tuple(compared.lost) if compared else (),
+        accepted=compared.accepted if compared else False,
+        published=notes.read(Published),
+        error=notes.read(RunError),
         **more,
     )
 

@@ -13,6 +13,7 @@ from treeline.delivery import repository
 from treeline.files import write_text
 
 LOCK = Path("dvc.lock")
+RUNNING = Path(".dvc/tmp/rwlock")  # which paths stages of DVC read and write: JSON, or it stops
 HEAD = "HEAD"
 
 

@@ -13,15 +13,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from treeline.config import Layout
-from treeline.delivery.notes import FOLDER
+from treeline.delivery import locking
+from treeline.delivery.notes import FOLDER, Failure
 from treeline.delivery.processes import QUOTED_LINES, run
 from treeline.delivery.progress import EVENTS, MODELS, StageRun, stage_runs
 from treeline.errors import DeliveryError
@@ -29,6 +31,9 @@ from treeline.files import write_bytes
 
 NOTES = FOLDER / "stages.jsonl"
 LOCK = FOLDER / "pipeline.lock"
+# What DVC writes anew in its place: what it has done, and what is being done.
+WRITTEN_IN_PLACE = (locking.LOCK, locking.RUNNING)
+WRITING_SECONDS = 60  # in which it has written dvc.lock, even of a thousand models
 REPRO = ("dvc", "repro", "--keep-going")
 ABSENT = frozenset({"deleted", "not in cache"})  # DVC's states of what can be pulled
 UNFINISHED = "DVC did not finish it; its output says why"
@@ -47,23 +52,6 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, runs: list[StageRun]) -> None:
         super().__init__("interrupted")
         self.runs = runs
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A stage that ended badly; `stage` and `model` are empty where no stage says why.
-
-    `refused` says that it was the gate that decided, rather than something that broke.
-    """
-
-    stage: str
-    model: str
-    reason: str
-    refused: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 def run_pipeline(models: Sequence[str], options: Sequence[str]) -> list[StageRun]:
@@ -197,9 +185,40 @@ def _dvc(command: Sequence[str], models: Sequence[str], last_lines: deque[str] |
                 last_lines.append(line.rstrip("\n"))
             return process.wait()
     except KeyboardInterrupt:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        _end(process)
         raise
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    """End DVC and its stages, once it writes no file in place: half of one would be left there.
+
+    It is stopped while one looks, so that it cannot begin to write after that.
+    """
+    files = Path(f"/proc/{process.pid}/fd")  # of Linux; elsewhere nobody can look
+    written = {path.resolve() for path in WRITTEN_IN_PLACE}
+    deadline = time.monotonic() + WRITING_SECONDS
+    while files.exists() and time.monotonic() < deadline and _is_stopped(process):
+        if not any(_target(each) in written for each in files.iterdir()):
+            break
+        os.killpg(process.pid, signal.SIGCONT)
+        time.sleep(0.01)
+    for number in (signal.SIGTERM, signal.SIGCONT):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+    process.wait()
+
+
+def _is_stopped(process: subprocess.Popen[Any]) -> bool:
+    """Stop a process and all that it started; return False where it has ended."""
+    os.killpg(process.pid, signal.SIGSTOP)
+    state = os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    return state is not None and state.si_code == os.CLD_STOPPED
+
+
+def _target(descriptor: Path) -> Path | None:
+    with suppress(FileNotFoundError):
+        return descriptor.readlink()
+    return None
 
 
 @contextmanager

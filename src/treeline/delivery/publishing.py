@@ -9,10 +9,9 @@ and this one leaves everything as it is.
 import os
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from treeline.config import layout, read_params
 from treeline.delivery import (
@@ -25,6 +24,7 @@ from treeline.delivery import (
     statements,
     storage,
 )
+from treeline.delivery.notes import Published
 from treeline.delivery.pipeline import changed_stages
 from treeline.delivery.refusals import CONTEST, GATE, Refusal
 from treeline.errors import PublishingError
@@ -41,31 +41,6 @@ INPUTS = (
     "dataset/sources",
 )
 TRAIN_BY, PULL_REQUEST = "TRAIN_BY", "pull-request"  # in the environment: what is trained on main
-
-
-@dataclass(frozen=True)
-class Published:
-    """What became of the trained models.
-
-    `commit` is the commit that holds them, None when nothing was written; `changed` says whether
-    it is new; `released` whether it is to be deployed; `note` says in words what else there is.
-    `branch` is another than the run's where the commit waits there for a pull request. `held` are
-    the models that were not published, and why; `repeated` those of them that were refused before
-    with the same inputs; `removed` those that are declared no more.
-    """
-
-    commit: str | None = None
-    changed: bool = False
-    released: bool = False
-    note: str = ""
-    branch: str = ""
-    held: Mapping[str, str] = field(default_factory=dict)
-    repeated: Sequence[str] = ()
-    removed: Sequence[str] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -138,20 +113,20 @@ def held_back(declared: Sequence[str]) -> dict[str, Held]:
     if unknown := [stage for stage in stages if "@" not in stage]:
         raise PublishingError(f"{', '.join(unknown)} is out of date: make repro, then publish")
     late = {stage.partition("@")[2]: f"{stage} is out of date" for stage in reversed(stages)}
-    note = notes.read(notes.REPRODUCED)
-    failures = {each["model"]: each for each in note.get("failures", ())}
-    left_out, known = note.get("left_out", {}), refusals.known()
-    contest = notes.read(notes.COMPARED)
-    lost = {} if contest.get("accepted") else contest.get("models", {})
+    reproduced = notes.read(notes.Reproduced) or notes.Reproduced()
+    failures = {each.model: each for each in reproduced.failures}
+    left_out, known = reproduced.left_out, refusals.known()
+    compared = notes.read(notes.Compared)
+    lost = {} if compared is None or compared.accepted else compared.lost
     held = {}
     for name in declared:
         failure, match = failures.get(name), lost.get(name)
         if name in late:
-            refused = failure["refused"] if failure else name in left_out and name in known
-            reason = failure["reason"] if failure else left_out.get(name, late[name])
+            refused = failure.refused if failure else name in left_out and name in known
+            reason = failure.reason if failure else left_out.get(name, late[name])
             by = GATE if refused else ""
-        elif match and not match["good"] and match["version"] == artifacts.version(name):
-            reason, by = match["reason"], CONTEST
+        elif match and match.version == artifacts.version(name):
+            reason, by = match.reason, CONTEST
         else:
             continue
         held[name] = Held(reason, by, refusals.inputs_of(name) if by else "")

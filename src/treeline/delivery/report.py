@@ -7,7 +7,7 @@ from typing import Any
 from treeline.contract.features import labels
 from treeline.contract.texts import text_of
 from treeline.delivery.account import ModelSummary, RunSummary
-from treeline.delivery.pipeline import Failure
+from treeline.delivery.notes import Failure
 from treeline.reports import deciding, sections
 from treeline.reports.markdown import NOTHING, table
 from treeline.reports.training import candidates

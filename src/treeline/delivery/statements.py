@@ -45,7 +45,8 @@ def of_release(entry: Entry) -> Statement:
     and the comparison of this run, where there was one.
     """
     digests: dict[str, str] = {}
-    compared = notes.read(notes.COMPARED).get("models", {})
+    compared = notes.read(notes.Compared)
+    contests = compared.models if compared else {}
     for name, commit in entry.passed.items():
         paths = Layout(name)
         contract = repository.shown(commit, paths.signature)
@@ -54,7 +55,8 @@ def of_release(entry: Entry) -> Statement:
         digests |= {path.as_posix(): _sha256(text) for path, text in texts.items() if text}
         files: Mapping[str, str] = json.loads(contract or "{}").get("files", {})
         digests |= {(paths.model / file).as_posix(): sha256 for file, sha256 in files.items()}
-        same = compared.get(name, {}).get("version") == entry.models[name]
+        contest = contests.get(name)
+        same = contest is not None and contest.version == entry.models[name]
         if same and paths.comparison.is_file():
             digests[paths.comparison.as_posix()] = digest(paths.comparison)
     return Statement(RELEASE, digests, entry.to_dict())

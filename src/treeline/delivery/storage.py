@@ -16,6 +16,9 @@ from treeline.errors import StorageError
 URL = "DVC_REMOTE_URL"  # in the environment: where CI keeps data and models
 CREDENTIALS = "GDRIVE_CREDENTIALS_DATA"
 VERIFY = "verify"  # an option of a remote: its bytes are hashed before they are taken
+# Where nobody answers, the library of AWS waits half a minute for each folder that git points to.
+# This other way of its own gives up after three attempts, and is the one that AWS advises.
+PATIENCE = {"AWS_RETRY_MODE": "standard"}
 LOCAL = Path(".dvc/config.local")
 NAME = "shared"  # of the remote made from that URL, in .dvc/config.local
 SECRETS = {  # that open a remote, by the scheme of its address; the second as the library knows it
@@ -72,7 +75,7 @@ def missing() -> list[str]:
     StorageError when the remote cannot be reached, with what DVC said of it.
     """
     look = ("dvc", "data", "status", "--granular", "--not-in-remote", "--json")
-    done = attempt(*look, error=StorageError)
+    done = attempt(*look, env=PATIENCE | os.environ, error=StorageError)
     if done.returncode:
         raise _unreachable("read", done.stderr)
     absent: list[str] = json.loads(done.stdout).get("not_in_remote", [])

@@ -13,6 +13,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from treeline.config import read_params
+from treeline.config.metrics import metric_for
+from treeline.config.models import ModelSpec
 from treeline.delivery import locking
 from treeline.delivery.processes import attempt
 from treeline.delivery.releasing import MAIN
@@ -21,13 +23,11 @@ from treeline.doctor import settings
 from treeline.doctor.finding import Finding, State
 from treeline.doctor.hosting import hosting
 from treeline.doctor.remotes import answer, is_url, remote
-from treeline.errors import ConfigError, DeliveryError, DeploymentError
+from treeline.errors import ConfigError, DeliveryError, DeploymentError, TreelineError
 
 Variables = Mapping[str, str]
 
 PRIVATE = ".dvc/config.local"
-WRITING = Path(".dvc/tmp/rwlock")  # which paths stages of DVC read and write: JSON, or it stops
-LOCK = Path("dvc.lock")
 HUB = ("DOCKERHUB_USERNAME", "DOCKERHUB_TOKEN")
 TOOLS = {
     "docker": "builds, checks and pushes the image: make image, make ship",
@@ -79,6 +79,8 @@ def models() -> list[Finding]:
         declared = read_params().models
     except ConfigError as error:
         return [Finding(State.WRONG, place, str(error).partition("\n")[0], "make params")]
+    if (fault := _metric_fault(declared)) is not None:
+        return [Finding(State.WRONG, place, fault, "treeline check-class names what to correct")]
     lost = locking.leftovers(declared)
     if lost:
         message = f"{', '.join(lost)}: declared no more; the next training removes what is left"
@@ -86,9 +88,20 @@ def models() -> list[Finding]:
     return [Finding(State.OK, place, f"declares {len(declared)}, and nothing else is here")]
 
 
+def _metric_fault(declared: Mapping[str, ModelSpec]) -> str | None:
+    """Say what is wrong with the first metric of one's own that cannot judge its model."""
+    for model, spec in declared.items():
+        for name in spec.metric_paths:
+            try:
+                metric_for(spec.target.task, name)
+            except TreelineError as error:
+                return f"models.{model}: {str(error).partition(chr(10))[0]}"
+    return None
+
+
 def state() -> list[Finding]:
     """Look at what DVC writes for itself and cannot go on without: a killed run may break it."""
-    return [_readable(WRITING, json.loads), _readable(LOCK, YAML(typ="safe").load)]
+    return [_readable(locking.RUNNING, json.loads), _readable(locking.LOCK, YAML(typ="safe").load)]
 
 
 def _readable(path: Path, read: Callable[[str], object]) -> Finding:
@@ -99,7 +112,7 @@ def _readable(path: Path, read: Callable[[str], object]) -> Finding:
     if whole:
         return Finding(State.OK, str(path), "can be read" if path.exists() else "is not there yet")
     message = "cannot be read, and DVC stops at it: a run was killed while it wrote"
-    way_out = f"git checkout {path}" if path == LOCK else f"end every dvc, then rm {path}"
+    way_out = f"git checkout {path}" if path == locking.LOCK else f"end every dvc, then rm {path}"
     return Finding(State.WRONG, str(path), message, way_out)
 
 
