@@ -106,7 +106,30 @@ def plain_groups(rng: np.random.Generator) -> dict[str, Any]:
     return honest(rng) | {"who": rng.permutation(np.arange(60).repeat(10))}
 
 
+def as_numbers(values: Any) -> Table:
+    """Return a table with a column of whole numbers; `values` makes N of them, in any order."""
+
+    def table(rng: np.random.Generator) -> dict[str, Any]:
+        return honest(rng) | {"b": rng.permutation(values(rng))}
+
+    return table
+
+
+WHOLE: dict[str, tuple[Any, str | None]] = {
+    "ids with gaps": (lambda rng: rng.choice(N * 3 // 2, N, replace=False), "ids"),
+    "ids from far": (lambda _: np.arange(N) + 7_000_000, "ids"),
+    "ids by hundreds": (lambda _: np.arange(N) * 100, "ids"),
+    "cents of amounts": (lambda rng: rng.choice(1_000_000, N, replace=False), None),
+    "cents of few amounts": (lambda rng: rng.choice(5 * N, N, replace=False), None),
+    "seconds of random times": (lambda rng: 1_700_000_000 + rng.choice(10**7, N, False), None),
+    "a time each minute": (lambda _: 1_700_000_000 + 60 * np.arange(N), None),
+    "a time each day": (lambda _: 86_400 * (19_000 + np.arange(N)), None),
+    "milliseconds of each day": (lambda _: 86_400_000 * (19_000 + np.arange(N)), None),
+    "days of a calendar, each once": (lambda _: 19_000 + np.arange(N), "ids"),
+    "beyond whole doubles": (lambda _: 2.0**60 + 2.0**10 * np.arange(N), None),
+}
 CASES: dict[str, tuple[Table, str | None]] = {
+    **{name: (as_numbers(values), found) for name, (values, found) in WHOLE.items()},
     "honest": (honest, None),
     "tripled noise": (tripled_noise, "twins"),
     "few combinations": (few_combinations, None),

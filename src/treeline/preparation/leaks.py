@@ -30,6 +30,7 @@ WORTH_A_CLOCK = 0.3  # of what is open: less, and a clock decides little
 FALLS_BY = 0.2  # of the same, from random rows to later ones
 IN_ORDER = 0.99  # of pairs that a feature ranks as the target does, those that it does not left out
 AGREES_BY = 0.3  # intraclass correlation of the target in a column that is no feature
+MINUTE = 60  # seconds
 LOOKS = 11  # stretches of the order of rows
 FEWEST_GROUPS = 8
 FEWEST_NUMBERS = 21  # values of a target in an order; so many classes hardly follow one feature
@@ -54,8 +55,9 @@ def leaks(column: Column, spec: ModelSpec) -> LeakRecord:
     }
     classes = spec.target.task != "regression"
     for name, feature in spec.features.items():
-        values = _sampled(column(name))
-        if feature.kind.holds == "number" and _is_id(values):
+        sides = column(name)
+        values, rows = _sampled(sides), sum(map(len, sides))
+        if feature.kind.holds == "number" and _is_id(values, rows):
             suspicions["ids"].append(name)
             continue
         alone = _explained(values, truth, classes=classes)
@@ -137,16 +139,21 @@ def _spaced(side: pd.Series) -> pd.Series:
     return side.iloc[::step]
 
 
-def _is_id(values: tuple[Array, Array]) -> bool:
-    """Tell whether whole numbers differ in every row and are as dense as a count of rows."""
+def _is_id(values: tuple[Array, Array], rows: int) -> bool:
+    """Tell whether whole numbers differ in every row and are as dense as a count of the `rows`.
+
+    Counted is in the largest step that all of them are multiples of, from the first. Numbers that
+    are unique by chance, such as amounts in cents, are far apart in theirs; steps of whole minutes
+    are those of times.
+    """
     both = np.concatenate(values)
     if len(both) < 2 * FEWEST_TEST_ROWS or not np.isfinite(both).all() or (both % 1).any():
         return False
-    return len(np.unique(both)) == len(both) and np.ptp(both) < 2 * len(both) * _step(both)
-
-
-def _step(values: Array) -> float:
-    return float(np.median(np.diff(np.unique(values)))) or 1.0
+    different = np.unique(both)
+    if len(different) < len(both) or np.abs(different[[0, -1]]).max() >= 2**53:
+        return False
+    step = int(np.gcd.reduce(np.diff(different).astype(np.int64)))
+    return step % MINUTE != 0 and np.ptp(different) < 2 * rows * step
 
 
 def _explained(values: tuple[Array, Array], truth: tuple[Array, Array], *, classes: bool) -> float:
