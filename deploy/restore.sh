@@ -8,8 +8,10 @@ folder=$(cd "${*: -1}" && pwd)
 options=("${@:1:$#-1}")
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
+# With the services of one profile alone: compose makes the volumes of all that it is shown.
+profile='*'
 compose() {
-    docker compose --file compose.yaml --profile '*' ${options[@]+"${options[@]}"} "$@"
+    docker compose --file compose.yaml --profile "$profile" ${options[@]+"${options[@]}"} "$@"
 }
 
 (cd "$folder" && sha256sum --quiet --check SHA256SUMS)
@@ -35,7 +37,9 @@ database() {
     compose stop "$service"
 }
 
+profile=postgres
 database postgres treeline log.dump
+profile=tracking
 database tracking-database mlflow registry.dump
 if [ -e "$folder/files.tar" ]; then
     echo "Restoring files.tar"
@@ -46,6 +50,7 @@ if [ -e "$folder/files.tar" ]; then
 fi
 if [ -e "$folder/state.tar" ]; then
     echo "Restoring state.tar"
+    profile=api
     compose run --rm --no-deps --no-TTY api python -m api.backup restore <"$folder/state.tar"
 fi
 echo "Restored; deploy/up.sh starts it"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 BEHAVIOUR = os.environ.get("BEHAVIOUR", "well")
 FOLDER = Path(__file__).parent
-PAUSE_SECONDS = 0.2
+PAUSE_SECONDS, LOOK_SECONDS = 0.2, 0.05
 SIGNATURES = [json.loads(path.read_text()) for path in FOLDER.glob("model/*/signature.json")]
 
 
@@ -99,4 +99,4 @@ if __name__ == "__main__":
         sys.exit("there is nothing to serve")
     server = Server((os.environ.get("HOST", "0.0.0.0"), int(os.environ.get("PORT", "8000"))))
     signal.signal(signal.SIGTERM, server.end)  # the first process has no default
-    server.serve_forever()
+    server.serve_forever(LOOK_SECONDS)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.agent.documents import Documents, Server
-from tests.agent.homes import Home, Images, home
+from tests.agent.homes import PATIENCE, Home, Images, home
 from tests.answering import answering
 from tests.container.callers import steady_callers
+from tests.images import need_podman
 from tests.serving import free_port
 from tests.signed import key_pair
 from tests.waiting import wait_until
@@ -95,8 +96,10 @@ def test_an_image_that_never_serves_changes_nothing(
 ) -> None:
     served, wanted = laptop.served(), shared_images.name(name)
     shared_images.tag(name)
+    laptop.settings(patience={**PATIENCE, "ready": 3})
     with steady_callers(laptop.url, pause=PAUSE_SECONDS) as callers:
         text = laptop.agent("run")
+    laptop.settings()
     assert f"{wanted} is not in service" in text
     assert callers.lost == []
     assert laptop.served() == served
@@ -125,7 +128,9 @@ def test_what_was_removed_comes_back_and_needs_no_network(laptop: Home) -> None:
     served = laptop.served()
     laptop.settings(image=f"127.0.0.1:{free_port()}/away/service:stable")
     try:
-        laptop.engine("rm", "--force", f"{laptop.prefix}-blue", f"{laptop.prefix}-green")
+        laptop.engine(
+            "rm", "--force", "--volumes", f"{laptop.prefix}-blue", f"{laptop.prefix}-green"
+        )
         text = laptop.agent("run")
     finally:
         laptop.settings()
@@ -212,8 +217,7 @@ def _free_bytes(folder: Path) -> int:
 
 
 def test_podman_takes_the_same_words(shared_images: Images, tmp_path: Path) -> None:
-    if shutil.which("podman") is None:
-        pytest.skip("needs podman: apt-get install podman")
+    need_podman("pull", "--quiet", shared_images.name("first"))
     with home(tmp_path / "podman", shared_images, host="podman", options=[]) as machine:
         shared_images.tag("first")
         machine.agent("run")

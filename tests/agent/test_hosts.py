@@ -123,13 +123,16 @@ def test_a_container_keeps_the_settings_it_was_made_with_until_its_slot_is_clear
     assert not more.is_current(PLACEMENT)
 
 
+MADE_SECONDS = 1_000_000_000  # of every file
+
+
 def layer(files: dict[str, str]) -> bytes:
     """Return a layer of an image that holds these files."""
     packed = BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, text in files.items():
             member = tarfile.TarInfo(name)
-            member.size = len(text)
+            member.size, member.mtime = len(text), MADE_SECONDS
             archive.addfile(member, BytesIO(text.encode()))
     return packed.getvalue()
 
@@ -149,7 +152,8 @@ def test_a_release_is_marked_whole_when_all_of_it_is_on_the_disk(
         EnvironmentHost(settings).fetch(Release(image=f"{url.removeprefix('http://')}/a/b@{named}"))
     assert seen == [{"app", "venv"}]
     assert (folder / "complete.json").exists()
-    assert (folder / "app" / "model" / "a.txt").read_text() == "a"
+    file = folder / "app" / "model" / "a.txt"
+    assert (file.read_text(), file.stat().st_mtime) == ("a", MADE_SECONDS)  # as bytecode says it
     assert not list(folder.rglob("passwd"))
 
 

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
 import pytest
 
 from api.http.keyring import new_key
+from tests import calling
 from tests.container.test_composing import BALANCER, Stack, own_subnet
 from tests.container.test_image import docker
 from tests.images import need_docker, write_context
@@ -23,6 +23,7 @@ DEPLOY = ROOT / "deploy"
 URL = "postgresql://treeline:only-here@postgres/treeline"
 # Profiles of a stack, and what is saved of it beside the sums: the log is SQLite, or PostgreSQL.
 STORED = {"api": {"state.tar"}, "api,postgres": {"state.tar", "log.dump"}}
+VOLUMES = {"state.tar": "state", "log.dump": "postgres"}  # what each is brought back into
 KEY, KNOWN_KEY = new_key("operator")
 MAY = {"Authorization": f"Bearer {KEY}"}
 
@@ -64,12 +65,19 @@ def machine(folder: Path, image: str, profiles: str) -> Iterator[Stack]:
         try:
             yield stack
         finally:
-            stack.compose("down", "--volumes", "--timeout", "5")
+            stack.compose("--profile", "*", "down", "--volumes", "--timeout", "5")
 
 
 def start(stack: Stack) -> None:
     stack.compose("up", "--detach", "--wait")
     wait_until(stack.answers, seconds=60, what="the balancer answers")
+
+
+def volumes(stack: Stack) -> set[str]:
+    """Return the volumes that a stack has."""
+    label = f"label=com.docker.compose.project={stack.project}"
+    listed = docker("volume", "ls", "--quiet", "--filter", label).split()
+    return {name.removeprefix(f"{stack.project}_") for name in listed}
 
 
 def script(name: str, stack: Stack, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -83,9 +91,9 @@ def script(name: str, stack: Stack, folder: Path) -> subprocess.CompletedProcess
 def kept(stack: Stack) -> tuple[dict[str, object], list[dict[str, object]]]:
     """Return what an uploaded model answers, and what was logged of the earlier predictions."""
     url = f"{stack.url}/v1/models/iris/predict"
-    answer = httpx2.post(url, json=dict(IRIS.example), timeout=60).json()
+    answer = calling.post(url, json=dict(IRIS.example), timeout=60).json()
     words = {"format": "jsonl", "model": SURVIVAL.name}
-    text = httpx2.get(f"{stack.url}/v1/predictions", params=words, headers=MAY, timeout=60).text
+    text = calling.get(f"{stack.url}/v1/predictions", params=words, headers=MAY, timeout=60).text
     lines = [json.loads(line) for line in text.splitlines()]
     return {name: answer[name] for name in ("species", "probabilities", "version")}, lines
 
@@ -101,13 +109,13 @@ def test_an_empty_machine_answers_as_the_one_that_was_saved(
         start(former)
         graph = build_graph(IRIS)
         sign(graph, IRIS)
-        put = httpx2.put(
+        put = calling.put(
             f"{former.url}/v1/models/iris",
             content=graph.SerializeToString(), headers=MAY, timeout=60,
         )  # fmt: skip
         assert put.status_code in (200, 201), put.text
         for _ in range(3):
-            httpx2.post(f"{former.url}/v1/predict", json=dict(SURVIVAL.example), timeout=60)
+            calling.post(f"{former.url}/v1/predict", json=dict(SURVIVAL.example), timeout=60)
         expected = kept(former)
         assert len(expected[1]) >= 3
         done = script("backup.sh", former, saved)
@@ -116,6 +124,7 @@ def test_an_empty_machine_answers_as_the_one_that_was_saved(
     with machine(tmp_path, image, profiles) as empty:
         done = script("restore.sh", empty, saved)
         assert done.returncode == 0, done.stderr
+        assert volumes(empty) == {VOLUMES[name] for name in STORED[profiles]}
         start(empty)
         answer, logged = kept(empty)
         assert answer == expected[0]

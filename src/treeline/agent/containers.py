@@ -104,10 +104,10 @@ class ContainerHost:
             self._run("stop", "-t", str(STOP_SECONDS), self._name(slot))
 
     def clear(self, slot: SlotName) -> None:
-        """End the container and remove it; the volume stays."""
+        """End the container and remove it; the volume that has a name stays."""
         self.stop(slot)
         if self._inspect(self._name(slot)) is not None:
-            self._run("rm", "--force", self._name(slot))
+            self._run("rm", "--force", "--volumes", self._name(slot))
 
     def forget(self, image: str) -> bool:
         """Remove an image by its digest."""

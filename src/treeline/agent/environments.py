@@ -30,6 +30,7 @@ REQUIREMENTS = "requirements.txt"  # in the folder of the application
 PACKAGES = ("api", "own", "treeline")  # of a folder `site-packages`
 REMOVED = ".wh."  # before the name of what a later layer has removed
 COMPLETE = "complete.json"  # written last
+LATEST_SECONDS = (1 << 32) - 1  # a time of a file, as bytecode holds it
 LAST_LINES = "20"
 
 
@@ -192,6 +193,8 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> No
         with file.open("wb") as copy:
             shutil.copyfileobj(content, copy)
         file.chmod(0o755 if member.mode & 0o100 else 0o644)
+        seconds = min(max(int(member.mtime), 0), LATEST_SECONDS)
+        os.utime(file, (seconds, seconds))  # by which Python knows the bytecode of a module
 
 
 def _place(path: PurePosixPath) -> PurePosixPath | None:

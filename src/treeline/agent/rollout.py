@@ -18,7 +18,7 @@ from treeline.agent.upkeep import make_room
 from treeline.contract.signature import Signature
 from treeline.errors import AgentError, ArtifactError
 
-START_PAUSE_SECONDS = 0.5
+START_PAUSE_SECONDS = 0.2
 Sleep = Callable[[float], None]
 
 
