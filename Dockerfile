@@ -38,9 +38,13 @@ RUN if [ -n "$SIGNING" ]; then cat signing.txt >> requirements.txt; fi \
 COPY pyproject.toml ./
 COPY src src
 COPY api api
-# Without isolation the build uses the pinned backend installed above, and fetches nothing.
+# Without isolation the build uses the pinned backend installed above, and fetches nothing. The runtime
+# for programs in C is no code of ours either: the one for Python has all of it once more.
 RUN python -m pip wheel --no-deps --no-build-isolation --no-index --wheel-dir dist . \
-    && python -m pip --python /opt/venv install --no-deps --no-index dist/*.whl
+    && python -m pip --python /opt/venv install --no-deps --no-index dist/*.whl \
+    && if [ "$RUNTIME" != pickle ] && [ "$RUNTIME" != train ]; then \
+        rm -f /opt/venv/lib/python3.*/site-packages/onnxruntime/capi/libonnxruntime.so.*; \
+    fi
 
 FROM python:3.11-slim AS serve
 FROM python:3.11-slim AS pickle
@@ -56,8 +60,9 @@ RUN mkdir -p /usr/share/man/man1 \
     && rm -rf /var/lib/apt/lists/*
 
 # The declaration and the code, as in a checkout: stages follow the code below src, so that is what
-# runs, compiled. DVC needs no git here.
+# runs, compiled; so is what installs the wheels of a job. DVC needs no git here.
 FROM python:3.11-slim AS train
+RUN python -m compileall -q /usr/local/lib/python3.*/site-packages/pip
 ENV PYTHONPATH=/app/src \
     DVC_SITE_CACHE_DIR=/tmp/dvc \
     HOME=/tmp
@@ -73,17 +78,11 @@ RUN python -m compileall -q src \
 
 # hadolint ignore=DL3006
 FROM ${RUNTIME}
+# Python's own modules come without bytecode, and nothing is compiled at run time: each process would
+# compile what it imports of them.
+RUN python -m compileall -q -x '/(ensurepip|idlelib|lib2to3|site-packages|turtledemo)/' /usr/local/lib/python3.*
 ARG RUNTIME
-ARG VERSION=
-ARG REVISION=
-ARG SOURCE=
-LABEL org.opencontainers.image.title="Treeline" \
-      org.opencontainers.image.description="Tabular models shipped from git, behind their contract" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}" \
-      org.opencontainers.image.source="${SOURCE}"
-# Modules were compiled when they were installed; what is written at run time is in one folder.
+# Other modules were compiled when they were installed; what is written at run time is in one folder.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -104,6 +103,16 @@ COPY initializer.sh ./
 COPY model model
 # What a training writes; code and libraries stay root's.
 RUN [ "$RUNTIME" != train ] || { chown 10001:10001 . && chown --recursive 10001:10001 .dvc dataset dvc.* model; }
+# Last, for every commit has another revision: the layers above stay those of the image before.
+ARG VERSION=
+ARG REVISION=
+ARG SOURCE=
+LABEL org.opencontainers.image.title="Treeline" \
+      org.opencontainers.image.description="Tabular models shipped from git, behind their contract" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.source="${SOURCE}"
 USER 10001:10001
 VOLUME /var/lib/treeline
 EXPOSE 8000

@@ -51,7 +51,7 @@ class Containers:
 
     def _remove(self, name: str) -> None:
         if name:
-            docker("rm", "--force", name)
+            docker("rm", "--force", "--volumes", name)
             self._addresses.pop(name, None)
 
     def _becomes_ready(self, url: str) -> bool:

@@ -26,6 +26,15 @@ def need_docker() -> None:
         pytest.skip(reason)
 
 
+def need_podman(*words: str) -> None:
+    """Skip where there is no Podman, or a command of it does not go well here: it needs set-up."""
+    if shutil.which("podman") is None:
+        pytest.skip("needs podman: apt-get install podman")
+    done = subprocess.run(["podman", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"`podman {' '.join(words)}` fails here: {done.stderr.strip()[-300:]}")
+
+
 def need_registry() -> None:
     """Skip where no local registry answers."""
     try:

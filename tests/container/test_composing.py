@@ -10,6 +10,7 @@ from uuid import uuid4
 import httpx2
 import pytest
 
+from tests import calling
 from tests.container.callers import status_of, steady_callers
 from tests.container.test_image import docker
 from tests.images import need_docker, write_context
@@ -22,10 +23,20 @@ BALANCER = "haproxy:3.2-alpine"
 BASE = "python:3.11-slim"
 START_SECONDS = 240  # of containers, on a busy machine: as long as their health checks wait
 SELDOM = 0.05  # requests a second of one caller, in each of the replicas
+# The engine's names of containers that were made anew come a moment after these are ready.
 ASK = """
+import socket
 import sys
+import time
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+for _ in range(100):
+    try:
+        socket.getaddrinfo(urlsplit(sys.argv[1]).hostname, None)
+        break
+    except socket.gaierror:
+        time.sleep(0.1)
 for n in range(int(sys.argv[2])):
     asked = Request(sys.argv[1], data=b"{}", headers={"X-Forwarded-For": f"6.6.6.{n}"})
     try:
@@ -105,13 +116,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_predictions_are_answered_through_the_balancer(stack: Stack) -> None:
-    answer = httpx2.post(f"{stack.url}/v1/predict", json=SURVIVAL.example, timeout=60)
+    answer = calling.post(f"{stack.url}/v1/predict", json=SURVIVAL.example, timeout=60)
     assert answer.json()["model"] == "tree-survival"
     assert len(stack.replicas()) == 2
 
 
 def test_what_is_counted_is_not_for_everybody(stack: Stack) -> None:
-    assert httpx2.get(f"{stack.url}/metrics", timeout=60).status_code == 404
+    assert calling.get(f"{stack.url}/metrics", timeout=60).status_code == 404
 
 
 def test_an_update_replaces_every_replica_and_loses_no_request(stack: Stack) -> None:
@@ -150,7 +161,8 @@ def test_who_asks_is_said_by_the_balancer_alone(stack: Stack) -> None:
     stack.settings.write_text(f"{stack.settings.read_text()}API_REQUESTS_PER_SECOND={SELDOM}\n")
     stack.compose("up", "--detach", "--wait")
     through, beside = "http://balancer:8080/v1/predict", "http://api:8000/v1/predict"
-    assert stack.asked(through, network="workshop", times=6)[-1] == "429"
-    assert stack.asked(beside, network="default", times=6)[-1] == "429"
-    other = httpx2.post(f"{stack.url}/v1/predict", json=SURVIVAL.example, timeout=60)
+    # Each of the two replicas admits one request; which of them is asked beside, chance says.
+    assert stack.asked(through, network="workshop", times=6).count("429") >= 4
+    assert stack.asked(beside, network="default", times=6).count("429") >= 4
+    other = calling.post(f"{stack.url}/v1/predict", json=SURVIVAL.example, timeout=60)
     assert other.status_code == 200  # of another address, which has a rate of its own

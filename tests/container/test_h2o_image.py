@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
 import pytest
 
+from tests import calling
 from tests.container.test_image import docker, readiness, running
 from tests.h2o_models import RECORD, need_java, run_stages
 from tests.images import need_docker, write_context
@@ -48,6 +48,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_it_predicts_from_a_read_only_disk(image: str) -> None:
     with running(image, *RESTRICTED, *SETTINGS, inside=8000) as (_, port):
         wait_until(lambda: readiness(port) == 200, seconds=120, what="it is ready")
-        answer = httpx2.post(f"http://127.0.0.1:{port}/v1/predict", json=RECORD, timeout=60)
+        answer = calling.post(f"http://127.0.0.1:{port}/v1/predict", json=RECORD, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["Event"] == 1

@@ -12,10 +12,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
 import pytest
 from ruamel.yaml import YAML
 
+from tests import calling
 from tests.container.test_image import docker
 from tests.images import need_docker
 from tests.serving import ROOT, free_port
@@ -188,7 +188,7 @@ def test_mlflow_answers_to_its_names_and_no_others(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.tracking}/api/2.0/mlflow/experiments/get?experiment_id=0"
     login = ("treeline", stack.setting("TRACKING_PASSWORD"))
     told = {
-        host: httpx2.get(url, auth=login, headers={"Host": host}, timeout=60).status_code
+        host: calling.get(url, auth=login, headers={"Host": host}, timeout=60).status_code
         for host in ("mlflow:5000", f"localhost:{stack.tracking}", "elsewhere.example")
     }
     assert list(told.values()) == [200, 200, 403]
@@ -200,7 +200,7 @@ def test_mlflow_answers_nobody_without_the_right_password(
     stack: Stack, login: tuple[str, str] | None
 ) -> None:
     url = f"http://127.0.0.1:{stack.tracking}/api/2.0/mlflow/experiments/get?experiment_id=0"
-    assert httpx2.get(url, auth=login, timeout=60).status_code == 401
+    assert calling.get(url, auth=login, timeout=60).status_code == 401
 
 
 @pytest.mark.xdist_group("stack")
@@ -212,7 +212,7 @@ def test_the_lab_does_not_move_what_the_operator_named(stack: Stack) -> None:
 @pytest.mark.xdist_group("stack")
 def test_the_lab_wants_its_token_and_works_on_a_copy(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.lab}/api/contents"
-    assert httpx2.get(url, timeout=60).status_code == 403
+    assert calling.get(url, timeout=60).status_code == 403
     stack.inside("lab", "open('/repository/deploy/up.sh', 'a').close(); import treeline")
     refused = stack.inside("lab", TOUCH)
     assert "Read-only file system" in refused

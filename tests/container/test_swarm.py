@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from ruamel.yaml import YAML
 
+from tests import calling
 from tests.container.callers import status_of, steady_callers
 from tests.container.test_composing import BALANCER, own_subnet
 from tests.container.test_image import docker
@@ -23,6 +24,11 @@ FILE = ROOT / "deploy" / "swarm.yaml"
 SECRET = "treeline_keys"
 SECONDS = 240  # of a start, on a busy machine
 SERVICES = YAML(typ="safe").load(FILE.read_text(encoding="utf-8"))["services"]
+
+DECLARED = SERVICES["api"]["deploy"]["update_config"]
+AS_DECLARED = ("--update-monitor", DECLARED["monitor"], "--update-delay", DECLARED["delay"])
+QUICKLY = ("--update-monitor", "1s", "--update-delay", "0s")
+PAUSE_SECONDS = 0.03  # of each caller: an update takes half a minute, most of it waiting
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 
@@ -52,9 +58,9 @@ class Swarm:
     name: str
     url: str
 
-    def update(self, image: str) -> str:
+    def update(self, image: str, pace: Sequence[str] = ()) -> str:
         """Update the replicas to an image, wait for the end, and return the state it ended in."""
-        words = ("--detach", "--no-resolve-image", "--image", image, f"{self.name}_api")
+        words = ("--detach", "--no-resolve-image", "--image", image, *pace, f"{self.name}_api")
         docker("service", "update", *words)
         wait_until(lambda: self._update() in ENDS, seconds=2 * SECONDS, what="it has ended")
         return self._update()
@@ -131,35 +137,36 @@ def swarm(image: str, manager: None, tmp_path_factory: pytest.TempPathFactory) -
     finally:
         docker("stack", "rm", swarm.name)
         wait_until(
-            lambda: not docker("ps", "--quiet", "--filter", f"name={swarm.name}"),
+            lambda: not docker("ps", "--all", "--quiet", "--filter", f"name={swarm.name}"),
             seconds=SECONDS,
-            what="all have ended",
+            what="all are gone",
         )
+        docker("volume", "rm", "--force", f"{swarm.name}_state")
 
 
 def test_an_update_of_the_swarm_loses_no_request(swarm: Swarm, image: str, tmp_path: Path) -> None:
     with derived(image, tmp_path, "LABEL next=1") as other:
-        with steady_callers(swarm.url) as record:
+        with steady_callers(swarm.url, pause=PAUSE_SECONDS) as record:
             assert swarm.update(other) == "completed", swarm.tasks()
         assert swarm.images() == {other}
         assert record.lost == []
         assert record.answered > 100
-        assert swarm.update(image) == "completed"
+        assert swarm.update(image, QUICKLY) == "completed"
 
 
 def test_an_image_that_does_not_start_is_taken_back_and_nobody_notices(
     swarm: Swarm, image: str, tmp_path: Path
 ) -> None:
     with derived(image, tmp_path, 'CMD ["sh", "-c", "exit 1"]') as broken:
-        with steady_callers(swarm.url) as record:
-            assert swarm.update(broken) == "rollback_completed"
+        with steady_callers(swarm.url, pause=PAUSE_SECONDS) as record:
+            assert swarm.update(broken, AS_DECLARED) == "rollback_completed"
         assert swarm.images() == {image}
         assert record.lost == []
         assert record.answered > 100
 
 
 def test_what_only_an_operator_may_needs_the_key_of_the_secret(swarm: Swarm) -> None:
-    answer = httpx2.get(f"{swarm.url}/v1/predictions", timeout=60)
+    answer = calling.get(f"{swarm.url}/v1/predictions", timeout=60)
     assert answer.status_code == 401  # 403 where no key is set at all
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
 import pytest
 from ruamel.yaml import YAML
 
+from tests import calling
 from tests.checkout import PARAMS
 from tests.container.test_image import docker, readiness, running
 from tests.images import built_to_train
@@ -67,7 +67,7 @@ def test_what_is_trained_in_a_container_is_served_by_the_one_beside(stack: Stack
             assert docker("exec", other, "id", "-u") == "10001"
             docker("exec", other, *train("sugar"), seconds=SECONDS)
         finally:
-            docker("rm", "--force", other)
+            docker("rm", "--force", "--volumes", other)
         wait_until(lambda: version(port) != before, seconds=30, what="the service has swapped")
 
 
@@ -76,7 +76,7 @@ def train(model: str) -> tuple[str, ...]:
 
 
 def version(port: int) -> str:
-    listed = httpx2.get(f"http://127.0.0.1:{port}/v1/models", timeout=60).json()["models"]
+    listed = calling.get(f"http://127.0.0.1:{port}/v1/models", timeout=60).json()["models"]
     return str({each["name"]: each["version"] for each in listed}["sugar"])
 
 

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-import httpx2
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tests import calling
 from tests.agent.homes import TAG, Images, home
 from tests.balancing import need_haproxy
 from tests.checkout import create
@@ -95,20 +95,24 @@ def with_a_pickle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The image with all that the service can do, and a tiny model."""
-    need_docker()
-    context = tmp_path_factory.mktemp("context")
-    write_context(context, SURVIVAL)
-    with _built(context, "full") as name:
+    with _with_a_tiny_model(tmp_path_factory.mktemp("context"), "full") as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The image that is built where nothing else is said, and a tiny model."""
+    with _with_a_tiny_model(tmp_path_factory.mktemp("context"), "serve") as name:
         yield name
 
 
 def test_a_strangers_class_predicts_out_of_the_container(with_a_pickle: str) -> None:
     with _ready(with_a_pickle, "--env", "API_ALLOW_PICKLE=1") as url:
-        answer = httpx2.post(f"{url}/v1/predict", json=RECORD, timeout=60)
+        answer = calling.post(f"{url}/v1/predict", json=RECORD, timeout=60)
         assert answer.status_code == 200, answer.text
         assert answer.json()["species"] == "setosa"
         table = "petal length (cm),petal width (cm)\n1.4,0.2\n5.9,2.2\n"
-        batch = httpx2.post(
+        batch = calling.post(
             f"{url}/v1/predict/batch",
             content=table,
             headers={"content-type": "text/csv"},
@@ -123,7 +127,7 @@ def test_a_strangers_class_predicts_out_of_the_container(with_a_pickle: str) -> 
 def test_a_pickle_that_is_not_admitted_names_the_setting(with_a_pickle: str) -> None:
     with running(with_a_pickle, *RESTRICTED, inside=8000) as (_, port):
         wait_until(lambda: readiness(port) == 503, seconds=60, what="it says it is not ready")
-        told = httpx2.get(f"http://127.0.0.1:{port}/readyz", timeout=60).text
+        told = calling.get(f"http://127.0.0.1:{port}/readyz", timeout=60).text
         assert "API_ALLOW_PICKLE=1" in told
 
 
@@ -137,7 +141,7 @@ def test_the_full_image_takes_and_gives_arrow_and_parquet(full: str) -> None:
     sent = io.BytesIO()
     parquet.write_table(rows, sent)
     with _ready(full) as url:
-        answer = httpx2.post(
+        answer = calling.post(
             f"{url}/v1/predict/batch",
             content=sent.getvalue(),
             headers={"content-type": "application/vnd.apache.parquet"},
@@ -164,6 +168,14 @@ def test_the_full_image_has_what_it_is_documented_to_have(full: str, what: str) 
 
 
 @contextmanager
+def _with_a_tiny_model(context: Path, runtime: str) -> Iterator[str]:
+    need_docker()
+    write_context(context, SURVIVAL)
+    with _built(context, runtime) as name:
+        yield name
+
+
+@contextmanager
 def _built(context: Path, runtime: str) -> Iterator[str]:
     name = f"treeline-test:{uuid4().hex}"
     options = ("--build-arg", f"RUNTIME={runtime}", "--tag", name)
@@ -181,13 +193,13 @@ def _ready(image: str, *options: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def test_an_agent_puts_it_in_service(full: str, tmp_path: Path) -> None:
+def test_an_agent_puts_the_usual_image_in_service(usual: str, tmp_path: Path) -> None:
     need_haproxy()
     need_registry()
     name = f"{REGISTRY}/treeline-test-{uuid4().hex[:12]}"
-    docker("tag", full, f"{name}:{TAG}")
+    docker("tag", usual, f"{name}:{TAG}")
     docker("push", "--quiet", f"{name}:{TAG}")
-    pushed = docker("image", "inspect", "-f", "{{json .RepoDigests}}", full)
+    pushed = docker("image", "inspect", "-f", "{{json .RepoDigests}}", usual)
     digest = next(each for each in json.loads(pushed) if each.startswith(f"{name}@"))
     docker("rmi", f"{name}:{TAG}")
     images = Images(name.partition("/")[2], {"real": digest.rpartition("@")[2]})
@@ -195,7 +207,7 @@ def test_an_agent_puts_it_in_service(full: str, tmp_path: Path) -> None:
     with home(tmp_path / "laptop", images, patience=patience, options=[]) as laptop:
         text = laptop.agent("run")
         assert laptop.state.live is not None, text
-        answer = httpx2.post(f"{laptop.url}/v1/predict", json=SURVIVAL.example, timeout=60)
+        answer = calling.post(f"{laptop.url}/v1/predict", json=SURVIVAL.example, timeout=60)
         assert answer.json()["model"] == "tree-survival"
-        assert httpx2.get(f"{laptop.url}/metrics", timeout=60).status_code == 404
+        assert calling.get(f"{laptop.url}/metrics", timeout=60).status_code == 404
         assert laptop.agent("run").startswith("in service:")
