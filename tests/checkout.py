@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.warm import PYTHON, programs
+
 ROOT = Path(__file__).resolve().parents[1]
 CARRIED = ("dvc.yaml", ".dvcignore", ".gitignore", "src", "dataset/sources", "requirements")
 
@@ -50,11 +52,14 @@ class Checkout:
     root: Path
 
     def run(self, *command: str, good: bool | None = True) -> subprocess.CompletedProcess[str]:
-        """Run a command in the clone; `good` says whether it must succeed, None that it may."""
+        """Run a command in the clone; `good` says whether it must succeed, None that it may.
+
+        Its `dvc`, and that of what it starts, has been imported before (`tests.warm`).
+        """
         done = subprocess.run(
             command,
             cwd=self.root,
-            env=self.environment(),
+            env=self.environment(warm=True),
             capture_output=True,
             text=True,
             check=False,
@@ -64,15 +69,22 @@ class Checkout:
         return done
 
     def python(self, *arguments: str, good: bool | None = True) -> subprocess.CompletedProcess[str]:
-        """Run Python in the clone."""
-        return self.run(sys.executable, *arguments, good=good)
+        """Run Python in the clone: a module or code, where libraries have been imported before.
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of a user whose virtual environment is active."""
-        tools = str(Path(sys.executable).parent)
+        Nothing of the clone has been. Raises AssertionError as `run` does.
+        """
+        return self.run(str(programs() / PYTHON), *arguments, good=good)
+
+    def environment(self, *, warm: bool = False) -> dict[str, str]:
+        """Return the environment of a user whose virtual environment is active.
+
+        `warm` says whether its `dvc` may be one that has been imported before (`tests.warm`).
+        """
+        tools = [str(programs())] if warm else []
+        tools.append(str(Path(sys.executable).parent))
         return {
             **os.environ,
-            "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([*tools, os.environ["PATH"]]),
             "PYTHONPATH": "src",
         }
 
@@ -139,7 +151,13 @@ def clone(reproduced: Checkout, tmp_path: Path) -> Checkout:
     return reproduced.copy(tmp_path / "clone")
 
 
+@pytest.fixture(scope="session")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Return a clone in which nothing has run, to be left as it is."""
+    return create(tmp_path_factory.mktemp("created") / "clone")
+
+
 @pytest.fixture
-def fresh(tmp_path: Path) -> Checkout:
+def fresh(created: Checkout, tmp_path: Path) -> Checkout:
     """Return a clone in which nothing has run."""
-    return create(tmp_path / "clone")
+    return created.copy(tmp_path / "clone")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import settings
 from ruamel.yaml import YAML
 
-from tests.checkout import clone, fresh, reproduced
+from tests.checkout import clone, created, fresh, reproduced
 from tests.real_data import real_seedlings
 from treeline.config import Layout, Params, read_params
 from treeline.config.models import ModelSpec
 
-__all__ = ["clone", "declaration", "fresh", "project", "real_seedlings", "reproduced"]
+__all__ = ["clone", "created", "declaration", "fresh", "project", "real_seedlings", "reproduced"]
 
 # a test finds the same today as tomorrow, on a busy machine too, and leaves no folder behind
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -44,7 +44,7 @@ LONGEST_FIRST = (
     "tests/jobs/test_engine.py",
 )
 
-# `pytest -m "not slow"` takes about a minute: no pipeline, no container, no running service.
+# `pytest -m "not slow"` takes less than a minute: no pipeline, no container, no running service.
 # What is here takes long, or starts processes; a new file is not slow until it is added.
 SLOW = (
     *(f"tests/{folder}/" for folder in (
@@ -53,7 +53,8 @@ SLOW = (
         "notebooks", "pipeline", "provenance", "scaffold", "trackers", "workbench", "workflows",
     )),
     *(f"tests/api/test_{name}" for name in (
-        "batch", "conformance", "corpus", "event_loop", "explanations", "exports", "feedback",
+        "adopted_file", "background", "backup", "batch", "bodies", "conformance", "corpus",
+        "event_loop", "explanations", "exports", "feedback",
         "fetched", "freshness", "full_disks", "generated_clients", "h2o", "jobs", "keys",
         "lean_import", "logging", "metrics",
         "pages", "prediction_log", "private_files", "processes", "protocol", "recent", "redaction",
@@ -64,12 +65,15 @@ SLOW = (
     "tests/contract/test_doors.py",
     "tests/monitoring/",
     "tests/github/test_hub.py",
+    "tests/preparation/test_examples.py",
     "tests/preparation/test_in_parts.py",
     "tests/scoring/test_contenders.py",
     "tests/sources/",
     "tests/export/test_admitted.py",
     "tests/export/test_conversion.py",
     "tests/export/test_packaging.py",
+    "tests/export/test_splits.py",
+    "tests/evaluation/test_own_metrics.py",
     "tests/plots/test_plots",
     "tests/cli/test_terminal.py",
     "tests/trainers/test_contest.py",
@@ -125,6 +129,13 @@ def group_of(item: pytest.Function) -> str:
     file = item.nodeid.partition("::")[0]
     uses_it = "reproduced" in item.fixturenames and not hasattr(item.module, "reproduced")
     return OF_THE_CLONE if uses_it or file.startswith("tests/pipeline/") else file
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what takes long where just the quick tests are to run."""
+    if config.option.markexpr != "not slow" or not collection_path.is_file():
+        return None
+    return collection_path.relative_to(config.rootpath).as_posix().startswith(SLOW) or None
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
@@ -188,6 +199,19 @@ def state_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No service of a test writes to the folder that one of this checkout writes to."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("API_STATE_DIR", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_environment() -> Iterator[None]:
+    """No command of a test reports to the makers of DVC, from a process that it leaves behind.
+
+    Nor is what `make test` was given, as `ARGS`, handed to the `make` of a test.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_NO_ANALYTICS", "true")
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS"):
+            patch.delenv(name, raising=False)
         yield
 
 

@@ -13,6 +13,7 @@ from random import SystemRandom
 
 import httpx2
 
+from tests import calling
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -37,7 +38,7 @@ class Service:
         """Tell whether it answers at all; fail when it has ended."""
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx2.get(f"{self.url}/healthz").status_code == 200
+            return calling.get(f"{self.url}/healthz").status_code == 200
         except httpx2.TransportError:
             return False
 

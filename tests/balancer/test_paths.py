@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from api.app import ROUTERS
 from api.routes import jobs, registry
+from tests import calling
 from tests.balancing import Balancer, balancing, need_haproxy
 from tests.serving import Service, serving
 
@@ -48,7 +48,7 @@ def front(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_a_replica_itself_tells_what_it_counts(service: Service) -> None:
-    assert COUNTED in httpx2.get(f"{service.url}/metrics", timeout=60).text
+    assert COUNTED in calling.get(f"{service.url}/metrics", timeout=60).text
 
 
 @pytest.mark.parametrize("target", HIDDEN)
@@ -71,7 +71,7 @@ def public() -> list[str]:
 def test_what_is_for_everybody_is_answered_as_by_a_replica(
     front: Balancer, service: Service, path: str
 ) -> None:
-    asked = httpx2.get(service.url + path, headers={"Connection": "close"}, timeout=60)
+    asked = calling.get(service.url + path, headers={"Connection": "close"}, timeout=60)
     assert front.status(path) == str(asked.status_code)
     assert "x-request-id" in front.ask(request(path)).lower()
 

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,7 @@ class Doors:
         return matrix
 
 
+@cache
 def spec() -> ModelSpec:
     """Return the declaration of the tiny model."""
     source = FileSource(kind="file", path="dataset/sources/file/rows.csv", missing=("", "NA"))

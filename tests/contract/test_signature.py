@@ -86,7 +86,11 @@ def test_a_name_may_have_hyphens_and_underscores(document: dict[str, Any], name:
         ("My Model.v2", "my-model-v2"),
         ("_private__thing_", "private_thing"),
         ("x" * 62 + "-y", "x" * 62),
-        ("Größe", "gr-e"),
+        ("Größe", "grosse"),
+        ("Ärzte je Straße (ﬁnal)", "arzte-je-strasse-final"),
+        ("crème brûlée", "creme-brulee"),
+        ("Øl på Łódź", "ol-pa-lodz"),
+        ("é" * 70, "e" * 63),
         ("日本", "my-model"),
     ],
 )

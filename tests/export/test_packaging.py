@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 
 from tests.own_classes import as_own
 from treeline.artifact.onnx import OnnxRuntime
-from treeline.config.models import Candidate, Onnx, Search
+from treeline.config.blocks import Onnx
+from treeline.config.models import Candidate, Search
 from treeline.contract.features import Feature, Target, Task
 from treeline.contract.signature import Lineage, Signature, Verdict, version_of
 from treeline.errors import ExportError

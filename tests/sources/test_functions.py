@@ -14,7 +14,8 @@ from treeline.commands.params import mistakes
 from treeline.errors import SourceError, UnknownNameError
 from treeline.sources.functions import FunctionTables
 from treeline.stages.collect import collect
-from treeline.stages.dependencies import STAGES, read_modules, stage_inputs
+from treeline.stages.dependencies import STAGES, stage_inputs
+from treeline.stages.modules import read_modules
 from treeline.tables import read_frame
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,8 +128,11 @@ def test_the_stage_that_collects_follows_the_files_of_own_functions(project: Pro
     source(project, "frame")
     spec, own = project.spec, project.root / "src" / "own"
     own.mkdir(parents=True)
-    (own / "rows.py").write_text("A = 1\n")
+    module = str(spec.source.function).split(".")[1]  # type: ignore[union-attr]
+    (own / f"{module}.py").write_text("A = 1\n")
+    (own / "other.py").write_text("B = 1\n")
     modules = read_modules(ROOT / "src" / "treeline")
     inputs = stage_inputs(spec, modules, default=True)
-    following = [stage for stage in STAGES if "own/rows.py" in inputs[stage]["code"]]
+    following = [stage for stage in STAGES if f"own/{module}.py" in inputs[stage]["code"]]
     assert following == ["collect"]
+    assert not any("own/other.py" in inputs[stage]["code"] for stage in STAGES)

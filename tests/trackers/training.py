@@ -6,10 +6,11 @@ from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.stages import follow_code
 from treeline.config import Layout, declared_model
 from treeline.errors import GateError
 from treeline.registry import resolve
-from treeline.stages.digest import write_code, write_inputs
+from treeline.stages.digest import write_inputs
 from treeline.stages.running import STAGES
 from treeline.trackers.record import Origin, Record, Written, recorded, written
 
@@ -32,7 +33,7 @@ class Training:
         with chdir(self.root):
             spec, paths = declared_model(self.name)
             if not stages:
-                write_code()
+                follow_code()
                 write_inputs()
             try:
                 for stage in stages or STAGES:

@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from tests.warm import PYTHON, programs
+
 STAMPS = (
     ".train",
     ".dev",
@@ -15,6 +17,11 @@ STAMPS = (
     ".full",
     ".lab",
 )  # what `make setup-…` has installed
+TREELINE = """\
+import sys
+from treeline.cli.main import main
+sys.argv[0] = "treeline"
+sys.exit(main())"""
 
 
 def make(folder: Path) -> None:
@@ -38,10 +45,19 @@ def make(folder: Path) -> None:
         shutil.copymode(script, target)
 
 
+def warm_up(folder: Path, checkout: Path) -> None:
+    """Let the commands be forks of a process that has imported what they import."""
+    paths = f"export PYTHONPATH={checkout}:{checkout / 'src'}"
+    calls = {"dvc": f"{programs()}/dvc", "treeline": f"{programs()}/{PYTHON} -P -c '{TREELINE}'"}
+    for name, call in calls.items():
+        (folder / "bin" / name).write_text(f'#!/bin/sh\n{paths}\nexec {call} "$@"\n')
+
+
 def prepare(checkout: Path) -> None:
     """Make the environment of a checkout as `make setup` leaves it behind."""
     folder = checkout / ".venv"
     make(folder)
+    warm_up(folder, checkout)
     packages = next((folder / "lib").glob("python*")) / "site-packages"
     (packages / "_treeline.pth").write_text("../../../..\n../../../../src\n")
     (folder / ".home").write_text(f"{checkout}\n")

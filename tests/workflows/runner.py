@@ -31,7 +31,7 @@ ifeq ($(GITHUB_JOB),wheel)
 pull:
 \t@echo "left out here: make $@"
 endif
-check test test-documents test-models test-wheel:
+check coverage test test-documents test-models test-wheel:
 \t@echo "left out here: make $@"
 %:
 \t@$(MAKE) --no-print-directory --file Makefile $@

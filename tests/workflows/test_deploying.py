@@ -34,11 +34,12 @@ KEY = key_pair()
 PRODUCTION = Environment(secrets={"KOYEB_TOKEN": koyeb.TOKEN}, review="approve")
 SHIP, DEPLOY = "Build the image, check it, push it", "Deploy it, ask it, or take it back"
 WITHOUT_DOCUMENTS = WITHOUT_TESTS[WITHOUT_TESTS.index("check") :].replace(
-    "check test test-documents test-models test-wheel", "test-documents"
+    "check coverage test test-documents test-models test-wheel", "coverage test-documents"
 )
 TESTED_BY = (
-    "conftest.py", "checkout.py", "real_data.py", "serving.py", "tiny_models.py", "waiting.py",
-    "api/conftest.py", "api/test_exported.py", "api/test_system.py", "api/test_wheel.py",
+    "calling.py", "conftest.py", "checkout.py", "real_data.py", "serving.py", "tiny_models.py",
+    "waiting.py", "warm.py", "api/conftest.py", "api/test_exported.py", "api/test_system.py",
+    "api/test_wheel.py",
 )  # fmt: skip
 
 
