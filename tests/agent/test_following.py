@@ -80,8 +80,8 @@ def test_a_run_that_is_killed_is_made_up_for_by_the_next(
     shared_images.tag(wanted)
     with steady_callers(laptop.url, pause=PAUSE_SECONDS) as callers:
         laptop.killed_at(step)
-        laptop.agent("run")
-    assert laptop.served() == expected
+        text = laptop.agent("run")
+    assert laptop.served() == expected, text
     assert callers.lost == []
     state = laptop.state
     assert (state.candidate, state.probation_seconds, state.leaving) == (None, None, "")

@@ -117,7 +117,11 @@ class StateFile:
 
     @contextmanager
     def locked(self) -> Iterator[bool]:
-        """Yield whether this process alone may act; the lock ends with the process."""
+        """Yield whether this process alone may act; the lock ends with the process.
+
+        It is a record lock, which a command that is just being started does not inherit: so the
+        lock of a run that was killed is free at once.
+        """
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             file = (self._folder / LOCK).open("w", encoding="utf-8")
@@ -125,7 +129,7 @@ class StateFile:
             raise AgentError(f"state_dir: {self._folder}: {error}; run it as root") from error
         with file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 yield False
                 return
