@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from pydantic_core import from_json, to_json
 
 from api.sandbox.limits import Limits
-from api.sandbox.pool import Pool
 from api.sandbox.process import Plan
+from api.sandbox.sandbox import Sandbox
 from api.settings import Settings
 
 T = TypeVar("T")
@@ -33,23 +33,23 @@ class DocumentReaders:
             seconds_setting="API_BODY_SECONDS",
         )
         imports = tuple(each.__module__ for each in classes)
-        self._pool = Pool("reading", Plan(limits, imports, classes))
+        self._sandbox = Sandbox("reading", Plan(limits, imports, classes))
 
     async def apart(self, call: Callable[..., T], *arguments: object) -> T:
         """Return what a function gives, in the process.
 
-        Raises what it raises of TreelineError, and what the pool does: TooBusyError,
+        Raises what it raises of TreelineError, and what a sandbox does: TooBusyError,
         RunTooLongError, RunTooLargeError, RunCrashedError.
         """
-        return await self._pool.run(call, *arguments, deadline_seconds=self._seconds)
+        return await self._sandbox.run(call, *arguments, deadline_seconds=self._seconds)
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Return what must run as long as the application does."""
-        return self._pool.running()
+        return self._sandbox.running()
 
     def stop(self) -> None:
         """End the process, and what it reads."""
-        self._pool.stop()
+        self._sandbox.stop()
 
 
 MAX_UNKNOWN = 20

@@ -36,9 +36,9 @@ from api.inference.parts import (
     to_parquet,
 )
 from api.inference.record import Predictor
-from api.sandbox.growing import GrowingPool
 from api.sandbox.limits import Limits, reuse_memory
-from api.sandbox.pool import Plan, Pool
+from api.sandbox.pool import SandboxPool
+from api.sandbox.sandbox import Plan, Sandbox
 from api.settings import Settings
 from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
@@ -126,8 +126,8 @@ ANSWERS = (ModelAbsent, Part, EncodedPart, Explained)
 class Pools:
     """Processes that read what strangers send and write no file; and those that write Parquet."""
 
-    readers: GrowingPool
-    writers: Pool
+    readers: SandboxPool
+    writers: Sandbox
 
     @classmethod
     def of(cls, settings: Settings) -> "Pools":
@@ -142,7 +142,7 @@ class Pools:
             spawning=settings.allow_pickle,
         )
         most = settings.max_requests * 4
-        readers = GrowingPool(
+        readers = SandboxPool(
             "batches",
             Plan(limits, imports=imports, classes=ANSWERS, warm=prepare),
             processes=settings.batch_processes,
@@ -150,7 +150,7 @@ class Pools:
             tries=TRIES,
         )
         writing = replace(limits, file_bytes=WRITTEN_BYTES)
-        writers = Pool(
+        writers = Sandbox(
             "Parquet answers",
             Plan(writing, imports=imports, warm=prepare),
             most_waiting=most,
@@ -181,7 +181,7 @@ class SeparateBatch:
     def __init__(self, predictor: Predictor, pools: Pools, deadline: float) -> None:
         """Compute for a model, until a moment of the monotonic clock."""
         self._predictor, self._pools, self._deadline = predictor, pools, deadline
-        self._own: Pool | None = None
+        self._own: Sandbox | None = None
         self._signature = predictor.signature.document()
         self._beside = predictor.signature.runtime in BESIDE
 

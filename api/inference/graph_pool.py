@@ -17,8 +17,8 @@ from api.inference import sessions
 from api.inference.graph import Array, Contract, GraphFile, Output, TensorSpec
 from api.inference.images import ImageInput
 from api.sandbox.limits import Limits
-from api.sandbox.pool import Pool, State
 from api.sandbox.process import Plan
+from api.sandbox.sandbox import Sandbox, State
 from api.settings import Settings
 from treeline.artifact import Prediction
 from treeline.contract.encoding import Matrix
@@ -68,7 +68,7 @@ class Graphs:
         )
         plan = Plan(limits, imports=(sessions.__name__, ONNX_FILE), classes=CLASSES)
         self._seconds = settings.run_seconds
-        self._lanes = [Pool("uploaded models", plan) for _ in range(settings.run_processes)]
+        self._sandboxes = [Sandbox("uploaded models", plan) for _ in range(settings.run_processes)]
         self._losses: dict[str, FailedRuns] = {}
         self._lock = Lock()
 
@@ -113,7 +113,7 @@ class Graphs:
 
     def state(self) -> State:
         """Return what all processes together are at."""
-        return State.of_all([lane.state() for lane in self._lanes])
+        return State.of_all([sandbox.state() for sandbox in self._sandboxes])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -125,11 +125,11 @@ class Graphs:
 
     def stop(self) -> None:
         """End all processes, and what runs in them."""
-        for lane in self._lanes:
-            lane.stop()
+        for sandbox in self._sandboxes:
+            sandbox.stop()
 
     async def _run(self, graph: GraphFile, function: Callable[..., T], *arguments: object) -> T:
-        return await self._lane(graph).run(
+        return await self._sandbox(graph).run(
             function,
             *(graph, *arguments),
             deadline_seconds=self._seconds,
@@ -137,7 +137,7 @@ class Graphs:
         )
 
     def _wait(self, graph: GraphFile, function: Callable[..., T], *arguments: object) -> T:
-        return self._lane(graph).call(
+        return self._sandbox(graph).call(
             function,
             *(graph, *arguments),
             deadline_seconds=self._seconds,
@@ -155,9 +155,9 @@ class Graphs:
             raise
         self._note_done(graph)
 
-    def _lane(self, graph: GraphFile) -> Pool:
+    def _sandbox(self, graph: GraphFile) -> Sandbox:
         self._check(graph)
-        return self._lanes[int(graph.sha256[:8], 16) % len(self._lanes)]
+        return self._sandboxes[int(graph.sha256[:8], 16) % len(self._sandboxes)]
 
     def _check(self, graph: GraphFile) -> None:
         """Raise TooBusyError for a graph that rests."""

@@ -13,7 +13,7 @@ from api.http.auth import Guard
 from api.http.load import Load
 from api.models.catalogue import Catalogue, Entry
 from api.prediction_log.log import PredictionLog
-from api.sandbox.pool import State
+from api.sandbox.sandbox import State
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ import pytest
 
 from api.errors import RunCrashedError, RunTooLargeError, RunTooLongError, TooBusyError
 from api.sandbox.limits import Limits
-from api.sandbox.pool import Pool
 from api.sandbox.process import Plan
+from api.sandbox.sandbox import Sandbox
 from tests.api import sandboxed
 from tests.api.sandboxed import Parcel
 from tests.waiting import wait_until
@@ -36,15 +36,15 @@ SECRET = "s3cret-of-the-worker"
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
+def sandbox() -> Iterator[Sandbox]:
     """One process, so that whoever comes next has the one that was harmed, or its successor."""
-    made = Pool("tests", PLAN, most_waiting=2)
+    made = Sandbox("tests", PLAN, most_waiting=2)
     yield made
     made.stop()
 
 
-def called(pool: Pool, function: Callable[..., object], *arguments: object) -> object:
-    return pool.call(function, *arguments, deadline_seconds=5)
+def called(sandbox: Sandbox, function: Callable[..., object], *arguments: object) -> object:
+    return sandbox.call(function, *arguments, deadline_seconds=5)
 
 
 VALUES = {
@@ -58,8 +58,8 @@ VALUES = {
 
 
 @pytest.mark.parametrize("value", VALUES.values(), ids=VALUES)
-def test_what_a_call_gives_comes_back_as_it_was(pool: Pool, value: object) -> None:
-    given = called(pool, sandboxed.echo, value)
+def test_what_a_call_gives_comes_back_as_it_was(sandbox: Sandbox, value: object) -> None:
+    given = called(sandbox, sandboxed.echo, value)
     assert type(given) is type(value)
     if isinstance(value, Parcel):
         assert isinstance(given, Parcel)
@@ -81,32 +81,32 @@ def test_what_a_call_gives_comes_back_as_it_was(pool: Pool, value: object) -> No
     ],
     ids=lambda array: f"{array.dtype} {array.shape}",
 )
-def test_arrays_come_back_as_they_were(pool: Pool, array: np.ndarray) -> None:
-    given = called(pool, sandboxed.echo, array)
+def test_arrays_come_back_as_they_were(sandbox: Sandbox, array: np.ndarray) -> None:
+    given = called(sandbox, sandboxed.echo, array)
     assert isinstance(given, np.ndarray)
     assert given.dtype == array.dtype
     np.testing.assert_array_equal(given, array)
 
 
-def test_an_error_of_ours_comes_back_with_its_problems(pool: Pool) -> None:
+def test_an_error_of_ours_comes_back_with_its_problems(sandbox: Sandbox) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        called(pool, sandboxed.refuse)
+        called(sandbox, sandboxed.refuse)
     (problem,) = caught.value.problems
     assert (problem.place, problem.message) == ("Soil", "is no soil")
     assert problem.admitted == ("clay", "sand")
     assert problem.value == "x" * 200
     with pytest.raises(ArtifactRejectedError, match="it has no signature"):
-        called(pool, sandboxed.reject)
+        called(sandbox, sandboxed.reject)
 
 
-def test_any_other_error_is_one_of_the_service(pool: Pool) -> None:
+def test_any_other_error_is_one_of_the_service(sandbox: Sandbox) -> None:
     with pytest.raises(RuntimeError, match="KeyError: 'unforeseen'"):
-        called(pool, sandboxed.fail)
+        called(sandbox, sandboxed.fail)
 
 
-def test_a_class_that_was_not_declared_does_not_come_back(pool: Pool) -> None:
+def test_a_class_that_was_not_declared_does_not_come_back(sandbox: Sandbox) -> None:
     with pytest.raises(RuntimeError, match="cannot carry Stranger"):
-        called(pool, sandboxed.stranger)
+        called(sandbox, sandboxed.stranger)
 
 
 # --- what a stranger's graph may do ------------------------------------------------------------
@@ -172,44 +172,44 @@ HARM: dict[str, tuple[Callable[..., object], tuple[object, ...], type[TreelineEr
 
 @pytest.mark.parametrize("harm", HARM.values(), ids=HARM)
 def test_whatever_a_call_does_it_ends_with_an_error_and_the_next_one_is_answered(
-    pool: Pool,
+    sandbox: Sandbox,
     harm: tuple[Callable[..., object], tuple[object, ...], type[TreelineError], str],
 ) -> None:
     function, arguments, error, word = harm
     with pytest.raises(error, match=word):
-        pool.call(function, *arguments, deadline_seconds=1)
-    assert called(pool, sandboxed.echo, "next") == "next"
+        sandbox.call(function, *arguments, deadline_seconds=1)
+    assert called(sandbox, sandboxed.echo, "next") == "next"
 
 
-def test_a_reply_longer_than_admitted_is_an_error(pool: Pool) -> None:
+def test_a_reply_longer_than_admitted_is_an_error(sandbox: Sandbox) -> None:
     with pytest.raises(RunTooLargeError, match=r"takes 9437[0-9]+ bytes, and may take"):
-        called(pool, sandboxed.echo, b"x" * (9 * MEGABYTE))
+        called(sandbox, sandboxed.echo, b"x" * (9 * MEGABYTE))
     with pytest.raises(RunTooLargeError, match="bytes beside its arrays, and may take 1048576"):
-        called(pool, sandboxed.echo, "x" * (2 * MEGABYTE))
+        called(sandbox, sandboxed.echo, "x" * (2 * MEGABYTE))
     with pytest.raises(RunTooLargeError, match="bytes of texts, and may take 8388608"):
-        called(pool, sandboxed.echo, np.array(["x" * (9 * MEGABYTE)], dtype=object))
-    assert called(pool, sandboxed.echo, "next") == "next"
+        called(sandbox, sandboxed.echo, np.array(["x" * (9 * MEGABYTE)], dtype=object))
+    assert called(sandbox, sandboxed.echo, "next") == "next"
 
 
-def test_a_forged_pickle_runs_nothing_in_the_worker(pool: Pool, tmp_path: Path) -> None:
+def test_a_forged_pickle_runs_nothing_in_the_worker(sandbox: Sandbox, tmp_path: Path) -> None:
     with pytest.raises(RunCrashedError):
-        pool.call(sandboxed.forged_pickle, tmp_path / "made", deadline_seconds=1)
+        sandbox.call(sandboxed.forged_pickle, tmp_path / "made", deadline_seconds=1)
     assert not (tmp_path / "made").exists()
 
 
-def test_a_call_that_ends_the_interpreter_only_fails(pool: Pool) -> None:
+def test_a_call_that_ends_the_interpreter_only_fails(sandbox: Sandbox) -> None:
     with pytest.raises(RuntimeError, match="SystemExit"):
-        called(pool, sandboxed.leave)
-    assert called(pool, sandboxed.echo, 1) == 1
+        called(sandbox, sandboxed.leave)
+    assert called(sandbox, sandboxed.echo, 1) == 1
 
 
 # --- what it can see and take ------------------------------------------------------------------
 
 
 @contextmanager
-def new_pool() -> Iterator[Pool]:
-    """Give a pool whose process is started now, not before."""
-    made = Pool("tests", PLAN)
+def new_sandbox() -> Iterator[Sandbox]:
+    """Give a sandbox whose process is started now, not before."""
+    made = Sandbox("tests", PLAN)
     try:
         yield made
     finally:
@@ -219,41 +219,41 @@ def new_pool() -> Iterator[Pool]:
 def test_the_environment_of_the_worker_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", SECRET)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
-    with new_pool() as pool:
-        there = called(pool, sandboxed.environment)
+    with new_sandbox() as sandbox:
+        there = called(sandbox, sandboxed.environment)
     assert isinstance(there, dict)
     assert SECRET not in str(there)
     assert "PATH" in there
 
 
-def test_it_stands_back_and_is_limited(pool: Pool, tmp_path: Path) -> None:
-    there = called(pool, sandboxed.limits)
+def test_it_stands_back_and_is_limited(sandbox: Sandbox, tmp_path: Path) -> None:
+    there = called(sandbox, sandboxed.limits)
     assert there == {
         "RLIMIT_CORE": 0,
         "RLIMIT_NOFILE": 64,
         "RLIMIT_FSIZE": 0,
         "RLIMIT_NPROC": 0,
     }
-    niceness = called(pool, sandboxed.niceness)
+    niceness = called(sandbox, sandboxed.niceness)
     assert isinstance(niceness, int)
     assert niceness > os.nice(0)
     with pytest.raises(RuntimeError, match="OSError"):
-        called(pool, sandboxed.write, tmp_path / "file")
+        called(sandbox, sandboxed.write, tmp_path / "file")
 
 
 def test_it_leaves_no_core_file_whatever_its_worker_may() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     try:
-        with new_pool() as pool:
-            there = called(pool, sandboxed.limits)
+        with new_sandbox() as sandbox:
+            there = called(sandbox, sandboxed.limits)
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
     assert isinstance(there, dict) and there["RLIMIT_CORE"] == 0
 
 
-def test_it_has_no_privileges_and_gets_none(pool: Pool) -> None:
-    assert called(pool, sandboxed.privileges) == {"CapEff": 0, "CapPrm": 0, "NoNewPrivs": 1}
+def test_it_has_no_privileges_and_gets_none(sandbox: Sandbox) -> None:
+    assert called(sandbox, sandboxed.privileges) == {"CapEff": 0, "CapPrm": 0, "NoNewPrivs": 1}
 
 
 def test_it_starts_no_processes_of_its_own() -> None:
@@ -302,12 +302,12 @@ def said_by_anybody(program: str, argument: str) -> str:
 # --- whose work it is --------------------------------------------------------------------------
 
 
-def test_work_ends_when_its_caller_goes(pool: Pool, tmp_path: Path) -> None:
-    killed = pool.state().killed
+def test_work_ends_when_its_caller_goes(sandbox: Sandbox, tmp_path: Path) -> None:
+    killed = sandbox.state().killed
 
     async def give_up() -> None:
         task = asyncio.ensure_future(
-            pool.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
+            sandbox.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
         )
         while not list(tmp_path.iterdir()):
             assert not task.done()
@@ -319,29 +319,29 @@ def test_work_ends_when_its_caller_goes(pool: Pool, tmp_path: Path) -> None:
     asyncio.run(give_up())
     (process,) = (int(path.name) for path in tmp_path.iterdir())
     wait_until(lambda: gone(process), seconds=5, what="the process of a call given up is gone")
-    assert called(pool, sandboxed.echo, "next") == "next"
-    assert pool.state().killed == killed + 1
+    assert called(sandbox, sandboxed.echo, "next") == "next"
+    assert sandbox.state().killed == killed + 1
 
 
-def test_a_call_given_up_while_it_waits_never_runs(pool: Pool, tmp_path: Path) -> None:
+def test_a_call_given_up_while_it_waits_never_runs(sandbox: Sandbox, tmp_path: Path) -> None:
     async def give_up() -> None:
-        first = asyncio.ensure_future(pool.run(sandboxed.wait, 0.5, deadline_seconds=5))
+        first = asyncio.ensure_future(sandbox.run(sandboxed.wait, 0.5, deadline_seconds=5))
         await asyncio.sleep(0.1)
         second = asyncio.ensure_future(
-            pool.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
+            sandbox.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
         )
         await asyncio.sleep(0.1)
         second.cancel()
         assert await first == "awake"
 
     asyncio.run(give_up())
-    assert called(pool, sandboxed.echo, "next") == "next"
+    assert called(sandbox, sandboxed.echo, "next") == "next"
     assert not list(tmp_path.iterdir())
 
 
-def test_when_too_many_wait_the_others_are_told_to_come_back(pool: Pool) -> None:
+def test_when_too_many_wait_the_others_are_told_to_come_back(sandbox: Sandbox) -> None:
     async def crowd() -> list[object]:
-        calls = [pool.run(sandboxed.wait, 0.3, deadline_seconds=5) for _ in range(5)]
+        calls = [sandbox.run(sandboxed.wait, 0.3, deadline_seconds=5) for _ in range(5)]
         return list(await asyncio.gather(*calls, return_exceptions=True))
 
     answers = asyncio.run(crowd())
@@ -351,21 +351,21 @@ def test_when_too_many_wait_the_others_are_told_to_come_back(pool: Pool) -> None
     assert answers[3].headers["Retry-After"] == "2"
 
 
-def test_a_process_that_died_between_two_calls_is_replaced(pool: Pool) -> None:
-    process = called(pool, sandboxed.number_of_process)
+def test_a_process_that_died_between_two_calls_is_replaced(sandbox: Sandbox) -> None:
+    process = called(sandbox, sandboxed.number_of_process)
     assert isinstance(process, int)
     os.kill(process, signal.SIGKILL)
-    assert called(pool, sandboxed.number_of_process) != process
+    assert called(sandbox, sandboxed.number_of_process) != process
 
 
 def test_a_call_is_tried_again_as_often_as_was_declared_and_no_more(tmp_path: Path) -> None:
-    pool = Pool("tests", PLAN, tries=2)
+    sandbox = Sandbox("tests", PLAN, tries=2)
     try:
         with pytest.raises(RunCrashedError):
-            called(pool, crash_and_count, tmp_path)
+            called(sandbox, crash_and_count, tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
     finally:
-        pool.stop()
+        sandbox.stop()
 
 
 def crash_and_count(place: Path) -> None:
@@ -373,39 +373,39 @@ def crash_and_count(place: Path) -> None:
     sandboxed.crash()
 
 
-def test_it_tells_what_it_is_at(pool: Pool) -> None:
+def test_it_tells_what_it_is_at(sandbox: Sandbox) -> None:
     async def look() -> None:
-        calls = [asyncio.ensure_future(pool.run(sandboxed.wait, 1, deadline_seconds=5))]
-        while not pool.state().running:
+        calls = [asyncio.ensure_future(sandbox.run(sandboxed.wait, 1, deadline_seconds=5))]
+        while not sandbox.state().running:
             assert not calls[0].done()
             await asyncio.sleep(0.01)
-        calls.append(asyncio.ensure_future(pool.run(sandboxed.wait, 0, deadline_seconds=5)))
+        calls.append(asyncio.ensure_future(sandbox.run(sandboxed.wait, 0, deadline_seconds=5)))
         await asyncio.sleep(0.2)
-        state = pool.state()
+        state = sandbox.state()
         assert (state.running, state.waiting) == (1, 1)
         assert 0.1 < state.oldest_seconds < 2
         await asyncio.gather(*calls)
 
     asyncio.run(look())
-    wait_until(lambda: pool.state().running == 0, seconds=2, what="nothing runs")
-    assert pool.state().oldest_seconds == 0
+    wait_until(lambda: sandbox.state().running == 0, seconds=2, what="nothing runs")
+    assert sandbox.state().oldest_seconds == 0
 
 
 def test_stopping_ends_what_runs_and_leaves_no_process(tmp_path: Path) -> None:
     async def stop() -> None:
-        pool = Pool("tests", PLAN)
+        sandbox = Sandbox("tests", PLAN)
         with pytest.raises(TooBusyError):
-            async with pool.running():
+            async with sandbox.running():
                 task = asyncio.ensure_future(
-                    pool.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
+                    sandbox.run(sandboxed.note_and_loop, tmp_path, deadline_seconds=60)
                 )
                 while not list(tmp_path.iterdir()):
                     assert not task.done()
                     await asyncio.sleep(0.01)
-                await asyncio.to_thread(pool.stop)
+                await asyncio.to_thread(sandbox.stop)
                 await task
         with pytest.raises(TooBusyError):
-            await pool.run(sandboxed.echo, 1, deadline_seconds=1)
+            await sandbox.run(sandboxed.echo, 1, deadline_seconds=1)
 
     asyncio.run(stop())
     (process,) = (int(path.name) for path in tmp_path.iterdir())
@@ -418,11 +418,11 @@ def test_when_the_worker_dies_what_it_runs_dies_too(how: signal.Signals, tmp_pat
         import sys
         from pathlib import Path
         from api.sandbox.limits import Limits
-        from api.sandbox.pool import Pool
+        from api.sandbox.sandbox import Sandbox
         from api.sandbox.process import Plan
         from tests.api import sandboxed
-        pool = Pool("tests", Plan(Limits(1 << 28, "A", "B")))
-        pool.call(sandboxed.note_and_loop, Path(sys.argv[1]), deadline_seconds=600)
+        sandbox = Sandbox("tests", Plan(Limits(1 << 28, "A", "B")))
+        sandbox.call(sandboxed.note_and_loop, Path(sys.argv[1]), deadline_seconds=600)
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
     worker = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": "."})
@@ -437,15 +437,15 @@ def test_when_the_worker_dies_what_it_runs_dies_too(how: signal.Signals, tmp_pat
 
 
 def test_a_warm_pool_answers_at_once() -> None:
-    pool = Pool("tests", PLAN)
-    pool.warm()
+    sandbox = Sandbox("tests", PLAN)
+    sandbox.warm()
     try:
-        called(pool, sandboxed.echo, 1)
+        called(sandbox, sandboxed.echo, 1)
         started = time.monotonic()
-        called(pool, sandboxed.echo, 1)
+        called(sandbox, sandboxed.echo, 1)
         assert time.monotonic() - started < 0.2
     finally:
-        pool.stop()
+        sandbox.stop()
 
 
 def gone(process: int) -> bool:

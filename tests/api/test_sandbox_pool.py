@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from api.sandbox.growing import BUSY_SECONDS, GrowingPool
 from api.sandbox.limits import Limits
-from api.sandbox.pool import Plan
+from api.sandbox.pool import BUSY_SECONDS, SandboxPool
+from api.sandbox.sandbox import Plan
 from tests.api import sandboxed
 from tests.processes import beside
 
@@ -21,20 +21,20 @@ PATIENCE_SECONDS = 60.0
 
 
 @asynccontextmanager
-async def growing(processes: int, plan: Plan = PLAN) -> AsyncIterator[GrowingPool]:
-    pool = GrowingPool("tests", plan, processes=processes, most_waiting=1000)
+async def pool_of(processes: int, plan: Plan = PLAN) -> AsyncIterator[SandboxPool]:
+    pool = SandboxPool("tests", plan, processes=processes, most_waiting=1000)
     async with pool.running():
         yield pool
 
 
-async def processes(pool: GrowingPool, calls: int) -> list[int]:
+async def processes(pool: SandboxPool, calls: int) -> list[int]:
     """Make calls beside each other, and return which process each of them was in."""
     function = sandboxed.number_of_process_after
     made = (pool.run(function, CALL_SECONDS, deadline_seconds=10) for _ in range(calls))
     return list(await asyncio.gather(*made))
 
 
-async def busy(pool: GrowingPool, until: Callable[[], bool]) -> set[int]:
+async def busy(pool: SandboxPool, until: Callable[[], bool]) -> set[int]:
     """Keep a pool busy, never with nothing to do, until it is so; return its processes."""
     waiting: set[asyncio.Task[list[int]]] = set()
     seen: set[int] = set()
@@ -50,7 +50,7 @@ async def busy(pool: GrowingPool, until: Callable[[], bool]) -> set[int]:
 
 def test_what_is_soon_done_stays_with_one_process() -> None:
     async def run() -> None:
-        async with growing(2) as pool:
+        async with pool_of(2) as pool:
             await processes(pool, 1)
             for _ in range(10):
                 assert len(set(await processes(pool, int(BUSY_SECONDS / CALL_SECONDS / 2)))) == 1
@@ -61,7 +61,7 @@ def test_what_is_soon_done_stays_with_one_process() -> None:
 
 def test_calls_that_always_wait_start_another_process_and_none_waits_for_it() -> None:
     async def run() -> None:
-        async with growing(2) as pool:
+        async with pool_of(2) as pool:
             [first] = await processes(pool, 1)
             assert await busy(pool, lambda: pool.ready == 2) == {first}
             both = await processes(pool, 8)
@@ -75,7 +75,7 @@ def test_calls_that_always_wait_start_another_process_and_none_waits_for_it() ->
 
 def test_one_process_is_all_that_some_have() -> None:
     async def run() -> None:
-        async with growing(1) as pool:
+        async with pool_of(1) as pool:
             [first] = await processes(pool, 1)
             until = time.monotonic() + 3 * BUSY_SECONDS
             assert await busy(pool, lambda: time.monotonic() > until) == {first}
@@ -94,7 +94,7 @@ def test_a_process_that_cannot_be_started_is_tried_again_and_costs_no_call(
     plan = Plan(PLAN.limits, imports=(*PLAN.imports, needed.stem))
 
     async def run() -> None:
-        async with growing(2, plan) as pool:
+        async with pool_of(2, plan) as pool:
             [first] = await processes(pool, 1)
             needed.unlink()
             failed = "tests: no process can be started"
@@ -110,7 +110,7 @@ def test_it_leaves_no_process_behind_even_one_that_is_just_starting() -> None:
     before = beside(os.getpid())
 
     async def run() -> None:
-        async with growing(2) as pool:
+        async with pool_of(2) as pool:
             await busy(pool, lambda: len(beside(os.getpid()) - before) == 2)
             assert pool.ready == 1
 
