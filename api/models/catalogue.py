@@ -1,7 +1,7 @@
 """The models that are served: everything the stores hold, loaded, or the reason why it is not."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Lock
@@ -127,7 +127,11 @@ class Entry:
 
 
 class Catalogue:
-    """Models by name, and which of them is the default."""
+    """Models by name, and which of them is the default.
+
+    Models on disk change one after the other. Which is the default is settled when all of a change
+    are there: in between, one that stays alone for a moment would answer in another one's place.
+    """
 
     def __init__(self, entries: Mapping[str, Entry], *, default: str | None = None) -> None:
         """Offer `entries`; `default` names one of them, None leaves it to their signatures."""
@@ -136,10 +140,14 @@ class Catalogue:
         self._unloaded: frozenset[str] = frozenset()
         self._registry: dict[str, Entry] = {}
         self._awaited: dict[str, str] = {}
+        self._declared = declared_default(entries)
         self._offer(dict(entries))
 
     def put(self, entry: Entry) -> None:
-        """Offer a model, in the place of the one of that name; a request sees one or the other."""
+        """Offer a model, in the place of the one of that name; a request sees one or the other.
+
+        Which model is the default stays as it is: see settle.
+        """
         with self._changing:
             self._offer(dict(sorted({**self._loaded, entry.name: entry}.items())))
 
@@ -147,6 +155,18 @@ class Catalogue:
         """Offer a model no more."""
         with self._changing:
             self._offer({other: entry for other, entry in self._loaded.items() if other != name})
+
+    def settle(self, *, gone: Collection[str] = (), missed: Collection[str] = ()) -> None:
+        """Offer those that are `gone` no more, and find out which model is the default; one step.
+
+        One that is `missed`, and may come back, gives way to another one that says it is.
+        """
+        with self._changing:
+            left = {name: entry for name, entry in self._loaded.items() if name not in gone}
+            there = {name: entry for name, entry in left.items() if name not in missed}
+            says_so = any(entry.signature and entry.signature.default for entry in there.values())
+            self._declared = declared_default(there if says_so else left)
+            self._offer(left)
 
     def withhold(self, names: frozenset[str]) -> None:
         """Offer these models no more, and those again that were withheld before."""
@@ -234,7 +254,7 @@ class Catalogue:
         }
         self.default_name = self._chosen
         if self._chosen is None:  # what is on disk comes first: a registry may gain a model any day
-            self.default_name = declared_default(loaded) or declared_default(above)
+            self.default_name = self._declared or declared_default(above)
         self.by_path = self._paths()
 
     def _paths(self) -> dict[str, Predictor]:

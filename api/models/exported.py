@@ -57,6 +57,7 @@ class ModelReloader:
         self._store = store
         self._looking = Lock()
         self._missed: dict[str, int] = {}
+        self._unsettled = False  # whether a model was loaded since it was settled which is default
         self._seen = {name: self._marks(name) for name in store.names()}
         self._due: dict[str, float] = {}
         entries = {name: load_entry(store, name) for name in store.names()}
@@ -95,19 +96,23 @@ class ModelReloader:
         for name in there:
             self._load(name)
         absent = [name for name in self.catalogue.exported() if name not in there]
-        self._missed = {name: self._missed.get(name, 0) + 1 for name in absent}
-        for name, looks in self._missed.items():
-            if looks >= self.looks:
-                self._seen.pop(name, None)
-                self._due.pop(name, None)
-                self.catalogue.remove(name)
-                self._changed(name, "removed")
-                logger.info("%s is gone from %s, and served no more", name, self._folder)
+        missed = {name: self._missed.get(name, 0) + 1 for name in absent}
+        gone = [name for name, looks in missed.items() if looks >= self.looks]
+        if self._unsettled or gone or missed.keys() != self._missed.keys():
+            self.catalogue.settle(gone=gone, missed=missed)
+            self._unsettled = False
+        self._missed = {name: looks for name, looks in missed.items() if name not in gone}
+        for name in gone:
+            self._seen.pop(name, None)
+            self._due.pop(name, None)
+            self._changed(name, "removed")
+            logger.info("%s is gone from %s, and served no more", name, self._folder)
 
     def _load(self, name: str) -> None:
         marks = self._marks(name)
         changed = marks != self._seen.get(name)
         if changed or time.monotonic() >= self._due.get(name, math.inf):
+            self._unsettled = True
             self._try(name, changed=changed)
             self._seen[name] = marks
 

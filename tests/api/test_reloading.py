@@ -4,21 +4,23 @@ import re
 import shutil
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
+from api.models.catalogue import DEFAULT_PATH, Catalogue
 from api.models.exported import LOOKS
 from api.services import Services
 from api.settings import Settings
 from tests.serving import serving
-from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, write_model
+from tests.tiny_models import ARTIFACT, DIABETES, IRIS, SURVIVAL, Recipe, write_model
 from tests.waiting import wait_until
 
 OFTEN = 0.05  # seconds
@@ -102,6 +104,65 @@ def test_a_model_that_is_removed_and_written_anew_is_served_meanwhile(folder: Pa
     assert reloader.catalogue.versions() == after
     reloader.look()
     assert "tree-survival" not in reloader.catalogue.versions()
+
+
+ROSES = replace(IRIS, name="roses", default=True)
+CHANGES: dict[str, tuple[Sequence[Recipe], Sequence[Recipe], set[str | None]]] = {
+    # what lies in the folder before and after, and the default models meanwhile
+    "two come at once": ((), (IRIS, SURVIVAL), {None, "tree-survival"}),
+    "the first comes alone": ((), (IRIS,), {None, "iris"}),
+    "another one comes beside the default": ((SURVIVAL,), (IRIS, SURVIVAL), {"tree-survival"}),
+    "another default comes": ((IRIS, SURVIVAL), (IRIS, ROSES), {"tree-survival", "roses"}),
+    "the default goes, and one is left": ((IRIS, SURVIVAL), (IRIS,), {"tree-survival", "iris"}),
+    "all others come": ((IRIS, SURVIVAL), (DIABETES, ROSES), {"tree-survival", "roses"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("looks", [1, LOOKS])
+@pytest.mark.parametrize("change", CHANGES)
+def test_no_model_stands_in_for_the_default_while_models_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, looks: int
+) -> None:
+    """Of several that change in one look, the first would be the only one there for a moment."""
+    before, after, admitted = CHANGES[change]
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for recipe in before:
+        write_model(folder, recipe)
+    reloader = Services.of(Settings(model_dir=folder, prediction_log=False)).reloader
+    reloader.looks = looks
+    offer, seen = Catalogue._offer, list[str | None]()
+
+    def watched(catalogue: Catalogue, *arguments: Any) -> None:
+        offer(catalogue, *arguments)
+        seen.append(catalogue.default_name if DEFAULT_PATH in catalogue.by_path else None)
+
+    monkeypatch.setattr(Catalogue, "_offer", watched)
+    for recipe in (each for each in before if each not in after):
+        shutil.rmtree(folder / recipe.name)
+    for recipe in after:
+        write_model(folder, recipe)
+    for name in (recipe.name for recipe in after[:1]):
+        reloader.look_at(name)  # as a request does, where another worker has it already
+    for _ in range(looks):
+        reloader.look()
+    assert set(seen) <= admitted
+    assert reloader.catalogue.default_name == seen[-1] == wanted(after)
+
+
+def wanted(recipes: Sequence[Recipe]) -> str:
+    """Return the name of the default model among recipes: the one that says so, or is alone."""
+    return next((each.name for each in recipes if each.default), recipes[0].name)
+
+
+def test_a_default_that_is_written_anew_gives_way_to_no_other(folder: Path) -> None:
+    reloader = Services.of(Settings(model_dir=folder, prediction_log=False)).reloader
+    (folder / "tree-survival" / "signature.json").unlink()
+    for _ in range(LOOKS - 1):
+        reloader.look()
+        assert reloader.catalogue.default_name == "tree-survival"
+    reloader.look()
+    assert reloader.catalogue.default_name == "iris", "the only one left"
 
 
 def test_a_model_that_is_gone_is_served_no_more(client: TestClient, folder: Path) -> None:
