@@ -206,11 +206,11 @@ def state_elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def own_environment() -> Iterator[None]:
     """No command of a test reports to the makers of DVC, from a process that it leaves behind.
 
-    Nor is what `make test` was given, as `ARGS`, handed to the `make` of a test.
+    Nor is what this run was given, such as `ARGS`, handed to the `make` of a test.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DVC_NO_ANALYTICS", "true")
-        for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS"):
+        for name in ("MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS", "ARGS", "PYTEST_ADDOPTS"):
             patch.delenv(name, raising=False)
         yield
 
