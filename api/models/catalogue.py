@@ -141,6 +141,7 @@ class Catalogue:
         self._registry: dict[str, Entry] = {}
         self._awaited: dict[str, str] = {}
         self._declared = declared_default(entries)
+        self._declared_above: str | None = None
         self._offer(dict(entries))
 
     def put(self, entry: Entry) -> None:
@@ -175,13 +176,16 @@ class Catalogue:
                 self._unloaded = names
                 self._offer(self._loaded)
 
-    def overlay(self, entries: Mapping[str, Entry]) -> None:
-        """Offer these models of the registry, all there are, in the place of those on disk.
+    def overlay(self, entries: Mapping[str, Entry], *, complete: bool) -> None:
+        """Offer these models of the registry in the place of those on disk.
 
-        One that is not ready leaves the one on disk where it is.
+        One that is not ready leaves the one on disk where it is. Until they are `complete`, none of
+        them becomes the default.
         """
         with self._changing:
             self._registry = dict(entries)
+            if complete:
+                self._declared_above = declared_default(self._above(self._loaded))
             self._offer(self._loaded)
 
     def wait_for(self, place: str, reason: str) -> None:
@@ -247,15 +251,18 @@ class Catalogue:
     def _offer(self, loaded: dict[str, Entry]) -> None:
         """Take over a whole new set of models; each attribute is replaced, none is changed."""
         self._loaded = loaded
-        above = {name: laid_over(loaded.get(name), each) for name, each in self._registry.items()}
         self._entries = {
             name: withheld(entry) if name in self._unloaded else entry
-            for name, entry in sorted({**loaded, **above}.items())
+            for name, entry in sorted({**loaded, **self._above(loaded)}.items())
         }
         self.default_name = self._chosen
         if self._chosen is None:  # what is on disk comes first: a registry may gain a model any day
-            self.default_name = self._declared or declared_default(above)
+            self.default_name = self._declared or self._declared_above
         self.by_path = self._paths()
+
+    def _above(self, loaded: Mapping[str, Entry]) -> dict[str, Entry]:
+        """Return what is offered of the models of the registry."""
+        return {name: laid_over(loaded.get(name), each) for name, each in self._registry.items()}
 
     def _paths(self) -> dict[str, Predictor]:
         """Return the models that are ready by the paths on which they are asked."""

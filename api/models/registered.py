@@ -209,7 +209,7 @@ class RegistryReloader:
             self._retire(name)
             self._changed(name, "removed")
             logger.info("%s is named by the registry no more", name)
-        self._catalogue.overlay(entries)
+        self._catalogue.overlay(entries, complete=offers.complete)
         if offers.complete:
             self._catalogue.wait_for(PLACE, "")
         self._waiting = not offers.complete or not all(each.ready for each in entries.values())
