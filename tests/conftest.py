@@ -30,6 +30,7 @@ LONGEST_FIRST = (
     "tests/workflows/test_scheduling.py",
     "tests/workflows/test_monitoring.py",
     "tests/workflows/test_reviewing.py",
+    "names of containers",
     "tests/api/test_registry_server.py",
     "tests/trainers/test_h2o.py",
     "tests/artifact/test_h2o.py",

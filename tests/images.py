@@ -19,6 +19,10 @@ from treeline.contract.signature import Signature
 
 REGISTRY = os.environ.get("TREELINE_TEST_REGISTRY", "127.0.0.1:5000")  # a registry without login
 
+# An engine that leaves a swarm forgets the names by which containers of all its networks know each
+# other. So tests of a stack, which live by such names, and those of the swarm share a process.
+knows_containers_by_name = pytest.mark.xdist_group("names of containers")
+
 
 def need_docker() -> None:
     """Skip, naming what this machine lacks to run an image."""

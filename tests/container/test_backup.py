@@ -13,7 +13,7 @@ from api.http.keyring import new_key
 from tests import calling
 from tests.container.test_composing import BALANCER, Stack, own_subnet
 from tests.container.test_image import docker
-from tests.images import need_docker, write_context
+from tests.images import knows_containers_by_name, need_docker, write_context
 from tests.serving import ROOT, free_port
 from tests.tiny_models import IRIS, SURVIVAL, build_graph, sign
 from tests.waiting import wait_until
@@ -26,6 +26,7 @@ STORED = {"api": {"state.tar"}, "api,postgres": {"state.tar", "log.dump"}}
 VOLUMES = {"state.tar": "state", "log.dump": "postgres"}  # what each is brought back into
 KEY, KNOWN_KEY = new_key("operator")
 MAY = {"Authorization": f"Bearer {KEY}"}
+pytestmark = knows_containers_by_name
 
 
 @pytest.fixture(scope="module")

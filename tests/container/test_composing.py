@@ -1,6 +1,5 @@
 """The compose file as it stands: replicas behind a balancer, replaced without a lost request."""
 
-import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pytest
 from tests import calling
 from tests.container.callers import status_of, steady_callers
 from tests.container.test_image import docker
-from tests.images import need_docker, write_context
+from tests.images import knows_containers_by_name, need_docker, write_context
 from tests.serving import ROOT, free_port
 from tests.tiny_models import SURVIVAL
 from tests.waiting import wait_until
@@ -24,6 +23,7 @@ BALANCER = "haproxy:3.2-alpine"
 BASE = "python:3.11-slim"
 START_SECONDS = 240  # of containers, on a busy machine: as long as their health checks wait
 SELDOM = 0.05  # requests a second of one caller, in each of the replicas
+pytestmark = knows_containers_by_name
 ASK = """
 import sys
 from urllib.error import HTTPError
@@ -49,18 +49,9 @@ class Stack:
         options = ("--project-name", self.project, "--env-file", str(self.settings))
         return docker("compose", "--file", str(COMPOSE), *options, *words, seconds=seconds)
 
-    def asked(self, service: str, port: int, *, network: str, times: int) -> list[str]:
-        """Ask the first container of a service, each time under another name, for a prediction.
-
-        Who asks is a container in one of the networks. It knows the address: the engine's names of
-        containers that were made anew come later than these are ready, on a busy machine.
-        """
-        container, place = self.compose("ps", "--quiet", service).split()[0], f"{self.project}_"
-        networks = json.loads(
-            docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", container)
-        )
-        url = f"http://{networks[place + network]['IPAddress']}:{port}/v1/predict"
-        words = ("--rm", "--network", place + network, BASE, "python", "-c", ASK)
+    def asked(self, url: str, *, network: str, times: int) -> list[str]:
+        """Ask from a container in one of the networks, each time under another address."""
+        words = ("--rm", "--network", f"{self.project}_{network}", BASE, "python", "-c", ASK)
         return docker("run", *words, url, str(times)).split()
 
     def answers(self) -> bool:
@@ -160,8 +151,9 @@ def test_who_asks_is_said_by_the_balancer_alone(stack: Stack) -> None:
     """Under other names nobody gets a second rate: not through the balancer, not beside it."""
     stack.settings.write_text(f"{stack.settings.read_text()}API_REQUESTS_PER_SECOND={SELDOM}\n")
     stack.compose("up", "--detach", "--wait")
-    # Each of the two replicas admits one request of each of the three who ask.
-    assert stack.asked("balancer", 8080, network="workshop", times=6).count("429") >= 4
-    assert stack.asked("api", 8000, network="default", times=6).count("429") >= 5
+    through, beside = "http://balancer:8080/v1/predict", "http://api:8000/v1/predict"
+    # Each of the two replicas admits one request; which of them is asked beside, chance says.
+    assert stack.asked(through, network="workshop", times=6).count("429") >= 4
+    assert stack.asked(beside, network="default", times=6).count("429") >= 4
     other = calling.post(f"{stack.url}/v1/predict", json=SURVIVAL.example, timeout=60)
     assert other.status_code == 200  # of another address, which has a rate of its own

@@ -17,13 +17,14 @@ from ruamel.yaml import YAML
 
 from tests import calling
 from tests.container.test_image import docker
-from tests.images import need_docker
+from tests.images import knows_containers_by_name, need_docker
 from tests.serving import ROOT, free_port
 
 IMAGES = ("postgres:17-alpine", "mysql:8.4", "treeline-tracking", "treeline-lab")
 UID = 10001  # the lab's, where the tests run as root
 SECONDS = 300  # on a machine at rest it starts in much less
 PROMETHEUS = "prom/prometheus:v3.0.0"
+pytestmark = knows_containers_by_name
 
 TRACK = """
 import sys, mlflow
@@ -177,13 +178,11 @@ def notes(stack: Stack) -> list[str]:
     return found
 
 
-@pytest.mark.xdist_group("stack")
 def test_runs_are_recorded_from_here_and_from_the_lab(stack: Stack, notes: list[str]) -> None:
     assert notes == ["by lab", "by me"]
     assert len(re.findall(r"note\.txt", stack.inside("mlflow", OBJECTS))) == 2
 
 
-@pytest.mark.xdist_group("stack")
 def test_mlflow_answers_to_its_names_and_no_others(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.tracking}/api/2.0/mlflow/experiments/get?experiment_id=0"
     login = ("treeline", stack.setting("TRACKING_PASSWORD"))
@@ -194,7 +193,6 @@ def test_mlflow_answers_to_its_names_and_no_others(stack: Stack) -> None:
     assert list(told.values()) == [200, 200, 403]
 
 
-@pytest.mark.xdist_group("stack")
 @pytest.mark.parametrize("login", [None, ("treeline", "guessed"), ("admin", "password1234")])
 def test_mlflow_answers_nobody_without_the_right_password(
     stack: Stack, login: tuple[str, str] | None
@@ -203,13 +201,11 @@ def test_mlflow_answers_nobody_without_the_right_password(
     assert calling.get(url, auth=login, timeout=60).status_code == 401
 
 
-@pytest.mark.xdist_group("stack")
 def test_the_lab_does_not_move_what_the_operator_named(stack: Stack) -> None:
     stack.outside(NAME)
     assert "PERMISSION_DENIED" in stack.inside("lab", RENAME)
 
 
-@pytest.mark.xdist_group("stack")
 def test_the_lab_wants_its_token_and_works_on_a_copy(stack: Stack) -> None:
     url = f"http://127.0.0.1:{stack.lab}/api/contents"
     assert calling.get(url, timeout=60).status_code == 403
@@ -225,7 +221,6 @@ def test_the_lab_wants_its_token_and_works_on_a_copy(stack: Stack) -> None:
     )
 
 
-@pytest.mark.xdist_group("stack")
 def test_all_of_it_is_there_after_down_and_up(stack: Stack, notes: list[str]) -> None:
     stack.load_penguins()
     stack.script("down.sh", "--timeout", "5")
@@ -234,7 +229,6 @@ def test_all_of_it_is_there_after_down_and_up(stack: Stack, notes: list[str]) ->
     assert stack.inside("lab", COUNT) == "344"
 
 
-@pytest.mark.xdist_group("stack")
 @pytest.mark.parametrize("image", ["treeline-tracking", "treeline-lab"])
 def test_an_image_refuses_an_empty_secret_by_itself(image: str) -> None:
     need_images(image)
@@ -242,7 +236,6 @@ def test_an_image_refuses_an_empty_secret_by_itself(image: str) -> None:
         docker("run", "--rm", image)
 
 
-@pytest.mark.xdist_group("stack")
 def test_prometheus_takes_the_alerts_as_they_are() -> None:
     need_images(PROMETHEUS)
     mount = f"{ROOT / 'deploy' / 'prometheus'}:/etc/prometheus:ro"

@@ -15,7 +15,7 @@ from tests import calling
 from tests.container.callers import status_of, steady_callers
 from tests.container.test_composing import BALANCER, own_subnet
 from tests.container.test_image import docker
-from tests.images import derived, need_docker, write_context
+from tests.images import derived, knows_containers_by_name, need_docker, write_context
 from tests.serving import ROOT, free_port
 from tests.tiny_models import SURVIVAL
 from tests.waiting import wait_until
@@ -31,6 +31,7 @@ QUICKLY = ("--update-monitor", "1s", "--update-delay", "0s")
 PAUSE_SECONDS = 0.03  # of each caller: an update takes half a minute, most of it waiting
 
 each_service = pytest.mark.parametrize("name", SERVICES)
+pytestmark = knows_containers_by_name
 
 
 @each_service
