@@ -104,10 +104,12 @@ def _is_two(column: pd.Series, feature: Feature) -> Any:
 
 def _is_respelt(faulty: pd.Series, feature: Feature) -> bool:
     """Tell whether numbers are refused where a category is a number in a spelling of its own."""
+    if not (feature.categories and _is_floating(faulty) and faulty.notna().any()):
+        return False
     spelt = pd.Series(feature.categories, dtype="str")
     known = numbers(spelt)
     own = known.notna() & (spelt != texts(known)) & (spelt != known.astype("str"))
-    return bool(_is_floating(faulty) and faulty.notna().any() and own.any())
+    return bool(own.any())
 
 
 def _target(column: pd.Series, target: Target, *, untyped: bool) -> pd.Series:
