@@ -165,7 +165,7 @@ class Catalogue:
         with self._changing:
             left = {name: entry for name, entry in self._loaded.items() if name not in gone}
             there = {name: entry for name, entry in left.items() if name not in missed}
-            says_so = any(entry.signature and entry.signature.default for entry in there.values())
+            says_so = any(map(says_default, there.values()))
             self._declared = declared_default(there if says_so else left)
             self._offer(left)
 
@@ -351,9 +351,13 @@ def declared_default(entries: Mapping[str, Entry]) -> str | None:
 
     An upload is never the default unasked: it would take the path from another one.
     """
-    others = {name: entry for name, entry in entries.items() if entry.origin != "uploaded"}
-    declared = [
-        name for name, entry in others.items() if entry.signature and entry.signature.default
-    ]
-    candidates = declared or list(others)
+    declared = [name for name, entry in entries.items() if says_default(entry)]
+    others = [name for name, entry in entries.items() if entry.origin != "uploaded"]
+    candidates = declared or others
     return candidates[0] if len(candidates) == 1 else None
+
+
+def says_default(entry: Entry) -> bool:
+    """Tell whether the signature of a model that is no upload says `default`."""
+    signature = None if entry.origin == "uploaded" else entry.signature
+    return signature is not None and signature.default
