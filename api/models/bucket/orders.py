@@ -130,10 +130,6 @@ class StoredFolder(BucketFolder):
         self.graph(order_id).unlink(missing_ok=True)
         return True
 
-    def is_taken(self, order_id: str) -> bool:
-        """Tell whether the follower is at an order."""
-        return self._path(order_id, "taken").exists()
-
     def placed(self) -> list[str]:
         """Return the ids of the orders that nobody has taken, the oldest first."""
         paths = sorted(self._orders.glob("*.order"), key=age_seconds, reverse=True)
