@@ -23,6 +23,7 @@ from treeline.registry import resolve
 
 KEEP_SECONDS = 1.0
 TICK_SECONDS = 0.1
+TELL_SECONDS = 60.0  # between two lines of the log which say that a server is away
 NICENESS = 5  # requests come first; but a new version must not wait for a quiet hour
 LOGS = {"logs": "api.telemetry.logs:configure"}
 
@@ -84,6 +85,22 @@ class FollowedFolder:
         with suppress(OSError):
             return self._answered_at.stat().st_mtime
         return None
+
+
+class Away:
+    """Says why a server cannot be asked: to the workers each time, in the log once in a while."""
+
+    def __init__(self, folder: FollowedFolder, words: str, *, logger: logging.Logger) -> None:
+        """Speak for the follower of a folder; `words` say what comes of it, before the reason."""
+        self._folder, self._words, self._logger = folder, words, logger
+        self._logged_at = -TELL_SECONDS
+
+    def say(self, reason: str) -> None:
+        """Note the reason; raises OSError where the folder is gone."""
+        self._folder.silent(reason)
+        if time.monotonic() - self._logged_at > TELL_SECONDS:
+            self._logged_at = time.monotonic()
+            self._logger.warning("%s: %s", self._words, reason)
 
 
 @asynccontextmanager

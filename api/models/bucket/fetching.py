@@ -6,13 +6,13 @@ former is served on, beside the others as they are named now.
 """
 
 import logging
-import time
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 from api.models.bucket.files import Choice, FileFetcher
 from api.models.bucket.folder import FetchedFolder
+from api.models.following import Away
 from treeline.artifact.listing import LIST, MOST_BYTES, Listing, StoredFile
 from treeline.buckets import Bucket
 from treeline.errors import ArtifactRejectedError, BucketError, ObjectAbsentError
@@ -20,7 +20,6 @@ from treeline.files import digest
 from treeline.signing import STATEMENT_FILE
 
 AT_ONCE = 8  # files that are fetched at the same time
-TELL_SECONDS = 60.0
 EVERY = Choice()
 WAY_OUT = "remove it, and send the models again: treeline send"
 
@@ -41,17 +40,15 @@ class BucketFetcher:
         self._checked: set[str] = set()
         self._refused: dict[str, str] = {}
         self._changing = Lock()
-        self._logged_at = -TELL_SECONDS
+        words = "The models cannot be fetched; all is served as it was"
+        self._away = Away(folder, words, logger=logger)
 
     def poll(self) -> None:
         """Ask the store once, and fetch what it names; raises OSError where the folder is gone."""
         try:
             self._poll()
         except (ArtifactRejectedError, BucketError, OSError) as error:  # the store, or our disk
-            self._folder.silent(str(error))
-            if time.monotonic() - self._logged_at > TELL_SECONDS:
-                self._logged_at = time.monotonic()
-                logger.warning("The models cannot be fetched; all is served as it was: %s", error)
+            self._away.say(str(error))
 
     def _poll(self) -> None:
         unless = self._tag if self._settled else ""

@@ -127,11 +127,7 @@ class FetchedFolder(BucketFolder):
     def check_room(self, files: Iterable[StoredFile]) -> None:
         """Raise OSError where the disk does not have the room for those that are not here."""
         wanted = sum(file.size_bytes for file in files if not self.path(file).exists())
-        free = shutil.disk_usage(self.files).free
-        if wanted > MOST_OF_DISK * free:
-            raise OSError(
-                errno.ENOSPC, f"{wanted} bytes of models are not here yet, and {free} are free", ""
-            )
+        check_disk(self.files, wanted, f"{wanted} bytes of models are not here yet")
 
     def clean(self, listing: Listing) -> None:
         """Remove the sets that are served no more, and the files that this one does not name."""
@@ -145,3 +141,10 @@ class FetchedFolder(BucketFolder):
         for path in self.files.iterdir():
             if path.name not in used and path.stat().st_mtime < before:
                 path.unlink(missing_ok=True)
+
+
+def check_disk(folder: Path, wanted_bytes: int, said: str) -> None:
+    """Raise OSError where the disk of a folder has no room; `said` is what needs it, in words."""
+    free = shutil.disk_usage(folder).free
+    if wanted_bytes > MOST_OF_DISK * free:
+        raise OSError(errno.ENOSPC, f"{said}, and {free} are free", "")

@@ -5,9 +5,7 @@ fails its trial here, leaves the former where it is, and the others as they are 
 """
 
 import asyncio
-import errno
 import logging
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from api.errors import StoreUnwritableError, UploadRejectedError, UploadsFullError
 from api.models.bucket.files import Choice, FileFetcher
-from api.models.bucket.folder import MOST_OF_DISK
+from api.models.bucket.folder import check_disk
 from api.models.bucket.mirror import Mirror, Seen
 from api.models.bucket.orders import StoredFolder
 from api.models.bucket.records import (
@@ -28,13 +26,13 @@ from api.models.bucket.records import (
     key_of,
 )
 from api.models.catalogue import Upload
+from api.models.following import Away
 from api.models.trials import Trials
 from api.settings import Settings
 from treeline.artifact.listing import StoredFile
 from treeline.buckets import Bucket, BucketEntry
 from treeline.errors import ArtifactRejectedError, BucketError, ObjectAbsentError
 
-TELL_SECONDS = 60.0
 IN_A_ROW = 3  # objects that cannot be asked for: then the store is away, not one of them broken
 FIRST_PAUSE_SECONDS = 60.0  # before a graph is tried again that was refused: it may have been busy
 LONGEST_PAUSE_SECONDS = 3600.0
@@ -78,17 +76,15 @@ class UploadMirrorer:
         self._fetcher = FileFetcher(bucket)
         self._refused: dict[str, _Refused] = {}
         self._problems: dict[str, _Problem] = {}
-        self._logged_at = -TELL_SECONDS
+        words = "Uploads cannot be followed; all is served as it was"
+        self._away = Away(folder, words, logger=logger)
 
     def poll(self) -> None:
         """Ask the store once, and bring what it names; raises OSError where the folder is gone."""
         try:
             self._poll()
         except (BucketError, StoreUnwritableError, OSError) as error:  # the store, or our disk
-            self._folder.silent(str(error))
-            if time.monotonic() - self._logged_at > TELL_SECONDS:
-                self._logged_at = time.monotonic()
-                logger.warning("Uploads cannot be followed; all is served as it was: %s", error)
+            self._away.say(str(error))
 
     def _poll(self) -> None:
         listed = {entry.key: entry for entry in self._bucket.entries(MODELS)}
@@ -201,11 +197,8 @@ class UploadMirrorer:
                 f"{name} has {upload.size_bytes} bytes, and API_MAX_UPLOAD_BYTES admits "
                 f"{self._settings.max_upload_bytes} here; set the same at all replicas"
             )
-        free = shutil.disk_usage(self._folder.folder).free
-        if upload.size_bytes > MOST_OF_DISK * free:
-            raise OSError(
-                errno.ENOSPC, f"{name} has {upload.size_bytes} bytes, and {free} are free", ""
-            )
+        said = f"{name} has {upload.size_bytes} bytes"
+        check_disk(self._folder.folder, upload.size_bytes, said)
 
     def _try(self, name: str, draft: Path, upload: Upload) -> None:
         """Audit and run a graph in a process of its own; raises ArtifactRejectedError.

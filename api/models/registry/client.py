@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from api.models.following import Away
 from api.models.registry.fetching import (
     DRAFT,
     FetchedVersion,
@@ -195,7 +196,6 @@ WANTED_SECONDS = 60.0  # for so long somebody may wait for a version
 FAILED_SECONDS = 5.0  # after which a version that could not be fetched is tried once more
 GRACE_SECONDS = 60.0  # a worker may have read the former document just now
 METRICS_AT_ONCE = 20  # runs that are asked for their metrics in one look
-TELL_SECONDS = 60.0
 
 logger = logging.getLogger("api.models.registry.follower")
 
@@ -217,7 +217,8 @@ class RegistryClient:
         self._changed: dict[str, tuple[int, float]] = {}
         self._metrics: dict[str, dict[str, float]] = {}
         self._failed: dict[Key, float] = {}
-        self._logged_at = -TELL_SECONDS
+        words = "The registry cannot be asked; all is served as it was"
+        self._away = Away(shelf, words, logger=logger)
         for draft in shelf.folder.glob(f"{DRAFT}*"):
             shutil.rmtree(draft, ignore_errors=True)  # of a follower that was killed
 
@@ -267,10 +268,7 @@ class RegistryClient:
 
     def _silent(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {' '.join(shown(str(error)).split())[:300]}"
-        self._shelf.silent(reason)
-        if time.monotonic() - self._logged_at > TELL_SECONDS:
-            self._logged_at = time.monotonic()
-            logger.warning("The registry cannot be asked; all is served as it was: %s", reason)
+        self._away.say(reason)
 
     def _looked_up(self, source: "Registry") -> Iterator[tuple[str, NamedModel]]:
         """Yield the models that the references may mean, with their versions."""
