@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from treeline.jobs import handing
 from treeline.jobs.exits import Reason
 from treeline.runner.engines import INPUTS, LABEL, RESULT, WHEELS, Status, Task
 from treeline.runner.settings import RunnerSettings
@@ -17,7 +18,7 @@ from treeline.runner.settings import RunnerSettings
 NETWORK_LABEL = "treeline.job.network"  # what policies of the network select pods by
 NO_NETWORK = "none"
 INPUT, JOB, OUTPUT = "input", "job", "output"
-TAKEN, MADE = "/job/inputs", "/job/made"  # the two folders, as `input` and `output` see them
+TAKEN, MADE = str(handing.TAKEN), str(handing.MADE)  # as `input` and `output` see the two folders
 FIRST_USER = 1 << 20  # users of jobs are above those of any image
 SLACK_BYTES = 16 << 20
 HELPER = {
