@@ -243,3 +243,8 @@ class ProblemsError(TreelineError):
 
 class InvalidInputError(ProblemsError):
     """Values given for a prediction break the signature."""
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says; empty where it says nothing."""
+    return str(error).strip().partition("\n")[0]

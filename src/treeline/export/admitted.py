@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from treeline.artifact.pickled import predict
 from treeline.contract.encoding import Matrix
 from treeline.contract.features import Feature
-from treeline.errors import TrainingError
+from treeline.errors import TrainingError, first_line
 
 BASES = 8  # rows that are taken as they are but for one value
 MOST_ROWS = 20_000
@@ -93,7 +93,7 @@ def _refusal(estimator: Any, rows: Matrix) -> str:
     try:
         prediction = predict(estimator, rows)
     except Exception as error:  # whatever its library raises
-        return str(error).strip().split("\n")[0].split(". ")[0]
+        return first_line(error).split(". ")[0]
     for numbers in (prediction.values, prediction.scores):
         if numbers is not None and not np.isfinite(np.asarray(numbers, dtype=float)).all():
             return "it answers with what is no number"

@@ -35,7 +35,7 @@ from sklearn.preprocessing import QuantileTransformer
 from xgboost import XGBClassifier, XGBRegressor
 
 from treeline.artifact.onnx import SIGNATURE_KEY
-from treeline.errors import ExportError
+from treeline.errors import ExportError, first_line
 from treeline.export import converters
 
 OPSET = {"": 21, "ai.onnx.ml": 3}  # the newest pair that every converter used here can write
@@ -62,7 +62,7 @@ def converted(pipeline: Pipeline) -> onnx.ModelProto:
     try:
         return _graph_of(pipeline)
     except (onnx.checker.ValidationError, ValueError) as error:  # some converters write nonsense
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ExportError(f"the ONNX graph is not valid: {reason}") from error
 
 
@@ -153,7 +153,7 @@ def _piece(step: Any, *, width: int) -> onnx.ModelProto:
             warnings.simplefilter("ignore")  # of one library of the converter's about another
             piece = _written(step, width)
     except Exception as error:  # converters raise whatever their library raises
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         way_out = "" if type(step).__module__.startswith("sklearn.") else f"; {PLAIN}"
         raise ExportError(
             f"no ONNX converter for {_named(step)}: {type(error).__name__}: {reason}{way_out}"

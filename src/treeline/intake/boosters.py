@@ -4,7 +4,7 @@ import json
 
 import xgboost
 
-from treeline.errors import ArtifactRejectedError
+from treeline.errors import ArtifactRejectedError, first_line
 from treeline.intake import Said
 from treeline.intake.models import FittedModel, opened
 
@@ -28,7 +28,7 @@ def read_xgboost(place: str, said: Said) -> NamedBooster:
         booster.load_model(place)
         objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
     except (xgboost.core.XGBoostError, ValueError, KeyError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ArtifactRejectedError(f"{place}: not a model of XGBoost: {reason}") from error
     classifies = objective.startswith(CLASSIFIES)
     estimator = xgboost.XGBClassifier() if classifies else xgboost.XGBRegressor()

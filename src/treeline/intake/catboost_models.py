@@ -10,7 +10,7 @@ import catboost
 import onnx
 from onnx import helper
 
-from treeline.errors import ArtifactRejectedError, ExportError
+from treeline.errors import ArtifactRejectedError, ExportError, first_line
 from treeline.export.conversion import stamped
 from treeline.intake import Said
 from treeline.intake.labels import as_positions
@@ -42,7 +42,7 @@ def read_catboost(place: str, said: Said) -> CatBoostModel:
     try:
         plain.load_model(place)
     except catboost.CatBoostError as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ArtifactRejectedError(f"{place}: not a model of CatBoost: {reason}") from error
     if texts := _not_numbers(plain):
         raise ArtifactRejectedError(
@@ -66,7 +66,7 @@ def tail(estimator: Any) -> onnx.ModelProto:
         try:
             estimator.save_model(str(path), format="onnx")
         except catboost.CatBoostError as error:
-            reason = str(error).strip().split("\n")[0]
+            reason = first_line(error)
             raise ExportError(f"CatBoost writes no ONNX graph of it: {reason}") from error
         read = read_onnx(str(path), Said())
     graph = stamped(read.proto)

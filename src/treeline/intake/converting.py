@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from xgboost import XGBModel
 
-from treeline.errors import ExportError
+from treeline.errors import ExportError, first_line
 from treeline.export import converters
 from treeline.export.conversion import OPSET, joined, piece_of, register_converters, stamped
 from treeline.intake.labels import as_positions
@@ -90,7 +90,7 @@ def _head(before: Pipeline, inputs: Sequence[tuple[str, str]]) -> onnx.ModelProt
                 warnings.simplefilter("ignore")  # of one library of the converter's about another
                 graph: onnx.ModelProto = to_onnx(before, initial_types=types, target_opset=OPSET)
         except Exception as error:  # converters raise whatever their library raises
-            reasons.append(f"{type(error).__name__}: {str(error).strip().splitlines()[0]}")
+            reasons.append(f"{type(error).__name__}: {first_line(error)}")
             continue
         if types is columns:
             _name_columns(graph.graph, [name for name, _ in inputs])

@@ -12,7 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from treeline.contract.features import Feature, Label
-from treeline.errors import ExportError
+from treeline.errors import ExportError, first_line
 from treeline.export.conversion import IR_VERSION, plain_bytes
 from treeline.intake.labels import ML
 from treeline.intake.models import Model, place_of
@@ -43,7 +43,7 @@ def graph_of(model: Model, features: Mapping[str, Feature], classes: Sequence[La
     try:
         onnx.checker.check_model(graph)
     except onnx.checker.ValidationError as error:
-        raise ExportError(f"the ONNX graph is not valid: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"the ONNX graph is not valid: {first_line(error)}") from error
     return plain_bytes(graph)
 
 

@@ -19,7 +19,7 @@ from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from treeline.artifact import Prediction
-from treeline.errors import ArtifactRejectedError, ExportError
+from treeline.errors import ArtifactRejectedError, ExportError, first_line
 from treeline.export.conversion import joined, stamped
 from treeline.intake import Said
 from treeline.intake.labels import ML
@@ -118,7 +118,7 @@ def read_lightgbm(place: str, said: Said) -> LightGbmModel:
     try:
         booster = lightgbm.Booster(model_str=text)
     except (lightgbm.basic.LightGBMError, ValueError, IndexError) as error:
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ArtifactRejectedError(f"{place}: not a model of LightGBM: {reason}") from error
     says = dict(line.split("=", 1) for line in text.split("\n\n")[0].splitlines() if "=" in line)
     objective = says.get("objective", "")
@@ -151,7 +151,7 @@ def graph_of(booster: Any, objective: str) -> onnx.ModelProto:
             zipmap=False,
         )
     except Exception as error:  # converters raise whatever their library raises
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise ExportError(
             f"no ONNX converter for a model of LightGBM with `objective: {objective or 'none'}`: "
             f"{type(error).__name__}: {reason}"

@@ -11,7 +11,7 @@ from treeline.config.models import ModelSpec
 from treeline.contract.encoding import Matrix
 from treeline.contract.features import Feature, Label
 from treeline.contract.signature import Parity
-from treeline.errors import ExportError
+from treeline.errors import ExportError, first_line
 from treeline.export.admitted import admitted
 from treeline.export.packaging import compared
 from treeline.intake.graphs import order_of
@@ -42,7 +42,7 @@ def proved(
     except Exception as error:  # whatever its library raises
         raise ExportError(
             f"the model has no answer to rows that the features admit: {type(error).__name__}: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"{first_line(error)}"
         ) from error
     given = OnnxRuntime.load({"imported.onnx": graph}).predict(rows)
     parity = compared(expected, given, tolerance=tolerance)

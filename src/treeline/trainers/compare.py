@@ -20,7 +20,7 @@ from treeline.config.blocks import Comparing
 from treeline.config.metrics import METRICS
 from treeline.config.models import Candidate, Search, Span
 from treeline.contract.features import Feature, Task
-from treeline.errors import TrainingError, UnknownNameError
+from treeline.errors import TrainingError, UnknownNameError, first_line
 from treeline.registry import load_class
 from treeline.trainers import Fitted, TrainingSet, Trial
 from treeline.trainers.pipeline import build
@@ -288,7 +288,7 @@ class Leaderboard:
             if not sound:
                 raise TrainingError(f"its {entry.context.metric} is not a finite number")
         except Exception as error:  # whatever a class raises
-            reason = (str(error).strip() or "no reason given").split("\n")[0]
+            reason = first_line(error) or "no reason given"
             self.left_out[name] = f"{type(error).__name__}: {reason}"
             return entry
         return replace(entry, trials=(*entry.trials, *sound))

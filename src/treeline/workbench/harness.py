@@ -20,7 +20,7 @@ from treeline.artifact.pickled import pickled, predict
 from treeline.config.models import Candidate
 from treeline.config.own_metrics import is_metric
 from treeline.contract.features import Feature, Task
-from treeline.errors import ExportError, TreelineError
+from treeline.errors import ExportError, TreelineError, first_line
 from treeline.export.conversion import converted, plain_bytes
 from treeline.export.packaging import compared
 from treeline.registry import load_class
@@ -107,7 +107,7 @@ def _looked(
     except TreelineError as error:
         yield Finding("wrong", str(error))
     except Exception as error:  # whatever a class of one's own raises
-        text = str(error).strip().split("\n")[0]
+        text = first_line(error)
         yield Finding("wrong", f"{look.__name__.strip('_')}: {type(error).__name__}: {text}")
 
 
